@@ -1,0 +1,39 @@
+"""A detection: the immutable fact that a rule's pattern occurred for a key.
+
+Its id is derived from the rule version, the partition, the key and the positions of all bound
+events (or the deadline, for a match completed by a timer), so work done again has the same id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BoundEvent:
+    """`event` is the JSON object as it was received; `position` its number in the partition."""
+
+    step: str
+    position: int
+    event: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """`at_ms` is the event time of the last bound event, or the deadline of a timer match.
+
+    `suppressed_by` is the id of the earlier detection whose `suppress` hides this one.
+    `notify` names the destinations the rule asks for; it is routing, not part of the JSON body.
+    """
+
+    id: str
+    rule: str
+    version: str
+    key: dict[str, object]
+    at_ms: int
+    severity: str
+    message: str
+    fields: dict[str, object]
+    events: tuple[BoundEvent, ...]
+    suppressed_by: str | None = None
+    notify: tuple[str, ...] = ()

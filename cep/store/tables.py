@@ -1,0 +1,89 @@
+"""The relational schema of the store; the same on SQLite and PostgreSQL.
+
+Times are event time in ms since the epoch unless a name says `recorded`.  JSON is stored as the
+exact bytes that were rendered, so what was committed is what is read back and delivered.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite only auto-increments a column declared exactly INTEGER.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("partition", String(200), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),  # fences out an older writer
+    Column("position", BigInteger, nullable=False),  # the next record to read
+    Column("resume_position", BigInteger, nullable=False),  # oldest record still waiting for time
+    Column("watermark_ms", BigInteger, nullable=False),
+    Column("rules", Text, nullable=False),  # {"rule": "version"} the state belongs to
+    Column("counters", Text, nullable=False),  # {"received": …, "late": …, …}
+    Column("format", Integer, nullable=False),
+)
+
+page = Table(
+    "page",
+    metadata,
+    Column("partition", String(200), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+detection = Table(
+    "detection",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("partition", String(200), nullable=False),
+    Column("rule", String(200), nullable=False),
+    Column("version", String(16), nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("suppressed_by", String(32)),  # id of the detection whose `suppress` hid this one
+    Column("body", LargeBinary, nullable=False),  # the detection as JSON, as printed by `cep run`
+    Index("detection_by_rule", "rule", "sequence"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("detection_id", String(32), ForeignKey("detection.id"), nullable=False),
+    Column("destination", String(200), nullable=False),
+    UniqueConstraint("detection_id", "destination"),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("partition", String(200), primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),  # at most limits.DEAD_LETTER_RAW_BYTES
+)
+
+log_chunk = Table(
+    "log_chunk",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("position", BigInteger, primary_key=True),  # of the first record in the chunk
+    Column("count", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # NDJSON, one record a line
+)

@@ -1,0 +1,341 @@
+"""The typed model: what a checked rule file means, with every name resolved and every type known.
+
+`dsl.check` produces it; the reference matcher, the fast matcher and message rendering all read the
+same objects, so no later stage guesses a type or resolves a name.  Everything here is immutable,
+and places in the source take no part in equality: two conditions that say the same are equal.
+
+Scalar values have one representation everywhere (null is `None` in Python, a sentinel in columns):
+bool → bool, int → int, float → float, decimal → int scaled by `Type.scale`, string, enum and ip →
+str (ip in canonical form), timestamp → int ms since the epoch (UTC), duration → int ms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from dsl.source import Span
+
+
+class Kind(StrEnum):
+    BOOL = "bool"
+    INT = "int"
+    FLOAT = "float"
+    DECIMAL = "decimal"
+    STRING = "string"
+    TIMESTAMP = "timestamp"
+    DURATION = "duration"
+    IP = "ip"
+    ENUM = "enum"
+    LIST = "list"
+    RECORD = "record"
+    NULL = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type; `scale` belongs to decimals, `values` to enums, `item` to lists, `fields` to records."""
+
+    kind: Kind
+    optional: bool = False
+    scale: int = 0
+    values: tuple[str, ...] = ()
+    item: Type | None = None
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`name` is what rules write, `source` the path of the value in the JSON event."""
+
+    name: str
+    type: Type
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One declared event; `discriminator` is the value of the envelope field `type`."""
+
+    name: str
+    discriminator: str
+    fields: tuple[Field, ...]
+    time_field: str | None
+    id_field: str | None
+    lateness_ms: int
+    idle_ms: int | None
+    span: Span = field(compare=False)
+
+
+# ---------------------------------------------------------------------------------- expressions
+
+Path: TypeAlias = tuple[str, ...]  # field names as written: ("geo", "lat")
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A literal; a list literal is a tuple of scalar values and has a list type."""
+
+    type: Type
+    value: object
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRef:
+    """A field of an event: of the event being tested (`step is None`) or of a bound step."""
+
+    type: Type
+    step: int | None
+    path: Path
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """`function` over every event bound to `step` so far, the candidate included when `own`.
+
+    `function` is one of count, sum, avg, min, max, first, last, distinct, list; `path` is None only
+    for count.  `list` stands for a repeated alias's field used as a list (`ip in fail.ip`).
+    """
+
+    type: Type
+    function: str
+    step: int
+    path: Path | None
+    own: bool
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRef:
+    """Part `index` of the rule's key."""
+
+    type: Type
+    index: int
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operator or function; `dsl.operators` lists each `op` with its meaning.
+
+    The checker inserts `to_float` and `rescale`, so both sides of an arithmetic or comparison
+    operator always have the same kind (and scale).
+    """
+
+    type: Type
+    op: str
+    args: tuple[Expr, ...]
+    span: Span = field(compare=False)
+
+
+Expr: TypeAlias = Const | FieldRef | Aggregate | KeyRef | Call
+
+
+# ---------------------------------------------------------------------------------- patterns
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One place of the pattern where an event can be bound, or, if `absent`, must not appear.
+
+    `condition` has named filters inlined; `key` holds, for each part of the rule's key, the path of
+    the field of *this* event type that carries it.
+    """
+
+    index: int
+    alias: str | None
+    event: str
+    condition: Expr | None
+    key: tuple[Path, ...]
+    absent: bool
+    repeated: bool
+    span: Span = field(compare=False)
+
+    @property
+    def label(self) -> str:
+        return self.alias or self.event
+
+
+class Contiguity(StrEnum):
+    NEXT = "->"
+    STRICT = "=>"
+    ANY = "->>"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """How far the next event may be: gaps are inclusive and in ms of event time."""
+
+    contiguity: Contiguity = Contiguity.NEXT
+    min_gap_ms: int | None = None
+    max_gap_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`node` at least `least` and at most `most` times (None: no upper bound)."""
+
+    node: Pattern
+    least: int
+    most: int | None
+    greedy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`arrow`, then nothing that fits `absent` until `to` begins.
+
+    Trailing absence has `to is None`: it holds when no event fits `absent` until `absent_for_ms`
+    after the last bound event (None: until the rule's `within` ends).
+    """
+
+    arrow: Arrow
+    absent: tuple[int, ...]
+    to: Pattern | None
+    absent_for_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    first: Pattern
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Alternatives in order of preference."""
+
+    options: tuple[Pattern, ...]
+
+
+Pattern: TypeAlias = Bind | Repeat | Sequence | Choice
+
+
+# ---------------------------------------------------------------------------------- rules
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A member of the alphabet: events of this type that satisfy `condition` (None: all)."""
+
+    event: str
+    condition: Expr | None
+    key: tuple[Path, ...]
+
+
+class Skip(StrEnum):
+    PAST_LAST = "past last"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """Detections that agree on `by` within `for_ms` of one that was not suppressed are hidden."""
+
+    by: tuple[Expr, ...]
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """`{expr:spec}` in a template; `text` is the expression as written."""
+
+    expr: Expr
+    spec: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    parts: tuple[str | Placeholder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A checked rule.
+
+    `version` hashes everything that decides what the rule detects and says; `pattern_version` only
+    what its partial matches depend on.  Both are 16 hex digits and change with no formatting.
+    """
+
+    name: str
+    title: str | None
+    severity: str
+    tags: tuple[str, ...]
+    doc: str | None
+    keys: tuple[Key, ...]
+    alphabet: tuple[Symbol, ...]
+    steps: tuple[Step, ...]
+    pattern: Pattern
+    within_ms: int | None
+    where: Expr | None
+    skip: Skip
+    suppress: Suppress | None
+    message: Template
+    attributes: tuple[tuple[str, Expr | Template], ...]
+    notify: tuple[str, ...]
+    version: str
+    pattern_version: str
+    span: Span = field(compare=False)
+
+
+# ---------------------------------------------------------------------------------- inline tests
+
+
+@dataclass(frozen=True, slots=True)
+class TestEvent:
+    at_ms: int
+    event: str
+    value: dict[str, object]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TestAdvance:
+    by_ms: int
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TestExpect:
+    """`count` alerts (at exactly `at_ms` when given) whose fields agree and where `where` holds."""
+
+    at_ms: int | None
+    count: int
+    fields: dict[str, object]
+    where: Expr | None
+    span: Span = field(compare=False)
+
+
+TestStep: TypeAlias = TestEvent | TestAdvance | TestExpect
+
+
+@dataclass(frozen=True, slots=True)
+class InlineTest:
+    rule: str
+    title: str | None
+    steps: tuple[TestStep, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Everything declared by a set of files that compile together."""
+
+    events: dict[str, EventType]
+    rules: tuple[Rule, ...]
+    tests: tuple[InlineTest, ...]
