@@ -1,0 +1,37 @@
+# Two commands do all the set-up: `make demo` and `make test`.  Both need Python 3.11 or newer only;
+# PYTHON names another interpreter, PYTEST_ARGS is passed on to pytest, BENCH_ARGS to the benchmarks.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := cep dsl matcher alerts api bench tests
+
+.PHONY: demo test check bench clean
+
+demo: $(STAMP)
+	$(BIN)/python -m cep.demo
+
+test: $(STAMP)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out demo-data
+
+# The stamp is older than pyproject.toml exactly when what is installed may be out of date.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cep needs Python 3.11 or newer; \
+	set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,postgres]'
+	@touch $(STAMP)
