@@ -36,6 +36,7 @@ checkpoint = Table(
     Column("rules", Text, nullable=False),  # {"rule": "version"} the state belongs to
     Column("counters", Text, nullable=False),  # {"received": …, "late": …, …}
     Column("format", Integer, nullable=False),
+    Column("source", Text, nullable=False, server_default=""),  # tells one log from another
 )
 
 page = Table(

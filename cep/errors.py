@@ -1,0 +1,43 @@
+"""The tree of errors the engine stops with.
+
+    CepError                     carries the exit code of the command line
+    ├── UsageError           2   the request makes no sense: no such file, a bad URL
+    ├── SourceError          2   the log cannot be read: gone, unreadable, not the one we knew
+    ├── StoreError           3   the store cannot be used: gone, disk full, locked
+    │   └── StaleWriter      3   another engine took the partition over
+    └── RulesError           1   the rule files do not compile
+
+Bad events are no errors: they become dead letters.
+"""
+
+
+class CepError(Exception):
+    """Stops the program with `exit_code`; its text says what happened and what to do."""
+
+    exit_code = 2
+
+
+class UsageError(CepError):
+    exit_code = 2
+
+
+class SourceError(CepError):
+    exit_code = 2
+
+
+class StoreError(CepError):
+    exit_code = 3
+
+
+class StaleWriter(StoreError):
+    """Another writer acquired the partition: this one must stop without writing."""
+
+
+class RulesError(CepError):
+    """`report` holds every diagnostic of every file, ready to print."""
+
+    exit_code = 1
+
+    def __init__(self, report: str) -> None:
+        super().__init__(report)
+        self.report = report

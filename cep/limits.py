@@ -1,0 +1,49 @@
+"""Every bound of the engine, with its unit in the name.
+
+The asserts state how bounds relate; they run at import, so a changed bound that breaks a relation
+stops the program before it reads an event.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# ---------------------------------------------------------------------------------- log
+READ_BLOCK_BYTES = 4 * MIB  # one read of a file
+BATCH_BYTES_MAX = 16 * MIB  # bytes the engine folds in one step, a longest line aside
+BATCH_RECORDS_MAX = 65_536  # records the engine folds in one step
+LINE_BYTES_MAX = 1 * MIB  # a longer record is a dead letter and is never held whole
+APPEND_BYTES_MAX = 4 * MIB  # one chunk (one row) of the embedded log
+LOG_POLL_INTERVAL_MS = 5  # how long a follower waits before it looks again
+STDIN_PAUSE_MS = 20  # a pause of the writer that ends a batch
+STDIN_SILENCE_MS = 200  # how long a read waits before it looks whether to stop
+SOURCE_MARK_BYTES = 4 * KIB  # how much of the first record tells one source from another
+
+# ---------------------------------------------------------------------------------- store
+DEAD_LETTER_RAW_BYTES = 4 * KIB  # how much of a bad record is kept
+STORE_BUSY_TIMEOUT_MS = 30_000  # how long a commit waits for another writer of the same file
+COMMIT_INTERVAL_MS = 500  # while catching up, steps without a detection share a commit
+UNCOMMITTED_DEAD_LETTERS_MAX = 10_000  # ... but no more than this many dead letters wait for it
+PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column
+READ_PAGE_ROWS_MAX = 1_000  # rows of one page of a listing
+CHECKPOINT_FORMAT = 1
+
+# ---------------------------------------------------------------------------------- time
+BEGINNING_OF_TIME_MS = -(2**62)  # the watermark before the first event
+END_OF_TIME_MS = 2**62  # the watermark after the last event of a finite source
+
+# ---------------------------------------------------------------------------------- detections
+MESSAGE_BYTES_MAX = 16 * KIB  # a rendered message or attribute
+FORMAT_WIDTH_MAX = 256  # the width or precision a format spec may ask for
+SUPPRESS_PAGES = 64  # suppression state of a rule is spread over so many pages
+
+assert READ_BLOCK_BYTES >= MIB
+assert LINE_BYTES_MAX <= READ_BLOCK_BYTES <= BATCH_BYTES_MAX
+assert LINE_BYTES_MAX <= APPEND_BYTES_MAX <= BATCH_BYTES_MAX
+assert DEAD_LETTER_RAW_BYTES < LINE_BYTES_MAX
+assert SOURCE_MARK_BYTES <= LINE_BYTES_MAX
+assert STDIN_PAUSE_MS < STDIN_SILENCE_MS < COMMIT_INTERVAL_MS
+assert LOG_POLL_INTERVAL_MS < COMMIT_INTERVAL_MS < STORE_BUSY_TIMEOUT_MS
+assert MESSAGE_BYTES_MAX > FORMAT_WIDTH_MAX
+# Any event time plus any span of a rule stays inside 64 bits.
+assert END_OF_TIME_MS - BEGINNING_OF_TIME_MS < 2**63 + 1
+assert END_OF_TIME_MS + 2**61 < 2**63

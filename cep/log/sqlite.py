@@ -1,0 +1,145 @@
+"""The embedded log: topics of NDJSON chunks in the table `log_chunk` of a store's database.
+
+One row holds a chunk of consecutive records of a topic; a partition is a topic.  Appending a chunk
+is one transaction and is durable when it returns.  Reading never blocks an appender.
+Works on every database the store works on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from cep import limits
+from cep.errors import SourceError, UsageError
+from cep.log.lines import count_lines, line_ends
+from cep.ports import Records
+from cep.store.connect import open_database
+from cep.store.tables import log_chunk, metadata
+
+_APPEND_ATTEMPTS = 20  # appenders of one topic that collide on PostgreSQL try again
+
+
+class SqliteLog:
+    """`follow`: the end of the topic means "nothing yet"."""
+
+    def __init__(self, database: str, topic: str, *, follow: bool = True) -> None:
+        self.topic = topic
+        self._follow = follow
+        self._engine = open_database(database)
+        try:
+            metadata.create_all(self._engine, tables=[log_chunk])
+        except SQLAlchemyError as error:
+            raise SourceError(f"log: cannot open {database}: {_cause(error)}") from error
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        return (self.topic,)
+
+    def read(self, partition: str, position: int, max_records: int) -> Records | None:
+        """Chunks are joined up to `max_records` records and `BATCH_BYTES_MAX` bytes."""
+        try:
+            with self._engine.connect() as connection:
+                connection.execution_options(read_only=True)
+                chunks = _chunks_from(connection, partition, position, max_records)
+        except SQLAlchemyError as error:
+            raise SourceError(f"log: cannot read: {_cause(error)}") from error
+        if not chunks:
+            return Records(position, b"", 0) if self._follow else None
+        data = b"".join(chunks)
+        count = count_lines(data)
+        if count > max_records:
+            data = data[: int(line_ends(data)[max_records - 1]) + 1]
+            count = max_records
+        return Records(position, data, count)
+
+    def end(self, partition: str) -> int:
+        with self._engine.connect() as connection:
+            connection.execution_options(read_only=True)
+            return _end(connection, partition)
+
+    def append(self, partition: str, data: bytes) -> range:
+        """Appends NDJSON as one chunk; the last line is terminated, long records are refused."""
+        if not data:
+            end = self.end(partition)
+            return range(end, end)
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        if len(data) > limits.BATCH_BYTES_MAX:
+            raise UsageError(f"log: {len(data)} bytes are too many for one chunk")
+        ends = line_ends(data)
+        longest = int(np.diff(ends, prepend=-1).max()) - 1
+        if longest > limits.LINE_BYTES_MAX:
+            raise UsageError(
+                f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
+            )
+        count = len(ends)
+        for attempt in range(_APPEND_ATTEMPTS):
+            try:
+                with self._engine.begin() as connection:
+                    first = _end(connection, partition)
+                    connection.execute(
+                        insert(log_chunk).values(
+                            topic=partition, position=first, count=count, data=data
+                        )
+                    )
+                return range(first, first + count)
+            except IntegrityError as error:
+                if attempt == _APPEND_ATTEMPTS - 1:
+                    raise SourceError(f"log: cannot append: {_cause(error)}") from error
+            except SQLAlchemyError as error:
+                raise SourceError(f"log: cannot append: {_cause(error)}") from error
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _end(connection: Connection, topic: str) -> int:
+    row = connection.execute(
+        select(log_chunk.c.position, log_chunk.c.count)
+        .where(log_chunk.c.topic == topic)
+        .order_by(log_chunk.c.position.desc())
+        .limit(1)
+    ).one_or_none()
+    return 0 if row is None else row[0] + row[1]
+
+
+def _chunks_from(
+    connection: Connection, topic: str, position: int, max_records: int
+) -> list[bytes]:
+    """Data from exactly `position` on, in chunks that go to about `max_records` records."""
+    start = connection.execute(
+        select(func.max(log_chunk.c.position)).where(
+            log_chunk.c.topic == topic, log_chunk.c.position <= position
+        )
+    ).scalar_one()
+    if start is None:
+        return []
+    rows = connection.execute(
+        select(log_chunk.c.position, log_chunk.c.count, log_chunk.c.data)
+        .where(
+            log_chunk.c.topic == topic,
+            log_chunk.c.position >= start,
+            log_chunk.c.position < position + max_records,
+        )
+        .order_by(log_chunk.c.position),
+        execution_options={"yield_per": 16},
+    )
+    chunks: list[bytes] = []
+    size = 0
+    for first, count, data in rows:
+        if first + count <= position:
+            continue
+        if first < position:
+            data = data[int(line_ends(data)[position - first - 1]) + 1 :]
+        chunks.append(bytes(data))
+        size += len(data)
+        if size >= limits.BATCH_BYTES_MAX:
+            break
+    return chunks
+
+
+def _cause(error: SQLAlchemyError) -> object:
+    return getattr(error, "orig", None) or error

@@ -1,0 +1,159 @@
+"""Every effect of the engine as a small protocol: clock, log, store.
+
+The fold itself (`cep.fold`) uses none of them; only the loop in `cep.engine` does.  A position is
+the number of a record in its partition, from 0; a blank line of a file has a number too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall clock; it may decide when to commit or poll, never what is detected."""
+
+    def now_ms(self) -> int: ...
+
+    def sleep_ms(self, duration_ms: int) -> None: ...
+
+
+class SystemClock:
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def sleep_ms(self, duration_ms: int) -> None:
+        time.sleep(duration_ms / 1000)
+
+
+# ---------------------------------------------------------------------------------- log
+
+
+@dataclass(frozen=True, slots=True)
+class Oversized:
+    """A record longer than `limits.LINE_BYTES_MAX`; its line in `Records.data` is blank."""
+
+    position: int
+    size_bytes: int
+    head: bytes  # the first limits.DEAD_LETTER_RAW_BYTES of it
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """`count` consecutive records: line k of `data` (NDJSON) has position `first_position + k`."""
+
+    first_position: int
+    data: bytes
+    count: int
+    oversized: tuple[Oversized, ...] = ()
+
+    @property
+    def end_position(self) -> int:
+        return self.first_position + self.count
+
+
+class Log(Protocol):
+    """An ordered, numbered sequence of records per partition."""
+
+    @property
+    def partitions(self) -> tuple[str, ...]: ...
+
+    def read(self, partition: str, position: int, max_records: int) -> Records | None:
+        """At most `max_records` records from `position` on; count 0: none yet; None: the end.
+
+        Raises `SourceError` when the log is gone or cannot go back to `position`.
+        """
+        ...
+
+    def end(self, partition: str) -> int:
+        """The position the next appended record will have."""
+        ...
+
+    def append(self, partition: str, data: bytes) -> range:
+        """Appends NDJSON in one transaction; the positions the records got."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------- store
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the fold of one partition stands.
+
+    `position` is the next record to read.  Records before it that still wait for the watermark
+    start at `resume_position`.  `rules` maps each rule to its pattern version: the state in the
+    pages belongs to those.  `source` tells the log it came from apart from another ("": unknown).
+    """
+
+    position: int = 0
+    resume_position: int = 0
+    watermark_ms: int = -(2**62)
+    rules: Mapping[str, str] | None = None
+    counters: Mapping[str, int] | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write a partition, and the state it was left in.
+
+    `checkpoint` is None for a partition never written.
+    """
+
+    partition: str
+    epoch: int
+    checkpoint: Checkpoint | None
+    pages: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionRow:
+    """A rendered detection; `body` is its JSON as printed, `destinations` its outbox rows."""
+
+    id: str
+    rule: str
+    version: str
+    severity: str
+    at_ms: int
+    suppressed_by: str | None
+    body: bytes
+    destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """A record that could not become an event; `raw` is cut to the limit."""
+
+    position: int
+    reason: str
+    raw: bytes
+
+
+class Store(Protocol):
+    """Durable state of partitions.  Everything a step changed is written in one transaction."""
+
+    def acquire(self, partition: str) -> Lease:
+        """Takes the partition over: any earlier writer's commit now raises `StaleWriter`."""
+        ...
+
+    def commit(
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        pages: Mapping[str, bytes],
+        detections: Sequence[DetectionRow],
+        dead_letters: Sequence[DeadLetterRow],
+    ) -> None:
+        """All or nothing.  A page with empty data is removed; a known detection id is kept as is.
+
+        Raises `StaleWriter` when the lease's epoch is no longer the newest, `StoreError` when the
+        store cannot be written.
+        """
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,122 @@
+"""Read-only listings of a store, in pages: detections, dead letters, counters of partitions.
+
+A cursor is the last row's sequence (or position) of the page before; rows come in the order they
+were committed.  Nothing here takes the write lock of an SQLite store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import Connection, Engine, func, select
+
+from cep import limits
+from cep.store.tables import checkpoint, dead_letter, detection
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDetection:
+    sequence: int
+    id: str
+    rule: str
+    at_ms: int
+    severity: str
+    suppressed_by: str | None
+    body: bytes  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDeadLetter:
+    partition: str
+    position: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    partition: str
+    position: int
+    watermark_ms: int
+    epoch: int
+    counters: dict[str, int]
+
+
+def detections(
+    engine: Engine, *, after: int = 0, limit: int = 100, rule: str | None = None
+) -> list[StoredDetection]:
+    """At most `limit` detections with a sequence above `after`, oldest first."""
+    query = select(
+        detection.c.sequence,
+        detection.c.id,
+        detection.c.rule,
+        detection.c.at_ms,
+        detection.c.severity,
+        detection.c.suppressed_by,
+        detection.c.body,
+    ).where(detection.c.sequence > after)
+    if rule is not None:
+        query = query.where(detection.c.rule == rule)
+    query = query.order_by(detection.c.sequence).limit(_page_size(limit))
+    with _reading(engine) as connection:
+        return [StoredDetection(*row) for row in connection.execute(query)]
+
+
+def detection_body(engine: Engine, id: str) -> bytes | None:
+    """The JSON of one detection, or None."""
+    with _reading(engine) as connection:
+        body = connection.execute(
+            select(detection.c.body).where(detection.c.id == id)
+        ).scalar_one_or_none()
+        return None if body is None else bytes(body)
+
+
+def detections_per_rule(engine: Engine) -> dict[str, int]:
+    query = select(detection.c.rule, func.count().label("detections")).group_by(detection.c.rule)
+    with _reading(engine) as connection:
+        return {row.rule: row.detections for row in connection.execute(query)}
+
+
+def dead_letters(
+    engine: Engine, partition: str, *, after: int = -1, limit: int = 100
+) -> list[StoredDeadLetter]:
+    """At most `limit` dead letters of a partition with a position above `after`, in order."""
+    query = (
+        select(
+            dead_letter.c.partition, dead_letter.c.position, dead_letter.c.reason, dead_letter.c.raw
+        )
+        .where(dead_letter.c.partition == partition, dead_letter.c.position > after)
+        .order_by(dead_letter.c.position)
+        .limit(_page_size(limit))
+    )
+    with _reading(engine) as connection:
+        return [StoredDeadLetter(*row) for row in connection.execute(query)]
+
+
+def partitions(engine: Engine) -> list[PartitionStatus]:
+    query = select(
+        checkpoint.c.partition,
+        checkpoint.c.position,
+        checkpoint.c.watermark_ms,
+        checkpoint.c.epoch,
+        checkpoint.c.counters,
+    ).order_by(checkpoint.c.partition)
+    with _reading(engine) as connection:
+        return [
+            PartitionStatus(name, position, watermark_ms, epoch, orjson.loads(counters) or {})
+            for name, position, watermark_ms, epoch, counters in connection.execute(query)
+        ]
+
+
+def _page_size(limit: int) -> int:
+    return max(1, min(limit, limits.READ_PAGE_ROWS_MAX))
+
+
+@contextmanager
+def _reading(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        connection.execution_options(read_only=True)
+        yield connection

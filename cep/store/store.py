@@ -1,0 +1,196 @@
+"""The durable state of partitions over SQLAlchemy Core, on SQLite or PostgreSQL.
+
+Contract: `commit` writes position, changed pages, detections, outbox rows and dead letters in one
+transaction, and only when the lease's epoch is still the newest.  A detection or dead letter that
+is already there stays as it is, so work done again changes nothing.
+Reads for listings are in `cep.store.reads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import orjson
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from cep import limits
+from cep.errors import StaleWriter, StoreError
+from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, Lease
+from cep.store.connect import open_database
+from cep.store.tables import checkpoint, dead_letter, detection, metadata, outbox, page
+
+
+class SqlStore:
+    """A `Store`; also creates the tables it needs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        with _named_errors("open"):
+            metadata.create_all(engine)
+
+    def acquire(self, partition: str) -> Lease:
+        with _named_errors("acquire"), self.engine.begin() as connection:
+            row = connection.execute(
+                select(checkpoint).where(checkpoint.c.partition == partition).with_for_update()
+            ).one_or_none()
+            if row is None:
+                connection.execute(
+                    insert(checkpoint).values(
+                        partition=partition, epoch=1, **_checkpoint_columns(Checkpoint())
+                    )
+                )
+                return Lease(partition, 1, None, {})
+            if row.format != limits.CHECKPOINT_FORMAT:
+                raise StoreError(
+                    f"the checkpoint of {partition!r} has format {row.format}; "
+                    f"this program reads format {limits.CHECKPOINT_FORMAT}"
+                )
+            epoch = row.epoch + 1
+            connection.execute(
+                update(checkpoint).where(checkpoint.c.partition == partition).values(epoch=epoch)
+            )
+            pages = connection.execute(
+                select(page.c.name, page.c.data).where(page.c.partition == partition)
+            )
+            state = {name: bytes(data) for name, data in pages}
+            rules = orjson.loads(row.rules)
+            if rules is None:  # acquired before, never committed
+                return Lease(partition, epoch, None, {})
+            known = Checkpoint(
+                position=row.position,
+                resume_position=row.resume_position,
+                watermark_ms=row.watermark_ms,
+                rules=rules,
+                counters=orjson.loads(row.counters),
+                source=row.source,
+            )
+            return Lease(partition, epoch, known, state)
+
+    def commit(
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        pages: Mapping[str, bytes],
+        detections: Sequence[DetectionRow],
+        dead_letters: Sequence[DeadLetterRow],
+    ) -> None:
+        with _named_errors("commit"), self.engine.begin() as connection:
+            _write_checkpoint(connection, lease, checkpoint)
+            _write_pages(connection, lease.partition, pages)
+            _write_detections(connection, lease.partition, detections)
+            _insert_new(
+                connection,
+                dead_letter,
+                [
+                    {
+                        "partition": lease.partition,
+                        "position": letter.position,
+                        "reason": letter.reason,
+                        "raw": letter.raw[: limits.DEAD_LETTER_RAW_BYTES],
+                    }
+                    for letter in dead_letters
+                ],
+            )
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_store(url: str) -> SqlStore:
+    """Opens `path.db`, `sqlite:///path.db` or `postgresql://…`, creating tables on first use."""
+    return SqlStore(open_database(url))
+
+
+@contextmanager
+def _named_errors(action: str) -> Iterator[None]:
+    """Any database error becomes a `StoreError` with the database's own words, without the SQL."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise StoreError(f"store: cannot {action}: {cause}") from error
+
+
+def _checkpoint_columns(values: Checkpoint) -> dict[str, object]:
+    return {
+        "position": values.position,
+        "resume_position": values.resume_position,
+        "watermark_ms": values.watermark_ms,
+        "rules": orjson.dumps(values.rules).decode(),
+        "counters": orjson.dumps(values.counters).decode(),
+        "format": limits.CHECKPOINT_FORMAT,
+        "source": values.source,
+    }
+
+
+def _write_checkpoint(connection: Connection, lease: Lease, values: Checkpoint) -> None:
+    """First of all the writes: a stale writer is turned away before it touches anything."""
+    written = connection.execute(
+        update(checkpoint)
+        .where(checkpoint.c.partition == lease.partition, checkpoint.c.epoch == lease.epoch)
+        .values(**_checkpoint_columns(values))
+    )
+    if written.rowcount != 1:
+        raise StaleWriter(
+            f"partition {lease.partition!r} was taken over by another engine "
+            f"(this one holds epoch {lease.epoch}); nothing was written"
+        )
+
+
+def _write_pages(connection: Connection, partition: str, pages: Mapping[str, bytes]) -> None:
+    if not pages:
+        return
+    names = list(pages)
+    for start in range(0, len(names), 500):  # databases bound the parameters of a statement
+        connection.execute(
+            delete(page).where(
+                page.c.partition == partition, page.c.name.in_(names[start : start + 500])
+            )
+        )
+    rows = [
+        {"partition": partition, "name": name, "data": data} for name, data in pages.items() if data
+    ]
+    if rows:
+        connection.execute(insert(page), rows)
+
+
+def _write_detections(
+    connection: Connection, partition: str, detections: Sequence[DetectionRow]
+) -> None:
+    _insert_new(
+        connection,
+        detection,
+        [
+            {
+                "id": row.id,
+                "partition": partition,
+                "rule": row.rule,
+                "version": row.version,
+                "severity": row.severity,
+                "at_ms": row.at_ms,
+                "suppressed_by": row.suppressed_by,
+                "body": row.body,
+            }
+            for row in detections
+        ],
+    )
+    _insert_new(
+        connection,
+        outbox,
+        [
+            {"detection_id": row.id, "destination": destination}
+            for row in detections
+            for destination in row.destinations
+        ],
+    )
+
+
+def _insert_new(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
+    """Inserts rows in order; one that violates a unique key is left out."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
