@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench` prints one JSON object; docs/benchmarks.md says how to read it."""
