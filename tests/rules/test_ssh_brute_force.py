@@ -21,6 +21,14 @@ PACK = ROOT / "rules" / "monitoring" / "ssh.cep"
 BESIDE = ROOT.parent / "shared" / "data" / "openssh.ndjson"
 BEGIN = datetime(2025, 3, 1, 8, 0, tzinfo=UTC)
 USERS = ("root", "admin", "oracle", "test", "guest", "ftp", "pi", "git", "ann")
+SHARES = {
+    "LoginFailed": 60,
+    "InvalidUser": 20,
+    "ReverseMappingFailed": 8,
+    "TooManyFailures": 4,
+    "LoginOk": 3,
+    "NoIdentification": 3,
+}
 
 
 def logs() -> Iterator[object]:
@@ -44,8 +52,7 @@ def synthetic(seed: int, count: int = 1500) -> bytes:
     for begin in range(0, second, second // 12):
         for last, ip in ((60, "203.0.113.1"), (61, "203.0.113.2"), (60, "2001:db8::1")):
             offsets = [0, *sorted(random.randrange(1, 60) for _ in range(8)), last]
-            for offset in offsets:
-                rows.append((begin + offset, _failure(random, ip)))
+            rows.extend((begin + offset, _failure(random, ip)) for offset in offsets)
     for pid in range(5):
         opened = random.randrange(second)
         closed = opened + 8 * 3600 + random.choice((-1, 0, 1, 3600))
@@ -80,8 +87,8 @@ def _event(random: Random, ip: str) -> dict[str, object]:
         return _failure(random, ip)
     if kind == "LoginOk":
         return {"type": kind, "pid": pid, "ip": ip, "user": user, "port": 22, "method": "password"}
-    if kind == "Scan":
-        return {"type": "NoIdentification", "pid": pid, "ip": ip}
+    if kind == "NoIdentification":
+        return {"type": kind, "pid": pid, "ip": ip}
     if kind == "ReverseMappingFailed":
         return {"type": kind, "pid": pid, "ip": ip, "host": "ns.example.com"}
     return {"type": kind, "pid": pid, "ip": ip, "user": user}
