@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -31,14 +30,14 @@ SHARES = {
 }
 
 
-def logs() -> Iterator[object]:
+def logs() -> list[object]:
     """Synthetic logs always; the real one when it is at hand."""
-    for seed in (1, 2, 3):
-        yield pytest.param(synthetic(seed), id=f"synthetic-{seed}")
+    found = [pytest.param(synthetic(seed), id=f"synthetic-{seed}") for seed in (1, 2, 3)]
     named = os.environ.get("CEP_SSH_LOG")
     path = Path(named) if named else BESIDE
     if named or path.exists():
-        yield pytest.param(path.read_bytes(), id=path.name)
+        found.append(pytest.param(path.read_bytes(), id=path.name))
+    return found
 
 
 def synthetic(seed: int, count: int = 1500) -> bytes:
