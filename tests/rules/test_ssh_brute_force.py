@@ -69,19 +69,9 @@ def _line(second: int, event: dict[str, object]) -> bytes:
 
 
 def _event(random: Random, ip: str) -> dict[str, object]:
-    pid = random.randrange(100, 130)
+    pid = random.randrange(100, 108)
     user = random.choice(USERS)
-    kind = random.choices(
-        (
-            "LoginFailed",
-            "InvalidUser",
-            "ReverseMappingFailed",
-            "TooManyFailures",
-            "LoginOk",
-            "Scan",
-        ),
-        (60, 20, 8, 4, 3, 3),
-    )[0]
+    kind = random.choices(tuple(SHARES), tuple(SHARES.values()))[0]
     if kind == "LoginFailed":
         return _failure(random, ip)
     if kind == "LoginOk":
@@ -96,7 +86,7 @@ def _event(random: Random, ip: str) -> dict[str, object]:
 def _failure(random: Random, ip: str) -> dict[str, object]:
     return {
         "type": "LoginFailed",
-        "pid": random.randrange(100, 130),
+        "pid": random.randrange(100, 108),
         "ip": ip,
         "user": random.choice(USERS),
         "port": random.randrange(1024, 65536),
