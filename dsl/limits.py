@@ -1,0 +1,48 @@
+"""Every bound on rule text, with its unit.
+
+Rule text may come from anybody, so size, nesting and numbers are bounded before any recursive
+visit; the bounds are far above what people write and low enough that refusing is quick.
+"""
+
+from __future__ import annotations
+
+FILE_CHARS_MAX = 256 * 1024
+"""Characters of one file."""
+
+DECLARATIONS_MAX = 4096
+"""Top-level declarations of one file."""
+
+DECLARATION_TOKENS_MAX = 8192
+"""Words, numbers, literals and signs of one declaration."""
+
+FILE_TOKENS_MAX = 96 * 1024
+"""The same, of one file."""
+
+BRACKET_DEPTH_MAX = 48
+"""Brackets open at one place; checked before parsing."""
+
+TREE_DEPTH_MAX = 96
+"""Levels of the syntax tree, long chains of one operator included; checked after parsing."""
+
+DIAGNOSTICS_MAX = 100
+"""Errors and warnings reported for one file."""
+
+INTEGER_MAX = 2**63 - 1
+DURATION_MS_MAX = 100 * 366 * 24 * 3600 * 1000
+"""One hundred years: keeps every deadline far inside 64 bits."""
+
+DECIMAL_SCALE_DEFAULT = 4
+DECIMAL_SCALE_MAX = 15
+DECIMAL_SCALED_MAX = 2**53
+"""A decimal scaled to an integer stays below this, so its float is exact."""
+
+REPEAT_MAX = 10_000
+"""Largest count in a quantifier."""
+
+STEPS_MAX = 64
+"""Steps of one pattern, absences included."""
+
+REGEX_CHARS_MAX = 1000
+TEMPLATE_CHARS_MAX = 16 * 1024
+FORMAT_WIDTH_MAX = 99
+"""Width of a placeholder's format; its precision is at most DECIMAL_SCALE_MAX."""

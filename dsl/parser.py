@@ -1,0 +1,143 @@
+"""Text to syntax tree: cut into declarations, parse each alone, collect every syntax error.
+
+`parse_file` never raises on bad text and never recurses into it: brackets are counted before
+parsing (`dsl.split`), Lark's LALR parser keeps its own stack, and the depth of the tree is
+measured with an explicit stack before anybody walks it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from dsl import ast, limits
+from dsl.diagnostics import Diagnostic
+from dsl.source import Source, Span
+from dsl.split import split
+from dsl.syntax_errors import describe
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+    from dsl.build import Build
+
+GRAMMAR = Path(__file__).with_name("grammar.lark")
+_lock = threading.Lock()  # one parser with one tree builder, used by one thread at a time
+
+
+@cache
+def _machine() -> tuple[Lark, Build]:
+    """Lark with its tables, kept in the user's cache so that a start does not rebuild them."""
+    from lark import Lark
+
+    from dsl.build import Build
+
+    build = Build()
+    lark = Lark(
+        GRAMMAR.read_text(encoding="utf-8"),
+        parser="lalr",
+        lexer="contextual",
+        start=["declaration", "expression"],
+        keep_all_tokens=True,
+        maybe_placeholders=True,
+        transformer=build,
+        cache=_tables_file(),
+    )
+    return lark, build
+
+
+def _tables_file() -> str | bool:
+    """Where Lark keeps its tables; False (build them each time) without a writable home.
+
+    Not Lark's default, a guessable name in the shared temporary folder: the file is a pickle.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(base, "cep")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owned = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
+    except OSError:
+        return False
+    digest = hashlib.blake2b(GRAMMAR.read_bytes(), digest_size=8).hexdigest()
+    return str(folder / f"grammar-{digest}.tables") if owned else False
+
+
+def parse_file(source: Source) -> tuple[ast.File, list[Diagnostic]]:
+    """Every declaration that parses, and every syntax error of the file."""
+    chunks, problems = split(source)
+    declarations = []
+    for chunk in chunks:
+        if not chunk.sound:
+            continue
+        if len(problems) > limits.DIAGNOSTICS_MAX:
+            break
+        found = _parse(source, chunk.start, chunk.end, "declaration", problems)
+        if found is not None:
+            declarations.append(cast(ast.Declaration, found))
+    whole = Span(source.path, 0, len(source.text))
+    return ast.File(whole, tuple(declarations)), problems
+
+
+def parse_expression(
+    source: Source, start: int, end: int
+) -> tuple[ast.Expression | None, list[Diagnostic]]:
+    """The expression between two offsets of `source`: a placeholder of a template."""
+    problems: list[Diagnostic] = []
+    found = _parse(source, start, end, "expression", problems)
+    return cast("ast.Expression | None", found), problems
+
+
+def _parse(
+    source: Source, start: int, end: int, what: str, problems: list[Diagnostic]
+) -> ast.Node | None:
+    from lark import TextSlice, UnexpectedInput
+
+    with _lock:
+        lark, build = _machine()
+        build.begin(source.path)
+        try:
+            tree = lark.parse(TextSlice(source.text, start, end), start=what)
+        except UnexpectedInput as error:
+            problems.extend(build.problems)
+            problems.append(describe(error, lark, source, start, end))
+            return None
+        problems.extend(build.problems)
+    node = cast(ast.Node, tree)
+    too_deep = _too_deep(node)
+    if too_deep is not None:
+        message = f"nested more than {limits.TREE_DEPTH_MAX} levels deep"
+        problems.append(Diagnostic("E005", message, too_deep.span, "split it into named parts"))
+        return None
+    return node
+
+
+def _too_deep(root: ast.Node) -> ast.Node | None:
+    """A node below `TREE_DEPTH_MAX` levels, if there is one; iterative on purpose."""
+    level: list[ast.Node] = [root]
+    for _ in range(limits.TREE_DEPTH_MAX):
+        level = [child for node in level for child in children(node)]
+        if not level:
+            return None
+    return level[0]
+
+
+@cache
+def _slots(kind: type[ast.Node]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.name not in {"span", "text", "op"})
+
+
+def children(node: ast.Node) -> list[ast.Node]:
+    """The nodes directly below `node`, in reading order."""
+    found: list[ast.Node] = []
+    for name in _slots(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, ast.Node):
+            found.append(value)
+        elif isinstance(value, tuple):
+            found.extend(item for item in value if isinstance(item, ast.Node))
+    return found
