@@ -1,0 +1,27 @@
+"""Every bound on one event, with its unit."""
+
+from __future__ import annotations
+
+EVENT_BYTES_MAX = 1024 * 1024
+"""Bytes of one event's JSON, without the line end."""
+
+EVENT_DEPTH_MAX = 128
+"""Brackets open at one place of an event."""
+
+DEAD_LETTER_RAW_BYTES = 4096
+"""Bytes kept of an event that could not be used."""
+
+TIMESTAMP_MS_MIN = -62_135_596_800_000
+"""0001-01-01T00:00:00Z in ms since the epoch."""
+
+TIMESTAMP_MS_MAX = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z in ms since the epoch."""
+
+DECIMAL_SCALED_MAX = 2**53
+"""A decimal scaled to an integer stays below this, so its float is exact."""
+
+INT_MAX = 2**63 - 1
+"""Largest int; the least is -INT_MAX, as the one below it stands for null."""
+
+RUNS_PER_KEY_MAX = 10_000
+"""Partial matches of one rule and key; starts and forks beyond are refused and counted."""
