@@ -9,7 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Protocol
+
+from cep import limits
 
 
 class Clock(Protocol):
@@ -29,6 +32,12 @@ class SystemClock:
 
 
 # ---------------------------------------------------------------------------------- log
+
+
+def mark_of(first_record: bytes) -> str:
+    """The mark of a log whose first record begins with these bytes; "" for none."""
+    head = first_record[: limits.SOURCE_MARK_BYTES]
+    return blake2b(head.rstrip(b"\r\n"), digest_size=8).hexdigest() if head else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,14 @@ class Log(Protocol):
     def read(self, partition: str, position: int, max_records: int) -> Records | None:
         """At most `max_records` records from `position` on; count 0: none yet; None: the end.
 
-        Raises `SourceError` when the log is gone or cannot go back to `position`.
+        Raises `SourceError` when the log is gone, ends before `position`, or cannot go back to it.
+        """
+        ...
+
+    def mark(self, partition: str) -> str:
+        """What tells this log from another one: a hash of its first record; "" before there is one.
+
+        Does not move a log that can only be read forwards.
         """
         ...
 
@@ -92,7 +108,7 @@ class Checkpoint:
 
     position: int = 0
     resume_position: int = 0
-    watermark_ms: int = -(2**62)
+    watermark_ms: int = limits.BEGINNING_OF_TIME_MS
     rules: Mapping[str, str] | None = None
     counters: Mapping[str, int] | None = None
     source: str = ""

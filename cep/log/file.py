@@ -19,7 +19,7 @@ from typing import IO, cast
 from cep import limits
 from cep.errors import SourceError, UsageError
 from cep.log.lines import LineReader
-from cep.ports import Records
+from cep.ports import Records, mark_of
 
 
 class FileLog:
@@ -50,13 +50,20 @@ class FileLog:
         if reader is None or reader.position > position:
             reader = self._open()
         try:
-            if not reader.skip_to(position):
-                return None if reader.ended else Records(position, b"", 0)
-            return reader.next(max_records)
+            if reader.skip_to(position):
+                return reader.next(max_records)
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(
                 f"{self.path}: cannot read on after record {reader.position}: {error}"
             ) from error
+        if reader.ended:
+            raise SourceError(
+                f"{self.path} ends at record {reader.position}, before record {position}"
+            )
+        return Records(position, b"", 0)
+
+    def mark(self, partition: str) -> str:
+        return mark_of((self._reader or self._open()).first_line())
 
     def end(self, partition: str) -> int:
         """Counts the lines: reads the whole file."""

@@ -43,22 +43,23 @@ class LineReader:
         self._read_block = read_block
         self._buffer = b""
         self._ended = False
+        self._first_line = b""
         self._dropping: Oversized | None = None  # a long line whose end has not been seen
         self._oversized: list[Oversized] = []
 
     def next(self, max_records: int) -> Records | None:
         """At most `max_records` lines of about `BATCH_BYTES_MAX`; none yet: count 0; end: None."""
-        ends = line_ends(self._buffer)
-        while not self._ended and len(ends) < max_records:
-            if len(ends) and len(self._buffer) >= limits.BATCH_BYTES_MAX:
-                break
-            more = self._fill(int(ends[-1]) + 1 if len(ends) else 0, len(ends))
-            ends = line_ends(self._buffer)
-            if not more:
-                break
-        if self._ended and not self._buffer:
+        ends = self._gather(max_records)
+        if self.ended:
             return None
         return self._take(ends, min(max_records, len(ends)))
+
+    def first_line(self) -> bytes:
+        """The begin of line 0 without moving on; b"" while it is not there."""
+        if not self._first_line and self.position == 0:
+            # A short block may hold the one unterminated line: only another look tells.
+            self._keep_first_line(ends if len(ends := self._gather(1)) else self._gather(1))
+        return self._first_line
 
     def skip_to(self, position: int) -> bool:
         """Drops lines until `position` is next; False when they are not all there (yet)."""
@@ -72,7 +73,28 @@ class LineReader:
     def ended(self) -> bool:
         return self._ended and not self._buffer
 
+    def _gather(self, max_records: int) -> NDArray[np.int64]:
+        """Fills the buffer with up to `max_records` lines; where they end."""
+        ends = line_ends(self._buffer)
+        while not self._ended and len(ends) < max_records:
+            if len(ends) and len(self._buffer) >= limits.BATCH_BYTES_MAX:
+                break
+            more = self._fill(int(ends[-1]) + 1 if len(ends) else 0, len(ends))
+            ends = line_ends(self._buffer)
+            if not more:
+                break
+        return ends
+
+    def _keep_first_line(self, ends: NDArray[np.int64]) -> None:
+        if len(ends):
+            long_line = self._oversized[0] if self._oversized else None
+            is_long = long_line is not None and long_line.position == 0
+            line = long_line.head if long_line and is_long else self._buffer[: int(ends[0]) + 1]
+            self._first_line = line[: limits.SOURCE_MARK_BYTES]
+
     def _take(self, ends: NDArray[np.int64], count: int) -> Records:
+        if self.position == 0:
+            self._keep_first_line(ends)
         stop = int(ends[count - 1]) + 1 if count else 0
         data, self._buffer = self._buffer[:stop], self._buffer[stop:]
         first, self.position = self.position, self.position + count

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from cep import limits
 from cep.errors import SourceError, UsageError
 from cep.log.lines import count_lines, line_ends
-from cep.ports import Records
+from cep.ports import Records, mark_of
 from cep.store.connect import open_database
 from cep.store.tables import log_chunk, metadata
 
@@ -43,8 +43,11 @@ class SqliteLog:
             with self._engine.connect() as connection:
                 connection.execution_options(read_only=True)
                 chunks = _chunks_from(connection, partition, position, max_records)
+                end = position if chunks else _end(connection, partition)
         except SQLAlchemyError as error:
             raise SourceError(f"log: cannot read: {_cause(error)}") from error
+        if end < position:
+            raise SourceError(f"log: {partition} ends at record {end}, before record {position}")
         if not chunks:
             return Records(position, b"", 0) if self._follow else None
         data = b"".join(chunks)
@@ -53,6 +56,10 @@ class SqliteLog:
             data = data[: int(line_ends(data)[max_records - 1]) + 1]
             count = max_records
         return Records(position, data, count)
+
+    def mark(self, partition: str) -> str:
+        first = self.read(partition, 0, 1)
+        return mark_of(first.data) if first is not None else ""
 
     def end(self, partition: str) -> int:
         with self._engine.connect() as connection:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cep import limits
-from cep.errors import UsageError
+from cep.errors import SourceError, UsageError
 from cep.log.sqlite import SqliteLog
 from cep.ports import Records
 
@@ -36,6 +36,10 @@ def test_any_position_reads_on_in_order(
     assert log.end("t") == len(want)
     got: list[bytes] = []
     position = start
+    if start > len(want):
+        with pytest.raises(SourceError, match="before record"):
+            log.read("t", start, max_records)
+        position = len(want)
     while (records := log.read("t", position, max_records)) is not None:
         assert records.first_position == position
         assert 0 < records.count <= max_records
@@ -63,7 +67,8 @@ def test_concurrent_appenders_get_disjoint_positions(tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         for n in range(10):
-            ranges.append(logs[number].append("t", b'{"w":%d,"n":%d}\n' % (number, n) * 3))
+            got = logs[number].append("t", b'{"w":%d,"n":%d}\n' % (number, n) * 3)
+            ranges.append(got)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -83,5 +88,5 @@ def test_record_over_the_limit_is_refused_whole(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="over the limit"):
         log.append("t", b"{}\n" + b"x" * (limits.LINE_BYTES_MAX + 1) + b"\n{}\n")
     assert log.end("t") == 0
-    assert log.append("t", b"x" * limits.LINE_BYTES_MAX) == range(0, 1)
+    assert log.append("t", b"x" * limits.LINE_BYTES_MAX) == range(1)
     log.close()

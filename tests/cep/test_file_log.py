@@ -81,8 +81,26 @@ def test_reading_goes_back_to_an_earlier_position(tmp_path: Path) -> None:
     assert log.read("p", 0, 2) == Records(0, b"a\nb\n", 2)
     assert log.read("p", 2, 9) == Records(2, b"c\nd\n", 2)
     assert log.read("p", 4, 9) is None
-    assert log.read("p", 40, 9) is None
+    with pytest.raises(SourceError, match="ends at record 4, before record 40"):
+        log.read("p", 40, 9)
     log.close()
+
+
+def test_mark_tells_logs_apart_without_moving_them(tmp_path: Path) -> None:
+    marks = set()
+    for number, text in enumerate((b"a\nb\n", b"a\r\nc\n", b"a", b"b\na\n")):
+        path = tmp_path / f"{number}.ndjson"
+        path.write_bytes(text)
+        log = FileLog(str(path))
+        marks.add(log.mark("p"))
+        assert (
+            log.read("p", 0, 1) == Records(0, text.splitlines(keepends=True)[0], 1) or text == b"a"
+        )
+        assert log.mark("p") in marks
+        log.close()
+    assert len(marks) == 2
+    path.write_bytes(b"")
+    assert FileLog(str(path)).mark("p") == ""
 
 
 @pytest.mark.parametrize("ended", [True, False])

@@ -1,0 +1,160 @@
+"""The loop of one partition: read, step, commit.
+
+Everything a step changed is committed at once, so a crash anywhere means: load the last commit,
+read on.  Detections are shown to `sink` after they are durable.  While catching up, steps that detect
+nothing share a commit; that changes how much work a crash repeats, never what is detected.
+
+Stops with `SourceError` or `StoreError`, which name the reason; what was committed stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cep import limits
+from cep.errors import SourceError
+from cep.fold import Fold, Outcome
+from cep.ports import Clock, DeadLetterRow, Lease, Log, Records, Store, SystemClock
+from cep.render import Rendered
+from dsl.model import RuleSet
+
+Sink = Callable[[Sequence[Rendered]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended.  Counters are those of the whole life of the partition's state."""
+
+    partition: str
+    position: int
+    ended: bool  # the source ended; otherwise the engine was told to stop
+    counters: Mapping[str, int]
+
+
+class Engine:
+    """Folds one partition of `log`; without a store nothing is kept.
+
+    `notify` takes sentences for the operator.  `progress` is called after each step with the
+    number of records read by this run.  `stop` may be called from a signal handler or thread.
+    """
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        log: Log,
+        store: Store | None,
+        *,
+        partition: str | None = None,
+        sink: Sink = lambda detections: None,
+        notify: Callable[[str], None] = lambda sentence: None,
+        progress: Callable[[int], None] = lambda records: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.partition = partition or log.partitions[0]
+        self.fold: Fold | None = None
+        self._rules = rules
+        self._log = log
+        self._store = store
+        self._sink = sink
+        self._notify = notify
+        self._progress = progress
+        self._clock = clock or SystemClock()
+        self._stopping = False
+        self._lease: Lease | None = None
+        self._source = ""
+        self._detections: list[Rendered] = []
+        self._dead_letters: list[DeadLetterRow] = []
+        self._dirty = False
+        self._committed_ms = 0
+
+    def stop(self) -> None:
+        """Finish the step at hand, commit, and return from `run`."""
+        self._stopping = True
+
+    def run(self) -> Summary:
+        fold = self.fold = self._start()
+        ended = False
+        records_read = 0
+        while not self._stopping:
+            records = self._read(fold.position)
+            if records is None:
+                ended = True
+                self._add(fold.finish())
+                break
+            if records.count == 0:
+                self._commit(fold)
+                self._clock.sleep_ms(limits.LOG_POLL_INTERVAL_MS)
+                continue
+            self._add(fold.step(records))
+            if self._commit_due():
+                self._commit(fold)
+            records_read += records.count
+            self._progress(records_read)
+        self._commit(fold)
+        return Summary(self.partition, fold.position, ended, dict(fold.counters))
+
+    # ------------------------------------------------------------------------------------- start
+
+    def _start(self) -> Fold:
+        """The fold as the last commit left it; a normal start and a recovery are the same."""
+        self._committed_ms = self._clock.now_ms()
+        if self._store is None:
+            return Fold(self._rules, self.partition)
+        self._lease = self._store.acquire(self.partition)
+        before = self._lease.checkpoint
+        fold = Fold(self._rules, self.partition, before, self._lease.pages)
+        if before is not None:
+            self._check_source(before.source)
+            fold.replay(self._read)
+            self._source = before.source
+            for notice in fold.notices:
+                self._notify(notice)
+            if before.watermark_ms >= limits.END_OF_TIME_MS:
+                self._notify(
+                    f"{self.partition} was read to its end before (record {before.position}): "
+                    "records added since then are late"
+                )
+        return fold
+
+    def _check_source(self, known: str) -> None:
+        """Refuses a log that is not the one the checkpoint was made from."""
+        if known and self._log.mark(self.partition) != known:
+            raise SourceError(
+                f"the store knows another log as {self.partition!r}: its first record differs. "
+                "Use another store, or give this log a name of its own with --partition"
+            )
+
+    def _read(self, position: int, max_records: int = limits.BATCH_RECORDS_MAX) -> Records | None:
+        return self._log.read(self.partition, position, max_records)
+
+    # ------------------------------------------------------------------------------------ commit
+
+    def _add(self, outcome: Outcome) -> None:
+        self._detections += outcome.detections
+        self._dead_letters += outcome.dead_letters
+        self._dirty = True
+
+    def _commit_due(self) -> bool:
+        return (
+            bool(self._detections)
+            or len(self._dead_letters) >= limits.UNCOMMITTED_DEAD_LETTERS_MAX
+            or self._clock.now_ms() - self._committed_ms >= limits.COMMIT_INTERVAL_MS
+        )
+
+    def _commit(self, fold: Fold) -> None:
+        if not self._dirty:
+            return
+        if self._store is not None and self._lease is not None:
+            self._source = self._source or self._log.mark(self.partition)
+            self._store.commit(
+                self._lease,
+                fold.checkpoint(self._source),
+                fold.changed_pages(),
+                [found.row() for found in self._detections],
+                self._dead_letters,
+            )
+        if self._detections:
+            self._sink(self._detections)
+        self._detections, self._dead_letters, self._dirty = [], [], False
+        self._committed_ms = self._clock.now_ms()

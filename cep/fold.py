@@ -1,0 +1,202 @@
+"""The engine as a fold over one partition's log:  state', detections = step(state, records).
+
+`step` does no I/O and reads no clock: what it gives depends on the records so far and the rules
+alone, not on how the records were cut into batches.  State is the rows waiting for time, the
+partial matches, what suppression remembers, and the counters; `checkpoint` and `changed_pages` say how to
+write it down, and a fold built with them, after `replay`, goes on as if it had never stopped.
+
+Counters: received = processed + late + dead_lettered + ignored, after every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from matcher.decode import Decoded, Decoder
+
+from cep import limits
+from cep.errors import SourceError
+from cep.event_time import EventTime, Ordered
+from cep.ports import Checkpoint, DeadLetterRow, Records
+from cep.render import Rendered, Renderer
+from cep.suppress import PAGE_PREFIX, Suppression
+from dsl.model import Expr, RuleSet
+from matcher.matcher import Match, Matcher
+from matcher.schema import Schema
+from matcher.strings import Strings
+
+COUNTERS = (
+    "received",
+    "processed",
+    "late",
+    "dead_lettered",
+    "ignored",
+    "detections",
+    "suppressed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step adds to the world."""
+
+    detections: Sequence[Rendered] = ()
+    dead_letters: Sequence[DeadLetterRow] = ()
+
+
+class Fold:
+    """The fold of one partition, from `before` and its saved `pages` on.
+
+    `also`: expressions per rule that a caller will evaluate over the evidence of detections.
+    `notices` says what of the saved state was not taken up, and why.
+    """
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        partition: str,
+        before: Checkpoint | None = None,
+        pages: Mapping[str, bytes] | None = None,
+        also: Mapping[str, Sequence[Expr]] | None = None,
+    ) -> None:
+        start = before or Checkpoint()
+        strings = Strings()
+        schema = Schema.of(rules.events, rules.rules)
+        lateness_ms = max((event.lateness_ms for event in schema.events), default=0)
+        self.rules = rules
+        self.decoder = Decoder(schema, strings)
+        self.position = start.position
+        self.counters = {name: (start.counters or {}).get(name, 0) for name in COUNTERS}
+        self.notices: list[str] = []
+        self._resume_position = start.resume_position
+        self._matcher = Matcher(rules.rules, schema, strings)
+        self._time = EventTime(lateness_ms, start.watermark_ms)
+        self._suppression = Suppression(rules)
+        self._renderers = {
+            rule.name: Renderer(rule, rules.events, partition, (also or {}).get(rule.name, ()))
+            for rule in rules.rules
+        }
+        self._no_rows = self.decoder.decode(b"", 0).batch
+        self._dropped_pages: list[str] = []
+        self._restore(start.rules or {}, pages or {})
+
+    # ------------------------------------------------------------------------------------- steps
+
+    def step(self, records: Records) -> Outcome:
+        """Folds the records that follow the last ones in."""
+        assert records.first_position == self.position
+        decoded = self.decoder.decode(records.data, records.first_position)
+        oversized = [
+            DeadLetterRow(
+                line.position,
+                f"record of {line.size_bytes} bytes is over the limit of {limits.LINE_BYTES_MAX}",
+                line.head,
+            )
+            for line in records.oversized
+        ]
+        self.position = records.end_position
+        return self.step_decoded(decoded, oversized)
+
+    def step_decoded(self, decoded: Decoded, oversized: Sequence[DeadLetterRow] = ()) -> Outcome:
+        """`step` for records decoded elsewhere (frames, dicts)."""
+        dead = [DeadLetterRow(bad.position, bad.reason, bad.raw) for bad in decoded.dead]
+        if oversized:
+            dead = sorted([*dead, *oversized], key=lambda row: row.position)
+        ordered = self._time.push(decoded.batch)
+        counters = self.counters
+        counters["received"] += decoded.received + len(oversized)
+        counters["dead_lettered"] += len(dead)
+        counters["ignored"] += decoded.ignored
+        counters["processed"] += ordered.accepted
+        counters["late"] += len(ordered.late) if ordered.late is not None else 0
+        return Outcome(self._match(ordered), dead)
+
+    def finish(self) -> Outcome:
+        """The source has ended: pending absences are decided at the end of time."""
+        return Outcome(self._match(self._time.finish()))
+
+    def advance(self, watermark_ms: int) -> Outcome:
+        """Moves time without an event."""
+        return Outcome(self._match(self._time.advance(watermark_ms)))
+
+    def replay(self, read: Callable[[int, int], Records | None]) -> None:
+        """Takes back the rows that waited at the checkpoint; `read(position, max_records)`."""
+        position, end = self._resume_position, self.position
+        while position < end:
+            records = read(position, min(end - position, limits.BATCH_RECORDS_MAX))
+            if records is None or records.count == 0:
+                raise SourceError(f"the log ends at record {position}; the store was at {end}")
+            self._time.restore(self.decoder.decode(records.data, position).batch)
+            position = records.end_position
+
+    # ------------------------------------------------------------------------------------- state
+
+    def checkpoint(self, source: str = "") -> Checkpoint:
+        waiting = self._time.oldest_waiting_position
+        return Checkpoint(
+            position=self.position,
+            resume_position=self.position if waiting is None else waiting,
+            watermark_ms=self._time.watermark_ms,
+            rules={rule.name: rule.pattern_version for rule in self.rules.rules},
+            counters=dict(self.counters),
+            source=source,
+        )
+
+    def changed_pages(self) -> dict[str, bytes]:
+        """Pages changed since the last call; b"" for a page that is gone."""
+        changed = dict.fromkeys(self._dropped_pages, b"")
+        self._dropped_pages = []
+        changed.update(self._suppression.changed_pages(self._time.watermark_ms))
+        changed.update(self._matcher.snapshot())
+        return changed
+
+    @property
+    def watermark_ms(self) -> int:
+        return self._time.watermark_ms
+
+    # ------------------------------------------------------------------------------------- parts
+
+    def _match(self, ordered: Ordered) -> list[Rendered]:
+        batch = ordered.batch if ordered.batch is not None else self._no_rows
+        return [self._render(match) for match in self._matcher.advance(batch, ordered.watermark_ms)]
+
+    def _render(self, match: Match) -> Rendered:
+        rule, renderer = match.rule, self._renderers[match.rule.name]
+        evidence = renderer.evidence(match)
+        hidden_by = None
+        if rule.suppress is not None:
+            values = evidence.values(rule.suppress.by)
+            hidden_by = self._suppression.hidden_by(rule.name, values, match.at_ms, evidence.id)
+        self.counters["detections"] += 1
+        self.counters["suppressed"] += hidden_by is not None
+        return renderer.render(evidence, hidden_by)
+
+    def _restore(self, known: Mapping[str, str], pages: Mapping[str, bytes]) -> None:
+        """Gives saved pages to who owns them; state of rules that changed or went is let go.
+
+        `known` maps rules to the pattern versions the pages belong to.
+        """
+        now = {rule.name: rule.pattern_version for rule in self.rules.rules}
+        for rule, version in known.items():
+            if rule not in now:
+                self.notices.append(f"rule {rule} is gone: its partial matches are dropped")
+            elif now[rule] != version:
+                self.notices.append(f"the pattern of rule {rule} changed: it starts empty")
+        partial: dict[str, bytes] = {}
+        suppression: dict[str, bytes] = {}
+        for name, data in pages.items():
+            rule = rule_of_page(name)
+            if name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
+                suppression[name] = data
+            elif rule in now and known.get(rule) == now[rule]:
+                partial[name] = data
+            else:
+                self._dropped_pages.append(name)
+        self._dropped_pages += self._suppression.restore(suppression)
+        self._matcher.restore(partial)
+
+
+def rule_of_page(name: str) -> str:
+    """The rule a page belongs to: pages are named `rule/…` and `suppress/rule/…`."""
+    return name.removeprefix(PAGE_PREFIX).partition("/")[0]

@@ -1,0 +1,73 @@
+"""`suppress by … for …`: which detection hides which; part of the fold's state.
+
+A detection is hidden when another one of the same rule with the same values was shown at most
+`for_ms` earlier (inclusive, in event time).  The hidden one is recorded with the id of the one that
+hid it; it does not extend the time.
+
+State is kept in pages by a hash of the values, so a commit writes what changed and little else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+import orjson
+
+from cep import limits
+from dsl.model import RuleSet
+
+PAGE_PREFIX = "suppress/"
+
+
+class Suppression:
+    """Of all rules of one partition."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self._for_ms = {r.name: r.suppress.for_ms for r in rules.rules if r.suppress is not None}
+        # page name → values → (when shown, id)
+        self._pages: dict[str, dict[str, tuple[int, str]]] = {}
+        self._changed: set[str] = set()
+
+    def hidden_by(self, rule: str, values: tuple[object, ...], at_ms: int, id: str) -> str | None:
+        """The id of the detection that hides this one; if none, this one is shown from now on."""
+        text = orjson.dumps(values).decode()
+        name = _page_name(rule, text)
+        page = self._pages.setdefault(name, {})
+        shown = page.get(text)
+        if shown is not None and shown[1] != id and at_ms - shown[0] <= self._for_ms[rule]:
+            return shown[1]
+        page[text] = (at_ms, id)
+        self._changed.add(name)
+        return None
+
+    def changed_pages(self, watermark_ms: int) -> dict[str, bytes]:
+        """Pages to write, without what can hide nothing any more; b"": the page is gone."""
+        changed: dict[str, bytes] = {}
+        for name in sorted(self._changed):
+            horizon_ms = watermark_ms - self._for_ms[_rule_of(name)]
+            kept = {k: v for k, v in self._pages[name].items() if v[0] >= horizon_ms}
+            changed[name] = orjson.dumps(kept) if kept else b""
+            self._pages[name] = kept
+        self._changed.clear()
+        return changed
+
+    def restore(self, pages: Mapping[str, bytes]) -> list[str]:
+        """Takes pages back; names of those whose rule suppresses no longer."""
+        gone = []
+        for name, data in pages.items():
+            if _rule_of(name) in self._for_ms:
+                entries: dict[str, list[object]] = orjson.loads(data)
+                self._pages[name] = {k: (int(str(v[0])), str(v[1])) for k, v in entries.items()}
+            else:
+                gone.append(name)
+        return gone
+
+
+def _page_name(rule: str, values: str) -> str:
+    bucket = blake2b(values.encode(), digest_size=2).digest()
+    return f"{PAGE_PREFIX}{rule}/{int.from_bytes(bucket) % limits.SUPPRESS_PAGES:02d}"
+
+
+def _rule_of(page_name: str) -> str:
+    return page_name.removeprefix(PAGE_PREFIX).partition("/")[0]
