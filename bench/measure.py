@@ -1,0 +1,148 @@
+"""One measurement in a process of its own: `python -m bench.measure WHAT N RUNS` prints JSON.
+
+A child process per measurement keeps peak memory and caches apart.  It runs on one core: threads
+of libraries are limited by the parent's environment, the process is pinned here.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+import cep
+from bench import baseline, rulebook, workload
+from bench.columns import batches
+from cep.engine import Engine
+from cep.limits import END_OF_TIME_MS
+from cep.log.file import FileLog
+from matcher.batch import Batch
+from matcher.matcher import Matcher
+from matcher.schema import Schema
+from matcher.strings import Strings
+
+PARTIAL_MATCHES = 1_000_000
+
+
+def matcher_alone(name: str, n: int, runs: int) -> dict[str, object]:
+    """(a) columns in memory → matches; batches are made before the clock starts."""
+    rules = cep.compile(rulebook.text(name))
+    strings, schema = Strings(), Schema.of(rules.events, rules.rules)
+    parts = batches(workload.generate(n), schema, strings)
+    end = parts[0].take(np.zeros(0, np.int64))
+    Matcher(rules.rules, schema, strings).advance(parts[0], 0)  # compiles the kernel
+
+    def once() -> int:
+        matcher = Matcher(rules.rules, schema, strings)
+        found = 0
+        for part in parts:
+            found += len(matcher.advance(part, int(part.ts[-1])))
+        return found + len(matcher.advance(end, END_OF_TIME_MS))
+
+    return _timed(once, n, runs)
+
+
+def ndjson_to_detections(name: str, n: int, runs: int) -> dict[str, object]:
+    """(b) an NDJSON file in the page cache → rendered detections, through the engine."""
+    rules = cep.compile(rulebook.text(name))
+    path = workload.cached_ndjson(n)
+    warm = workload.cached_ndjson(2_000)
+    data = path.read_bytes()
+    bare = baseline.decoder_events_per_second(data[: data.rindex(b"\n", 0, len(data) // 4)])
+    del data
+
+    def run(path: Path) -> int:
+        found = 0
+
+        def sink(detections: object) -> None:
+            nonlocal found
+            found += len(detections)  # type: ignore[arg-type]  # a sequence of detections
+
+        Engine(rules, FileLog(str(path)), None, sink=sink).run()
+        return found
+
+    run(warm)
+    result = _timed(lambda: run(path), n, runs)
+    result["ratio_to_bare_decoder"] = round(_rate(result) / bare, 3)
+    return result | {"bare_decoder_events_per_second": round(bare)}
+
+
+def partial_matches(name: str, n: int, runs: int) -> dict[str, object]:
+    """Memory of a million live two-step runs, one per key, evidence (raw bytes) left out."""
+    rules = cep.compile(rulebook.text("P1"))
+    strings, schema = Strings(), Schema.of(rules.events, rules.rules)
+    rows = np.arange(PARTIAL_MATCHES)
+    base = workload.Workload(
+        ts=workload.START_MS + rows // 20,
+        type=np.full(PARTIAL_MATCHES, workload.TX, np.int8),
+        user=rows.astype(np.int32),
+        card=rows.astype(np.int32),
+        amount=np.full(PARTIAL_MATCHES, 100),
+        country=np.zeros(PARTIAL_MATCHES, np.int8),
+        ip=rows.astype(np.int32),
+    )
+    parts: list[Batch] = batches(base, schema, strings)
+    Matcher(rules.rules, schema, strings).advance(parts[0], 0)
+    matcher = Matcher(rules.rules, schema, strings)
+    gc.collect()
+    before = _resident_bytes()
+    for part in parts:
+        matcher.advance(part, int(part.ts[-1]))
+    gc.collect()
+    grown = _resident_bytes() - before
+    return {"live": PARTIAL_MATCHES, "bytes_each": round(grown / PARTIAL_MATCHES, 1)}
+
+
+def _timed(once: Callable[[], int], n: int, runs: int) -> dict[str, object]:
+    loaded = _resident_bytes()
+    rates, found = [], set()
+    for _ in range(runs):
+        begin = time.perf_counter()
+        found.add(once())
+        rates.append(n / (time.perf_counter() - begin))
+    assert len(found) == 1, f"runs disagree: {found}"
+    steps = baseline.calibration_steps_per_second()
+    return {
+        "events_per_second": round(median(rates)),
+        "runs": [round(rate) for rate in rates],
+        "ratio_to_calibration": round(median(rates) / steps, 4),
+        "detections": found.pop(),
+        "memory_before_bytes": loaded,
+        "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def _rate(result: dict[str, object]) -> float:
+    rate = result["events_per_second"]
+    assert isinstance(rate, int)
+    return float(rate)
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+MEASURES = {
+    "matcher": matcher_alone,
+    "ndjson": ndjson_to_detections,
+    "partial": partial_matches,
+}
+
+
+def main() -> None:
+    what, name, n, runs = sys.argv[1:]
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    print(json.dumps(MEASURES[what](name, int(n), int(runs))))
+
+
+if __name__ == "__main__":
+    main()
