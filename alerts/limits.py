@@ -1,0 +1,53 @@
+"""Every bound of delivering, with its unit in the name; the asserts say how they relate."""
+
+KIB = 1024
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+
+# ---------------------------------------------------------------------------------- retries
+# How long after the end of attempt n attempt n + 1 follows; the first one is at once.
+RETRY_DELAYS_MS = (
+    5_000,
+    30_000,
+    2 * MINUTE_MS,
+    10 * MINUTE_MS,
+    30 * MINUTE_MS,
+    2 * HOUR_MS,
+    6 * HOUR_MS,
+    12 * HOUR_MS,
+    24 * HOUR_MS,
+    24 * HOUR_MS,
+)
+RETRY_JITTER = 0.2  # each delay is spread over ±20 %
+RETRY_AFTER_MAX_MS = 24 * HOUR_MS  # a receiver may not put us off for longer
+REFUSED_ATTEMPTS_MAX = 2  # of a message the receiver says it will never take
+
+# ---------------------------------------------------------------------------------- dispatcher
+POLL_INTERVAL_MS = 200  # how long an idle dispatcher waits before it looks at the outbox again
+STORE_RETRY_INTERVAL_MS = 1_000  # how long to wait for a store that takes no writes
+CLAIM_ROWS_MAX = 200  # outbox rows that become deliveries in one transaction
+SHUTDOWN_GRACE_MS = 5_000  # how long sends under way may still take after a stop
+CONCURRENCY_DEFAULT = 4  # messages under way to one destination
+CONCURRENCY_MAX = 64
+TIMEOUT_DEFAULT_MS = 10_000  # of one attempt, from look-up to the last byte of the answer
+TIMEOUT_MAX_MS = 120_000
+
+# ---------------------------------------------------------------------------------- messages
+ANSWER_READ_BYTES = 64 * KIB  # of a receiver's answer; the rest is not read
+ANSWER_KEPT_BYTES = 8 * KIB  # of it in the attempt log
+ERROR_KEPT_CHARACTERS = 500
+SUBJECT_CHARACTERS_MAX = 150
+MAIL_MESSAGE_CHARACTERS_MAX = 4_000
+MAIL_EVENTS_MAX = 20  # of a detection's events shown in a mail
+MAIL_EVENT_CHARACTERS_MAX = 500
+RECIPIENTS_MAX = 100
+SECRETS_MAX = 2  # the current one and the one being rotated out
+SECRET_BYTES_MIN = 24  # as Standard Webhooks asks
+SECRET_BYTES_MAX = 64
+
+assert ANSWER_KEPT_BYTES <= ANSWER_READ_BYTES
+assert len(RETRY_DELAYS_MS) >= REFUSED_ATTEMPTS_MAX
+assert list(RETRY_DELAYS_MS) == sorted(RETRY_DELAYS_MS)
+assert 0 < RETRY_JITTER < 1
+assert CONCURRENCY_DEFAULT <= CONCURRENCY_MAX
+assert TIMEOUT_DEFAULT_MS <= TIMEOUT_MAX_MS

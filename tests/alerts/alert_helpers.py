@@ -1,0 +1,110 @@
+"""Destinations, detections and look-ups that the tests of `alerts` share."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from alert_receivers import HttpReceiver, MailReceiver
+from sqlalchemy import Engine, select
+
+from alerts.config import Destinations
+from alerts.dispatcher import Dispatcher
+from alerts.ports import Clock, HttpSender, ManualClock, SmtpSender
+from alerts.tables import delivery, delivery_attempt
+
+NOW_MS = 1_733_813_746_000
+SECRET = "whsec_" + base64.b64encode(b"first secret of 24 bytes" + b"!" * 8).decode()
+OLD_SECRET = "whsec_" + base64.b64encode(b"older secret of 24 bytes" + b"!" * 8).decode()
+DETECTION = {
+    "rule": "card_testing",
+    "version": "0123456789abcdef",
+    "key": {"card_id": "c1"},
+    "at": "2024-12-10T06:55:46.000Z",
+    "severity": "high",
+    "message": "3 declines, then 250.00",
+    "fields": {"hit.amount": 250.0},
+    "events": [{"step": "hit", "position": 12, "event": {"type": "Payment", "amount": 250.0}}],
+}
+
+
+def detection_body(id_: str, **changes: object) -> bytes:
+    return json.dumps({"id": id_} | DETECTION | changes, ensure_ascii=False).encode()
+
+
+def webhook(port: int, **settings: object) -> dict[str, object]:
+    return {
+        "type": "webhook",
+        "url": f"http://127.0.0.1:{port}/hook",
+        "secrets": [{"env": "HOOK_SECRET"}],
+        **settings,
+    }
+
+
+def mail(mailbox: MailReceiver, *to: str, **settings: object) -> dict[str, object]:
+    return {
+        "type": "smtp",
+        "host": "127.0.0.1",
+        "port": mailbox.port,
+        "tls": "none",
+        "from": "cep@example.com",
+        "to": list(to) or ["oncall@example.com"],
+        **settings,
+    }
+
+
+def destinations(
+    ports: Sequence[int] = (), default: Sequence[str] = (), **named: dict[str, object]
+) -> Destinations:
+    """Loopback is allowed, and the `ports` besides those named in URLs of webhooks."""
+    used = {int(str(d["url"]).split(":")[2].split("/")[0]) for d in named.values() if "url" in d}
+    return Destinations.model_validate(
+        {
+            "default": list(default),
+            "network": {"allow": ["127.0.0.0/8"], "ports": sorted(used | set(ports) | {80})},
+            "destinations": named,
+        }
+    )
+
+
+def hook(receiver: HttpReceiver, **settings: object) -> Destinations:
+    """One destination, `soc`, at `receiver`."""
+    return destinations(soc=webhook(receiver.port, **settings))
+
+
+def middle() -> float:
+    """A jitter that changes nothing."""
+    return 0.5
+
+
+def dispatcher(
+    engine: Engine,
+    where: Destinations,
+    clock: Clock | None = None,
+    http: HttpSender | None = None,
+    smtp: SmtpSender | None = None,
+) -> Dispatcher:
+    return Dispatcher(
+        engine, where, clock=clock or ManualClock(NOW_MS), http=http, smtp=smtp, jitter=middle
+    )
+
+
+def all_deliveries(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        query = select(delivery).order_by(delivery.c.sequence, delivery.c.destination)
+        return list(connection.execute(query))
+
+
+def one_delivery(engine: Engine) -> Any:
+    (found,) = all_deliveries(engine)
+    return found
+
+
+def all_attempts(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        query = select(delivery_attempt).order_by(
+            delivery_attempt.c.started_ms, delivery_attempt.c.number
+        )
+        return list(connection.execute(query))

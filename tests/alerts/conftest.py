@@ -1,0 +1,75 @@
+"""A real store in a temporary file, and detections put into its outbox as the engine would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alert_helpers import NOW_MS, OLD_SECRET, SECRET, detection_body
+from alert_receivers import HttpReceiver, MailReceiver
+from sqlalchemy import Engine, insert
+
+from alerts.ports import ManualClock
+from alerts.tables import ensure_tables
+from cep.store.connect import open_database
+from cep.store.tables import detection, outbox
+
+
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    monkeypatch.setenv("HOOK_OLD_SECRET", OLD_SECRET)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(str(tmp_path / "store.db"))
+    ensure_tables(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW_MS)
+
+
+@pytest.fixture
+def receiver() -> Iterator[HttpReceiver]:
+    with HttpReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def mailbox() -> Iterator[MailReceiver]:
+    with MailReceiver() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+def detect(engine: Engine) -> Callable[..., str]:
+    """Commits a detection and its outbox rows; gives its id."""
+    made = 0
+
+    def put(*destinations: str, body: bytes | None = None, message: str = "found") -> str:
+        nonlocal made
+        made += 1
+        id_ = f"{made:032x}"
+        with engine.begin() as connection:
+            connection.execute(
+                insert(detection).values(
+                    id=id_,
+                    partition="events",
+                    rule="card_testing",
+                    version="0123456789abcdef",
+                    severity="high",
+                    at_ms=NOW_MS,
+                    body=detection_body(id_, message=message) if body is None else body,
+                )
+            )
+            for destination in destinations:
+                connection.execute(insert(outbox).values(detection_id=id_, destination=destination))
+        return id_
+
+    return put
