@@ -1,8 +1,8 @@
 """The loop of one partition: read, step, commit.
 
 Everything a step changed is committed at once, so a crash anywhere means: load the last commit,
-read on.  Detections are shown to `sink` after they are durable.  While catching up, steps that detect
-nothing share a commit; that changes how much work a crash repeats, never what is detected.
+read on.  Detections are shown to `sink` after they are durable.  While catching up, steps that
+detect nothing share a commit; that changes how much work a crash repeats, never what is detected.
 
 Stops with `SourceError` or `StoreError`, which name the reason; what was committed stays.
 """

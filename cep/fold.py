@@ -2,8 +2,9 @@
 
 `step` does no I/O and reads no clock: what it gives depends on the records so far and the rules
 alone, not on how the records were cut into batches.  State is the rows waiting for time, the
-partial matches, what suppression remembers, and the counters; `checkpoint` and `changed_pages` say how to
-write it down, and a fold built with them, after `replay`, goes on as if it had never stopped.
+partial matches, what suppression remembers, and the counters; `checkpoint` and `changed_pages` say
+how to write it down, and a fold built with them, after `replay`, goes on as if it had never
+stopped.
 
 Counters: received = processed + late + dead_lettered + ignored, after every step.
 """
@@ -198,5 +199,5 @@ class Fold:
 
 
 def rule_of_page(name: str) -> str:
-    """The rule a page belongs to: pages are named `rule/…` and `suppress/rule/…`."""
-    return name.removeprefix(PAGE_PREFIX).partition("/")[0]
+    """The rule a page belongs to: pages are named `rule/NAME` and `suppress/NAME/…`."""
+    return name.split("/")[1] if "/" in name else ""

@@ -4,6 +4,8 @@ The asserts state how bounds relate; they run at import, so a changed bound that
 stops the program before it reads an event.
 """
 
+from matcher import limits as matcher_limits
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -39,6 +41,8 @@ SUPPRESS_PAGES = 64  # suppression state of a rule is spread over so many pages
 assert READ_BLOCK_BYTES >= MIB
 assert LINE_BYTES_MAX <= READ_BLOCK_BYTES <= BATCH_BYTES_MAX
 assert LINE_BYTES_MAX <= APPEND_BYTES_MAX <= BATCH_BYTES_MAX
+assert LINE_BYTES_MAX == matcher_limits.EVENT_BYTES_MAX
+assert DEAD_LETTER_RAW_BYTES == matcher_limits.DEAD_LETTER_RAW_BYTES
 assert DEAD_LETTER_RAW_BYTES < LINE_BYTES_MAX
 assert SOURCE_MARK_BYTES <= LINE_BYTES_MAX
 assert STDIN_PAUSE_MS < STDIN_SILENCE_MS < COMMIT_INTERVAL_MS

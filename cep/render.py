@@ -8,6 +8,7 @@ that only the output reads, and that does not fit its declared type, is null in 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -22,7 +23,7 @@ from cep.values import iso_time, json_value, text
 from dsl.model import Aggregate, Call, EventType, Expr, FieldRef, Path, Placeholder, Rule, Template
 from matcher.evaluate import Environment, evaluate
 from matcher.matcher import Match
-from matcher.record import BadEvent, Record, record
+from matcher.record import Record, payload, read_line, record
 
 DEFAULT_DESTINATION = "default"
 
@@ -111,7 +112,7 @@ class Renderer:
             message=_fill(rule.message, environment),
             fields=fields,
             events=tuple(
-                BoundEvent(rule.steps[event.step].label, event.position, orjson.loads(event.raw))
+                BoundEvent(rule.steps[event.step].label, event.position, json.loads(event.raw))
                 for event in match.events
             ),
             suppressed_by=suppressed_by,
@@ -217,15 +218,5 @@ def _narrowed(event: EventType, paths: set[Path]) -> EventType:
 
 
 def _read_record(event_type: EventType, raw: bytes) -> Record:
-    """The fields of an event; when one does not fit its type, that one alone is missing."""
-    value = orjson.loads(raw)
-    try:
-        return record(event_type, value)
-    except BadEvent:
-        read: dict[Path, object] = {}
-        for field in event_type.fields:
-            try:
-                read.update(record(replace(event_type, fields=(field,)), value))
-            except BadEvent:
-                continue
-        return read
+    """The fields of an event; one that does not fit its declared type is null."""
+    return record(event_type, payload(read_line(raw), event_type), strict=False)

@@ -100,7 +100,9 @@ def test_mark_tells_logs_apart_without_moving_them(tmp_path: Path) -> None:
         log.close()
     assert len(marks) == 2
     path.write_bytes(b"")
-    assert FileLog(str(path)).mark("p") == ""
+    log = FileLog(str(path))
+    assert log.mark("p") == ""
+    log.close()
 
 
 @pytest.mark.parametrize("ended", [True, False])
