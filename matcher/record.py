@@ -262,7 +262,7 @@ def _decimal_of_text(text: str) -> Decimal:
     if not _NUMERIC.fullmatch(text):
         raise BadEvent(f"{text[:40]!r} is not a number")
     mantissa, _, exponent = text.lower().partition("e")
-    if len(exponent) > 12:  # beyond what Decimal can hold: it only matters which way
+    if len(exponent.lstrip("+-0")) > 12:  # beyond what Decimal holds: only the sign matters
         digits = mantissa.strip("-").replace(".", "").strip("0")
         if not digits:
             return Decimal(0)
