@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from rich.console import Console
@@ -32,11 +34,12 @@ SECRET_VARIABLE = "CEP_DEMO_WEBHOOK_SECRET"
 START_SECONDS = 120.0  # the first start compiles the matcher
 DELIVERY_SECONDS = 15.0
 STOP_SECONDS = 15.0
+PICTURE: dict[str, Any] = {"record": True, "width": 170, "force_terminal": True}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
-    console = Console(highlight=False)
+    console = Console(highlight=False, **(PICTURE if options.picture else {}))
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("demo.db*"):
@@ -76,7 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if good
         else "[bold red]Planted and found differ.[/]"
     )
+    if options.picture:
+        options.picture.write_text(_picture(console))
     return 0 if good else 1
+
+
+def _picture(console: Console) -> str:
+    """The output as SVG that needs nothing from the network."""
+    drawn = console.export_svg(title="make demo")
+    return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -87,6 +98,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--speed", type=float, default=1.0, help="1 is real time; 10 takes a tenth")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("demo-data"))
+    parser.add_argument("--picture", type=Path, help="also draw the output as this SVG file")
     options = parser.parse_args(argv)
     if not SECONDS_MIN <= options.seconds <= SECONDS_MAX or options.speed < 1:
         parser.error(f"--seconds must be {SECONDS_MIN} to {SECONDS_MAX}, --speed at least 1")
