@@ -29,6 +29,7 @@ from alerts.deliveries import AttemptRecord, Delivery, NewDelivery, OutboxRow
 from alerts.errors import SecretError, SendError
 from alerts.http_sender import HttpxSender
 from alerts.message import Subject
+from alerts.network import check_url
 from alerts.ports import Clock, HttpSender, SmtpSender, SystemClock
 from alerts.reasons import Reason, State
 from alerts.smtp_sender import AiosmtplibSender
@@ -253,14 +254,17 @@ class Dispatcher:
 
 
 def _secret_values(destination: WebhookDestination | SmtpDestination | None) -> list[str]:
+    """Every secret of a destination that can be read; of a secret URL its path alone too."""
     references: list[SecretReference] = []
+    values = []
     if isinstance(destination, WebhookDestination):
         references += destination.secrets
         if isinstance(destination.url, SecretReference):
-            references.append(destination.url)
+            with contextlib.suppress(SecretError, ValueError):
+                url = check_url(destination.address())
+                values += [str(url), url.raw_path.decode("ascii").lstrip("/")]
     elif destination is not None and destination.password is not None:
         references.append(destination.password)
-    values = []
     for reference in references:
         with contextlib.suppress(SecretError):
             values.append(reference.read())

@@ -25,8 +25,8 @@ from alerts.errors import SendError
 from alerts.message import Subject, rfc3339
 from alerts.reasons import Reason
 
-# SMTPUTF8 is not asked for: headers stay ASCII on the wire.
-_POLICY = policy.SMTP.clone(max_line_length=76)
+# ASCII on the wire: neither SMTPUTF8 nor 8BITMIME is asked for.
+_POLICY = policy.SMTP.clone(max_line_length=76, cte_type="7bit")
 _HEADERS = (
     "From",
     "To",

@@ -59,7 +59,8 @@ def destinations(
     ports: Sequence[int] = (), default: Sequence[str] = (), **named: dict[str, object]
 ) -> Destinations:
     """Loopback is allowed, and the `ports` besides those named in URLs of webhooks."""
-    used = {int(str(d["url"]).split(":")[2].split("/")[0]) for d in named.values() if "url" in d}
+    urls = [str(one["url"]) for one in named.values() if isinstance(one.get("url"), str)]
+    used = {int(url.split(":")[2].split("/")[0]) for url in urls}
     return Destinations.model_validate(
         {
             "default": list(default),

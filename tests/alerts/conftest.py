@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from alert_helpers import NOW_MS, OLD_SECRET, SECRET, detection_body
-from alert_receivers import HttpReceiver, MailReceiver
+from alert_receivers import CERTIFICATE, HttpReceiver, MailReceiver
 from sqlalchemy import Engine, insert
 
 from alerts.ports import ManualClock
@@ -39,6 +39,18 @@ def clock() -> ManualClock:
 def receiver() -> Iterator[HttpReceiver]:
     with HttpReceiver() as receiver:
         yield receiver
+
+
+@pytest.fixture
+def canary() -> Iterator[HttpReceiver]:
+    """Must not be reached: it listens on every address of this machine."""
+    with HttpReceiver(host="::") as canary:
+        yield canary
+
+
+@pytest.fixture
+def tls_ca() -> str:
+    return str(CERTIFICATE)
 
 
 @pytest.fixture
