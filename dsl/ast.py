@@ -288,9 +288,7 @@ class Sequence(Node):
     rest: tuple[Follow, ...]
 
 
-Pattern: TypeAlias = (
-    Step | Absent | Repetition | SomeOf | Conjunction | Alternation | Sequence
-)
+Pattern: TypeAlias = Step | Absent | Repetition | SomeOf | Conjunction | Alternation | Sequence
 
 # ---------------------------------------------------------------------------------- clauses
 

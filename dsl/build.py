@@ -7,7 +7,6 @@ in `[…]` that is not there arrives as one None per token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar
 

@@ -40,7 +40,9 @@ _EXPRESSION = {"NAME", "FLOAT", "INT", "STRING", "LPAR", "LSQB"}
 _LISTED_MAX = 8
 
 
-def describe(error: UnexpectedInput, lark: Lark, source: Source, start: int, end: int) -> Diagnostic:
+def describe(
+    error: UnexpectedInput, lark: Lark, source: Source, start: int, end: int
+) -> Diagnostic:
     """A diagnostic for Lark's complaint about `source.text[start:end]`."""
     from lark import UnexpectedCharacters, UnexpectedToken
 

@@ -1,0 +1,109 @@
+"""Checks syntax trees and makes the typed model of them.
+
+A pass is a function over the shared `Context` (or over one rule in it); each lives in its own
+file, and the tuples below are the order.  Passes report and go on: a rule that one of them found
+broken is left out by the later ones, so one mistake is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from dsl import ast, model
+from dsl.check.bounds import check_bounds
+from dsl.check.clauses import check_clauses
+from dsl.check.conditions import check_conditions
+from dsl.check.context import Context, RuleDraft
+from dsl.check.declarations import collect_declarations
+from dsl.check.events import check_events
+from dsl.check.filters import check_filters
+from dsl.check.inline_tests import check_inline_tests
+from dsl.check.keys import check_keys
+from dsl.check.outputs import check_outputs
+from dsl.check.overlap import check_overlap
+from dsl.check.patterns import check_pattern
+from dsl.check.unavailable import check_availability
+from dsl.check.where import check_where
+from dsl.diagnostics import Diagnostic
+from dsl.source import Source
+from dsl.version import versions
+
+FilePass = Callable[[Context], None]
+RulePass = Callable[[Context, RuleDraft], None]
+
+DECLARATION_PASSES: tuple[FilePass, ...] = (
+    check_availability,
+    collect_declarations,
+    check_events,
+    check_filters,
+)
+RULE_PASSES: tuple[RulePass, ...] = (
+    check_clauses,
+    check_pattern,
+    check_keys,
+    check_conditions,
+    check_bounds,
+    check_overlap,
+    check_where,
+    check_outputs,
+)
+
+
+def check(
+    files: Sequence[ast.File], sources: Mapping[str, Source]
+) -> tuple[model.RuleSet, list[Diagnostic]]:
+    """What the files mean together, and everything wrong with them.
+
+    The rule set holds what was found sound; use it only when no diagnostic is an error.
+    """
+    context = Context(tuple(files), sources)
+    for declaration_pass in DECLARATION_PASSES:
+        declaration_pass(context)
+    for rule in context.rules.values():
+        for rule_pass in RULE_PASSES:
+            if not rule.broken:
+                rule_pass(context, rule)
+    check_inline_tests(context)
+    rules = tuple(_finish(context, rule) for rule in context.rules.values() if not rule.broken)
+    return model.RuleSet(context.events, rules, tuple(context.tests)), context.diagnostics
+
+
+def _finish(context: Context, draft: RuleDraft) -> model.Rule:
+    assert draft.pattern is not None, "a sound rule has a pattern"
+    title = draft.declaration.title
+    rule = model.Rule(
+        name=draft.name,
+        title=title.value if title is not None else None,
+        severity=draft.severity,
+        tags=draft.tags,
+        doc=draft.doc,
+        keys=draft.keys,
+        alphabet=tuple(draft.alphabet),
+        steps=tuple(
+            model.Step(
+                step.index,
+                step.alias.text if step.alias is not None else None,
+                step.event.name,
+                step.condition,
+                step.key,
+                step.absent,
+                step.repeated,
+                step.span,
+            )
+            for step in draft.steps
+        ),
+        pattern=draft.pattern,
+        within_ms=draft.within_ms,
+        where=draft.where,
+        skip=draft.skip,
+        suppress=draft.suppress,
+        message=draft.message,
+        attributes=draft.attributes,
+        notify=draft.notify,
+        version="",
+        pattern_version="",
+        span=draft.declaration.span,
+    )
+    version, pattern_version = versions(rule, context.events)
+    return replace(rule, version=version, pattern_version=pattern_version)

@@ -1,0 +1,71 @@
+"""Pass: the clauses of each rule, each at most once, the required ones present."""
+
+from __future__ import annotations
+
+from dsl import ast
+from dsl.check.context import Context, RuleDraft
+from dsl.model import Skip
+
+SEVERITIES = ("info", "low", "medium", "high", "critical")
+_SLOTS: dict[type[ast.Node], tuple[str, str]] = {
+    ast.By: ("by", "by"),
+    ast.Over: ("over", "over"),
+    ast.Match: ("match", "match"),
+    ast.Within: ("within", "within"),
+    ast.Where: ("where_clause", "where"),
+    ast.Suppress: ("suppress_clause", "suppress"),
+    ast.Alert: ("alert", "alert"),
+}
+_ONCE: dict[type[ast.Node], str] = {
+    ast.Severity: "severity",
+    ast.Tags: "tags",
+    ast.Doc: "doc",
+    ast.AfterMatch: "after match",
+    ast.Notify: "notify",
+}
+
+
+def check_clauses(context: Context, rule: RuleDraft) -> None:
+    seen: dict[str, ast.Clause] = {}
+    for clause in rule.declaration.clauses:
+        word = _word(clause)
+        first = seen.setdefault(word, clause)
+        if first is not clause:
+            message = f"a second `{word}`; the first is at {context.place(first.span)}"
+            context.report("E061", message, clause.span)
+            continue
+        _take(context, rule, clause)
+    for word, found, hint in (
+        ("match", rule.match, "say what to look for: `match a: Event[…] -> b: Event[…]`"),
+        ("alert", rule.alert, 'say what to tell people: `alert "…"`'),
+    ):
+        if found is None:
+            message = f"rule `{rule.name}` has no `{word}`"
+            context.report("E062", message, rule.declaration.name.span, hint)
+            rule.broken = True
+
+
+def _word(clause: ast.Clause) -> str:
+    if isinstance(clause, ast.Choose):
+        return clause.what
+    if type(clause) in _SLOTS:
+        return _SLOTS[type(clause)][1]
+    return _ONCE.get(type(clause), type(clause).__name__.lower())
+
+
+def _take(context: Context, rule: RuleDraft, clause: ast.Clause) -> None:
+    if type(clause) in _SLOTS:
+        setattr(rule, _SLOTS[type(clause)][0], clause)
+    elif isinstance(clause, ast.Severity):
+        if clause.name.text not in SEVERITIES:
+            message = f"unknown severity `{clause.name.text}`"
+            context.unknown("E060", message, clause.name, SEVERITIES)
+        rule.severity = clause.name.text
+    elif isinstance(clause, ast.Tags):
+        rule.tags = tuple(dict.fromkeys(tag.value for tag in clause.tags))
+    elif isinstance(clause, ast.Doc):
+        rule.doc = clause.text.value
+    elif isinstance(clause, ast.Notify):
+        rule.notify = tuple(dict.fromkeys(name.value for name in clause.destinations))
+    elif isinstance(clause, ast.AfterMatch):
+        rule.skip = Skip.NONE if clause.skip == "no skip" else Skip.PAST_LAST

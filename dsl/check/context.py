@@ -1,0 +1,106 @@
+"""What the checking passes share: declarations by name, the rules in the making, diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dsl import ast, model
+from dsl.diagnostics import Diagnostic, did_you_mean
+from dsl.source import Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A named filter with the filters below it inlined."""
+
+    event: str
+    condition: model.Expr | None
+
+
+@dataclass(slots=True)
+class StepDraft:
+    """A step on its way to `model.Step`; `before` holds the steps that may be bound by then."""
+
+    index: int
+    alias: ast.Name | None
+    core: ast.Core
+    event: model.EventType
+    named: model.Expr | None
+    absent: bool
+    repeated: bool
+    optional: bool
+    before: frozenset[int]
+    span: Span
+    condition: model.Expr | None = None
+    key: tuple[model.Path, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return self.alias.text if self.alias is not None else self.core.name.text
+
+
+@dataclass(slots=True)
+class RuleDraft:
+    """A rule in the making; passes fill it in, and set `broken` when they cannot."""
+
+    declaration: ast.RuleDeclaration
+    broken: bool = False
+    severity: str = "medium"
+    tags: tuple[str, ...] = ()
+    doc: str | None = None
+    by: ast.By | None = None
+    over: ast.Over | None = None
+    match: ast.Match | None = None
+    within: ast.Within | None = None
+    where_clause: ast.Where | None = None
+    suppress_clause: ast.Suppress | None = None
+    alert: ast.Alert | None = None
+    notify: tuple[str, ...] = ()
+    skip: model.Skip = model.Skip.PAST_LAST
+    steps: list[StepDraft] = field(default_factory=list)
+    pattern: model.Pattern | None = None
+    keys: tuple[model.Key, ...] = ()
+    alphabet: list[model.Symbol] = field(default_factory=list)
+    where: model.Expr | None = None
+    suppress: model.Suppress | None = None
+    message: model.Template = model.Template(())
+    attributes: tuple[tuple[str, model.Expr | model.Template], ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.declaration.name.text
+
+    @property
+    def within_ms(self) -> int | None:
+        return self.within.limit.ms if self.within and self.within.limit else None
+
+
+@dataclass(slots=True)
+class Context:
+    files: tuple[ast.File, ...]
+    sources: Mapping[str, Source]
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    events: dict[str, model.EventType] = field(default_factory=dict)
+    filters: dict[str, Filter] = field(default_factory=dict)
+    filter_declarations: dict[str, ast.FilterDeclaration] = field(default_factory=dict)
+    rules: dict[str, RuleDraft] = field(default_factory=dict)
+    test_declarations: list[ast.TestDeclaration] = field(default_factory=list)
+    tests: list[model.InlineTest] = field(default_factory=list)
+    broken_names: set[str] = field(default_factory=set)
+    """Declared, but wrong in a way already reported: using them reports nothing more."""
+
+    def report(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
+        self.diagnostics.append(Diagnostic(code, message, span, hint))
+
+    def place(self, span: Span) -> str:
+        """`path:line` of a place, to point from one diagnostic at another place."""
+        return f"{span.path}:{self.sources[span.path].line_column(span.start)[0]}"
+
+    def unknown(self, code: str, message: str, name: ast.Name, known: Iterable[str]) -> None:
+        """Reports an unknown name with the closest known one, or with all of a short list."""
+        names = [n for n in known if n]
+        hint = did_you_mean(name.text, names)
+        if hint is None and 0 < len(names) <= 12:
+            hint = f"known: {', '.join(f'`{n}`' for n in names)}"
+        self.report(code, message, name.span, hint)

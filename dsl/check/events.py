@@ -1,0 +1,153 @@
+"""Pass: event declarations to `model.EventType`."""
+
+from __future__ import annotations
+
+from dsl import ast, limits
+from dsl.check.context import Context
+from dsl.model import EventType, Field, Kind, Type
+from dsl.source import Span
+
+_SIMPLE = {
+    kind.value: kind
+    for kind in (
+        Kind.BOOL,
+        Kind.INT,
+        Kind.FLOAT,
+        Kind.DECIMAL,
+        Kind.STRING,
+        Kind.TIMESTAMP,
+        Kind.DURATION,
+        Kind.IP,
+    )
+}
+_ATTRIBUTES = ("time", "id", "path")
+
+
+def check_events(context: Context) -> None:
+    discriminators: dict[str, str] = {}
+    for file in context.files:
+        for declaration in file.declarations:
+            if not isinstance(declaration, ast.EventDeclaration):
+                continue
+            name = declaration.name.text
+            if name in context.events:
+                continue
+            event = _Event(context, declaration).build()
+            context.events[name] = event
+            other = discriminators.setdefault(event.discriminator, name)
+            if other != name:
+                message = f"events `{other}` and `{name}` have the same type value"
+                span = (declaration.discriminator or declaration.name).span
+                context.report("E014", f"{message} `{event.discriminator}`", span)
+
+
+class _Event:
+    def __init__(self, context: Context, declaration: ast.EventDeclaration) -> None:
+        self.context = context
+        self.declaration = declaration
+        self.time: ast.Name | None = None
+        self.id: ast.Name | None = None
+
+    def build(self) -> EventType:
+        declaration = self.declaration
+        fields = self._fields(declaration.fields, (), top=True)
+        lateness, idle = 0, None
+        for option in declaration.sources:
+            if option.word == "lateness" and isinstance(option.value, ast.Duration):
+                lateness = option.value.ms
+            elif option.word == "idle" and isinstance(option.value, ast.Duration):
+                idle = option.value.ms
+        written = declaration.discriminator
+        return EventType(
+            declaration.name.text,
+            written.value if written else declaration.name.text,
+            fields,
+            self.time.text if self.time else None,
+            self.id.text if self.id else None,
+            lateness,
+            idle,
+            declaration.name.span,
+        )
+
+    def _fields(
+        self, written: tuple[ast.FieldDeclaration, ...], prefix: tuple[str, ...], top: bool
+    ) -> tuple[Field, ...]:
+        fields: dict[str, Field] = {}
+        for declaration in written:
+            name = declaration.name
+            if name.text in fields:
+                self.context.report("E014", f"a second field `{name.text}`", name.span)
+                continue
+            source = self._source(declaration, (*prefix, name.text))
+            type_ = self._type(declaration.type, source)
+            fields[name.text] = Field(name.text, type_, source)
+            self._roles(declaration, type_, top)
+        return tuple(fields.values())
+
+    def _source(self, field: ast.FieldDeclaration, default: tuple[str, ...]) -> tuple[str, ...]:
+        for attribute in field.attributes:
+            if attribute.name.text != "path":
+                continue
+            value = attribute.arguments[0].value if len(attribute.arguments) == 1 else None
+            if isinstance(value, ast.String) and all(value.value.split(".")):
+                return tuple(value.value.split("."))
+            hint = 'write `@path("actor.user.id")`'
+            self.context.report("E022", "`@path` takes one dotted path", attribute.span, hint)
+        return default
+
+    def _roles(self, field: ast.FieldDeclaration, type_: Type, top: bool) -> None:
+        for attribute in field.attributes:
+            role, span = attribute.name.text, attribute.span
+            if role not in _ATTRIBUTES:
+                self.context.unknown(
+                    "E017", f"unknown attribute `@{role}`", attribute.name, _ATTRIBUTES
+                )
+            elif role != "path" and not top:
+                self.context.report("E023", f"`@{role}` on a field inside a record", span)
+            elif role == "time":
+                self._time(field, type_, span)
+            elif role == "id":
+                if self.id is not None:
+                    self.context.report("E061", "a second `@id` field", span)
+                if type_.kind not in {Kind.STRING, Kind.INT}:
+                    self.context.report("E023", "`@id` must be a string or an int", span)
+                self.id = field.name
+
+    def _time(self, field: ast.FieldDeclaration, type_: Type, span: Span) -> None:
+        if self.time is not None:
+            self.context.report("E061", "a second `@time` field", span)
+        if type_.kind is not Kind.TIMESTAMP or type_.optional:
+            self.context.report("E023", "`@time` must be a `timestamp` that is always there", span)
+        self.time = field.name
+
+    def _type(self, written: ast.TypeExpression, source: tuple[str, ...]) -> Type:
+        optional = written.optional
+        if isinstance(written, ast.EnumType):
+            values = tuple(string.value for string in written.values)
+            if len(set(values)) < len(values):
+                self.context.report("E014", "a value twice in one enum", written.span)
+            return Type(Kind.ENUM, optional, values=tuple(dict.fromkeys(values)))
+        if isinstance(written, ast.ListType):
+            return Type(Kind.LIST, optional, item=self._type(written.item, source))
+        if isinstance(written, ast.RecordType):
+            return Type(Kind.RECORD, optional, fields=self._fields(written.fields, source, False))
+        return self._named(written, optional)
+
+    def _named(self, written: ast.NamedType, optional: bool) -> Type:
+        kind = _SIMPLE.get(written.name.text)
+        if kind is None:
+            message = f"unknown type `{written.name.text}`"
+            self.context.unknown("E016", message, written.name, [*_SIMPLE, "enum"])
+            return Type(Kind.STRING, optional)
+        if written.argument is not None and kind is not Kind.DECIMAL:
+            message = f"`{kind.value}` takes no number"
+            self.context.report("E023", message, written.span)
+        if kind is not Kind.DECIMAL:
+            return Type(kind, optional)
+        given = written.argument
+        scale = limits.DECIMAL_SCALE_DEFAULT if given is None else given
+        if scale > limits.DECIMAL_SCALE_MAX:
+            message = f"a decimal has at most {limits.DECIMAL_SCALE_MAX} places"
+            self.context.report("E023", message, written.span)
+            scale = limits.DECIMAL_SCALE_MAX
+        return Type(kind, optional, scale=scale)

@@ -1,0 +1,489 @@
+"""Expressions: names resolved, every operator typed, conversions inserted.
+
+`check` returns the typed expression, or None after reporting what is wrong; an expression around
+a wrong part reports nothing of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dsl import ast, limits
+from dsl.check.context import Context
+from dsl.check.scope import Scope, chain, field_path, resolve
+from dsl.check.typing import (
+    BOOL,
+    DURATION,
+    FLOAT,
+    NUMBERS,
+    ORDERED,
+    STRING,
+    TEXTS,
+    Misfit,
+    adapt,
+    is_network,
+    joined,
+    literal,
+    name_of,
+    optional,
+    to_float,
+    unify,
+    unify_numbers,
+)
+from dsl.model import Aggregate, Call, Const, Expr, FieldRef, Kind, Type
+from dsl.source import Span
+
+_COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+_ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
+_REGEX_FLAGS = "ims"
+Operands = list[tuple[ast.Expression, Expr]]
+
+
+class Checker:
+    """Checks the expressions of one scope."""
+
+    def __init__(self, context: Context, scope: Scope) -> None:
+        self.context = context
+        self.scope = scope
+
+    # ---- entry points
+
+    def check(self, node: ast.Expression) -> Expr | None:
+        """`node` as one value; records and lists are refused."""
+        expr = self.any(node)
+        if expr is not None and expr.type.kind in {Kind.RECORD, Kind.LIST}:
+            what = "a record" if expr.type.kind is Kind.RECORD else "a list"
+            hint = "name one of its fields" if what == "a record" else "lists stand behind `in`"
+            return self.error("E024", f"{what} where one value is needed", node.span, hint)
+        return expr
+
+    def condition(self, node: ast.Expression) -> Expr | None:
+        expr = self.check(node)
+        return expr if expr is None else self.boolean(node, expr)
+
+    def boolean(self, node: ast.Expression, expr: Expr) -> Expr | None:
+        if expr.type.kind is Kind.BOOL:
+            return expr
+        message = f"a condition must be true or false, and this is {name_of(expr.type)}"
+        return self.error("E021", message, node.span)
+
+    def error(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
+        self.context.report(code, message, span, hint)
+
+    def any(self, node: ast.Expression) -> Expr | None:
+        handler: Callable[[Checker, Any], Expr | None] = _HANDLERS[type(node)]
+        try:
+            return handler(self, node)
+        except Misfit as misfit:
+            return self.error(misfit.code, misfit.message, misfit.span, misfit.hint)
+
+    def operands(self, *nodes: ast.Expression) -> Operands | None:
+        """All nodes checked; None if one is wrong, but only after checking them all."""
+        checked = [(node, self.check(node)) for node in nodes]
+        found = [(node, expr) for node, expr in checked if expr is not None]
+        return found if len(found) == len(nodes) else None
+
+    # ---- literals and names
+
+    def number(self, node: ast.Number) -> Expr:
+        if isinstance(node.value, int):
+            return Const(Type(Kind.INT), node.value, node.span)
+        return Const(FLOAT, float(node.value), node.span)
+
+    def string(self, node: ast.String) -> Expr:
+        return Const(STRING, node.value, node.span)
+
+    def duration(self, node: ast.Duration) -> Expr:
+        return Const(DURATION, node.ms, node.span)
+
+    def truth(self, node: ast.Boolean) -> Expr:
+        return Const(BOOL, node.value, node.span)
+
+    def null(self, node: ast.Null) -> Expr:
+        return Const(Type(Kind.NULL, optional=True), None, node.span)
+
+    def name(self, node: ast.Variable | ast.AttributeOf) -> Expr | None:
+        if isinstance(node, ast.AttributeOf):
+            base = node.base
+            names = [node.name]
+            while isinstance(base, ast.AttributeOf):
+                names.append(base.name)
+                base = base.base
+            if isinstance(base, ast.Invoke):  # first(a).x
+                from dsl.check.functions import aggregate_field
+
+                return aggregate_field(self, base, tuple(reversed(names)), node.span)
+        expr = resolve(self.context, self.scope, node)
+        if expr is not None and expr.type.kind is Kind.LIST:
+            return self.error("E090", "reading a list field is not available yet", node.span)
+        return expr
+
+    # ---- operators
+
+    def binary(self, node: ast.Binary) -> Expr | None:
+        if node.op in _COMPARISONS:
+            return self._compare(node)
+        if node.op in _ARITHMETIC:
+            return self._arithmetic(node)
+        if node.op == "in":
+            return self._in(node.left, node.right, node.span)
+        if node.op == "is":
+            return self._is(node.left, node.right, node.span)
+        if node.op == "like":
+            return self._like(node)
+        return self._coalesce(node)
+
+    def _compare(self, node: ast.Binary) -> Expr | None:
+        operands = self.operands(node.left, node.right)
+        if operands is None:
+            return None
+        if any(expr.type.kind is Kind.NULL for _, expr in operands):
+            hint = "write `is null`" if node.op == "==" else "write `is not null`"
+            message = f"`{node.op}` with null is never true"
+            return self.error("E020", message, node.span, hint)
+        both = self._unified(operands, node.op, node.span)
+        if both is None:
+            return None
+        op = _COMPARISONS[node.op]
+        if op not in {"eq", "ne"} and both[0].type.kind not in ORDERED:
+            message = f"{name_of(both[0].type)} has no order, so `{node.op}` cannot compare it"
+            return self.error("E020", message, node.span)
+        if op == "ne":
+            self._warn_null(both, node.span)
+        return Call(optional(BOOL, *both), op, tuple(both), node.span)
+
+    def _unified(self, operands: Operands, sign: str, span: Span) -> list[Expr] | None:
+        together = unify(operands)
+        if together is None:
+            types = " and ".join(name_of(expr.type) for _, expr in operands)
+            return self.error("E020", f"`{sign}` cannot take {types}", span, _advice(operands))
+        return together
+
+    def _warn_null(self, operands: list[Expr], span: Span) -> None:
+        for operand in operands:
+            if isinstance(operand, FieldRef) and operand.type.optional:
+                name = ".".join(operand.path)
+                message = f"`{name}` may be null, and then `!=` is not true"
+                hint = f"`is not` is true for null; or say `exists {name} and …`"
+                self.context.report("W002", message, span, hint)
+
+    def _arithmetic(self, node: ast.Binary) -> Expr | None:
+        operands = self.operands(node.left, node.right)
+        if operands is None:
+            return None
+        left, right = (expr for _, expr in operands)
+        kinds = (left.type.kind, right.type.kind)
+        if set(kinds) <= NUMBERS:
+            return self._numeric(node, operands)
+        special = _TIME_ARITHMETIC.get((kinds[0], node.op, kinds[1]))
+        if special is not None:
+            type_ = optional(Type(special), left, right)
+            return Call(type_, _ARITHMETIC[node.op], (left, right), node.span)
+        if kinds == (Kind.INT, Kind.DURATION) and node.op == "*":
+            return Call(optional(DURATION, left, right), "mul", (right, left), node.span)
+        if kinds == (Kind.DURATION, Kind.DURATION) and node.op == "/":
+            both = (_ratio(left), _ratio(right))
+            return Call(replace(FLOAT, optional=True), "div", both, node.span)
+        types = " and ".join(name_of(expr.type) for expr in (left, right))
+        return self.error("E020", f"`{node.op}` cannot take {types}", node.span)
+
+    def _numeric(self, node: ast.Binary, operands: Operands) -> Expr:
+        op = _ARITHMETIC[node.op]
+        left, right = (expr for _, expr in operands)
+        exact = {left.type.kind, right.type.kind} == {Kind.INT}
+        if op in {"add", "sub"}:
+            (a, x), (b, y) = operands
+            x, y = adapt(a, x, y.type), adapt(b, y, x.type)
+            both = unify_numbers([x, y])
+        elif op == "div" or not exact:
+            both = [to_float(left), to_float(right)]
+        else:
+            both = [left, right]
+        type_ = optional(both[0].type, *both)
+        if op in {"div", "mod"}:
+            type_ = replace(type_, optional=True)
+        return Call(type_, op, tuple(both), node.span)
+
+    def _in(self, value: ast.Expression, within: ast.Expression, span: Span) -> Expr | None:
+        from dsl.check.functions import list_of_step
+
+        tested = self.check(value)
+        listed = list_of_step(self, within)
+        if listed is not None:
+            if tested is None or isinstance(listed, bool):
+                return None
+            both = unify([(value, tested), (within, replace(listed, type=_item(listed)))])
+            if both is None or not isinstance(both[1], Aggregate):
+                types = f"{name_of(tested.type)} and {name_of(_item(listed))}"
+                return self.error("E020", f"`in` cannot compare {types}", span)
+            return Call(optional(BOOL, both[0]), "in", (both[0], listed), span)
+        if not isinstance(within, ast.Array):
+            self.check(within)
+            hint = "write a list such as `[1, 2]`, or the field of a repeated step"
+            return self.error("E020", "`in` needs a list on its right", within.span, hint)
+        if not within.items:
+            return self.error("E023", "an empty list contains nothing", within.span)
+        items = self.operands(*within.items)
+        if tested is None or items is None:
+            return None
+        return self._in_items(value, tested, items, span)
+
+    def _in_items(
+        self, value: ast.Expression, tested: Expr, items: Operands, span: Span
+    ) -> Expr | None:
+        networks: list[Expr] = []
+        if tested.type.kind is Kind.IP:
+            cidrs = [x for x in items if isinstance(text := literal(x[0]), str) and "/" in text]
+            items = [item for item in items if item not in cidrs]
+            for node, expr in cidrs:
+                found = self.in_network(tested, node, expr, span)
+                if found is None:
+                    return None
+                networks.append(found)
+        if items:
+            all_ = [(value, tested), *items]
+            together = self._unified(all_, "in", span)
+            if together is None:
+                return None
+            networks.append(_member(together[0], together[1:], span))
+        return fold("or", networks, span)
+
+    def in_network(
+        self, address: Expr, node: ast.Expression, network: Expr, span: Span
+    ) -> Expr | None:
+        """`address` (an ip) in a network that must be a literal."""
+        text = literal(node)
+        if not isinstance(text, str):
+            return self.error("E026", "the network must be written as a literal", node.span)
+        if not is_network(text):
+            return self.error("E023", f"`{text}` is not a network", node.span, 'e.g. "10.0.0.0/8"')
+        const = Const(STRING, text.strip(), network.span)
+        return Call(optional(BOOL, address), "in_cidr", (address, const), span)
+
+    def not_in(self, node: ast.NotIn) -> Expr | None:
+        expr = self._in(node.value, node.within, node.span)
+        return None if expr is None else Call(expr.type, "not", (expr,), node.span)
+
+    def _is(self, left: ast.Expression, right: ast.Expression, span: Span) -> Expr | None:
+        if isinstance(right, ast.Null):
+            found = self.any(left)
+            return None if found is None else self._null_test("is_null", found, span)
+        operands = self.operands(left, right)
+        both = None if operands is None else self._unified(operands, "is", span)
+        return None if both is None else Call(BOOL, "is_same", tuple(both), span)
+
+    def is_not(self, node: ast.IsNot) -> Expr | None:
+        if isinstance(node.right, ast.Null):
+            return self.exists(ast.Unary(node.span, "exists", node.left))
+        expr = self._is(node.left, node.right, node.span)
+        return None if expr is None else Call(BOOL, "not", (expr,), node.span)
+
+    def exists(self, node: ast.Unary) -> Expr | None:
+        found = self.any(node.operand)
+        return None if found is None else self._null_test("exists", found, node.span)
+
+    def _null_test(self, op: str, found: Expr, span: Span) -> Expr:
+        """A record exists when one of its fields does."""
+        if isinstance(found, FieldRef) and found.type.kind is Kind.RECORD:
+            tests = [
+                self._null_test(op, replace(found, type=f.type, path=(*found.path, f.name)), span)
+                for f in found.type.fields
+                if f.type.kind is not Kind.LIST
+            ]
+            return fold("and" if op == "is_null" else "or", tests, span)
+        return Call(BOOL, op, (found,), span)
+
+    def between(self, node: ast.Between) -> Expr | None:
+        low = ast.Binary(node.span, ">=", node.value, node.low)
+        high = ast.Binary(node.span, "<=", node.value, node.high)
+        before = len(self.context.diagnostics)
+        first = self.binary(low)
+        if first is None and len(self.context.diagnostics) > before:
+            return None  # the value itself is wrong: say so once
+        second = self.binary(high)
+        return None if first is None or second is None else fold("and", [first, second], node.span)
+
+    def _like(self, node: ast.Binary) -> Expr | None:
+        operands = self.operands(node.left, node.right)
+        if operands is None:
+            return None
+        text, pattern = (expr for _, expr in operands)
+        if not isinstance(node.right, ast.String):
+            return self.error("E026", "the pattern of `like` must be a string", node.right.span)
+        if text.type.kind not in TEXTS:
+            return self.error("E020", f"`like` cannot take {name_of(text.type)}", node.span)
+        return Call(optional(BOOL, text), "like", (text, pattern), node.span)
+
+    def regex(self, node: ast.MatchesRegex) -> Expr | None:
+        text = self.check(node.value)
+        problem = _regex_problem(node.pattern, node.flags)
+        if problem is not None:
+            self.error("E025", problem, node.span)
+        if text is None or problem is not None:
+            return None
+        if text.type.kind not in TEXTS:
+            return self.error("E020", f"`=~` cannot take {name_of(text.type)}", node.span)
+        flags = f"(?{''.join(sorted(set(node.flags)))})" if node.flags else ""
+        const = Const(STRING, flags + node.pattern, node.span)
+        return Call(optional(BOOL, text), "regex", (text, const), node.span)
+
+    def _coalesce(self, node: ast.Binary) -> Expr | None:
+        operands = self.operands(node.left, node.right)
+        both = None if operands is None else self._unified(operands, "??", node.span)
+        if both is None:
+            return None
+        type_ = replace(joined(both), optional=both[1].type.optional)
+        return Call(type_, "coalesce", tuple(both), node.span)
+
+    def unary(self, node: ast.Unary) -> Expr | None:
+        if node.op == "exists":
+            return self.exists(node)
+        operand = self.check(node.operand)
+        if operand is None:
+            return None
+        if node.op == "-":
+            if isinstance(operand, Const) and isinstance(operand.value, int | float):
+                return Const(operand.type, -operand.value, node.span)
+            if operand.type.kind not in NUMBERS | {Kind.DURATION}:
+                return self.error("E020", f"`-` cannot take {name_of(operand.type)}", node.span)
+            return Call(operand.type, "neg", (operand,), node.span)
+        if self.boolean(node.operand, operand) is None:
+            return None
+        if isinstance(operand, FieldRef) and operand.type.optional:
+            name = ".".join(operand.path)
+            message = f"`{name}` may be null, and then `not` is not true"
+            self.context.report("W002", message, node.span, f"`not ({name} ?? false)` is")
+        return Call(operand.type, "not", (operand,), node.span)
+
+    def logic(self, node: ast.Logic) -> Expr | None:
+        checked = [self.condition(operand) for operand in node.operands]
+        found = [expr for expr in checked if expr is not None]
+        return fold(node.op, found, node.span) if len(found) == len(checked) else None
+
+    def conditional(self, node: ast.Conditional) -> Expr | None:
+        condition = self.condition(node.condition)
+        operands = self.operands(node.then, node.otherwise)
+        if condition is None or operands is None:
+            return None
+        both = self._unified(operands, "if … else", node.span)
+        if both is None:
+            return None
+        return Call(joined(both), "if", (condition, *both), node.span)
+
+    def invoke(self, node: ast.Invoke) -> Expr | None:
+        from dsl.check.functions import call
+
+        return call(self, node)
+
+    def misplaced(self, node: ast.Array | ast.Object) -> None:
+        if isinstance(node, ast.Array):
+            self.operands(*node.items)
+            self.error("E024", "a list where one value is needed", node.span)
+        else:
+            self.error("E024", "a record where one value is needed", node.span)
+
+    def unavailable(self, node: ast.Index) -> None:
+        self.error("E090", "`[…]` on a value is not available yet", node.span)
+
+    def step_field(self, node: ast.Expression) -> tuple[str, tuple[ast.Name, ...]] | None:
+        """`a.x` with `a` a step in scope (the own one included): its label and the names."""
+        parts = chain(node)
+        if parts is None:
+            return None
+        label = parts[0].name
+        known = label in self.scope.steps or label in self.scope.own_labels
+        return (label, parts[1]) if known or label in self.scope.later else None
+
+    def path(self, event: Any, names: tuple[ast.Name, ...]) -> tuple[tuple[str, ...], Type] | None:
+        return field_path(self.context, event, names)
+
+
+def fold(op: str, operands: list[Expr], span: Span) -> Expr:
+    """`and` or `or` over a chain, as a balanced tree so that long chains stay shallow."""
+    if len(operands) == 1:
+        return operands[0]
+    middle = (len(operands) + 1) // 2
+    left, right = fold(op, operands[:middle], span), fold(op, operands[middle:], span)
+    return Call(optional(BOOL, left, right), op, (left, right), span)
+
+
+def _member(tested: Expr, items: list[Expr], span: Span) -> Expr:
+    item = joined(items)
+    if all(isinstance(expr, Const) for expr in items):
+        values = tuple(expr.value for expr in items if isinstance(expr, Const))
+        listed: Expr = Const(Type(Kind.LIST, item=item), values, span)
+    else:
+        listed = Call(Type(Kind.LIST, item=item), "array", tuple(items), span)
+    return Call(optional(BOOL, tested), "in", (tested, listed), span)
+
+
+def _item(listed: Expr) -> Type:
+    assert listed.type.item is not None, "a list knows its item type"
+    return listed.type.item
+
+
+def _ratio(expr: Expr) -> Expr:
+    """A duration as a float of ms, for the quotient of two."""
+    return to_float(expr)
+
+
+def _advice(operands: Operands) -> str | None:
+    kinds = {expr.type.kind for _, expr in operands}
+    if Kind.STRING in kinds and kinds & NUMBERS:
+        return "numbers are written without quotes"
+    if Kind.DURATION in kinds and kinds & NUMBERS:
+        return "durations have a unit: `5m`"
+    return None
+
+
+def _regex_problem(pattern: str, flags: str) -> str | None:
+    if len(pattern) > limits.REGEX_CHARS_MAX:
+        return f"a regular expression longer than {limits.REGEX_CHARS_MAX} characters"
+    for flag in flags:
+        if flag not in _REGEX_FLAGS:
+            return f"unknown flag `{flag}`; flags are i, m and s"
+    import re2  # native code; loaded only for rules that use it
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "unsupported"
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        return f"RE2 does not take this regular expression: {text}"
+    return None
+
+
+_TIME_ARITHMETIC: dict[tuple[Kind, str, Kind], Kind] = {
+    (Kind.TIMESTAMP, "-", Kind.TIMESTAMP): Kind.DURATION,
+    (Kind.TIMESTAMP, "+", Kind.DURATION): Kind.TIMESTAMP,
+    (Kind.TIMESTAMP, "-", Kind.DURATION): Kind.TIMESTAMP,
+    (Kind.DURATION, "+", Kind.DURATION): Kind.DURATION,
+    (Kind.DURATION, "-", Kind.DURATION): Kind.DURATION,
+    (Kind.DURATION, "*", Kind.INT): Kind.DURATION,
+}
+
+_HANDLERS: dict[type[ast.Node], Callable[[Checker, Any], Expr | None]] = {
+    ast.Variable: Checker.name,
+    ast.AttributeOf: Checker.name,
+    ast.Number: Checker.number,
+    ast.String: Checker.string,
+    ast.Duration: Checker.duration,
+    ast.Boolean: Checker.truth,
+    ast.Null: Checker.null,
+    ast.Unary: Checker.unary,
+    ast.Binary: Checker.binary,
+    ast.NotIn: Checker.not_in,
+    ast.IsNot: Checker.is_not,
+    ast.Logic: Checker.logic,
+    ast.Between: Checker.between,
+    ast.MatchesRegex: Checker.regex,
+    ast.Conditional: Checker.conditional,
+    ast.Index: Checker.unavailable,
+    ast.Invoke: Checker.invoke,
+    ast.Array: Checker.misplaced,
+    ast.Object: Checker.misplaced,
+}

@@ -1,0 +1,133 @@
+"""Pass: the rule's key in every event it sees, and the alphabet.
+
+`by k` takes the field of that name from each event type; a step that holds it elsewhere says so
+with a `by` of its own.  A rule without `by` has the empty key: all events belong together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dsl import ast
+from dsl.check.context import Context, RuleDraft
+from dsl.check.filters import core_condition, named_event
+from dsl.check.scope import Scope, field_path, find_field
+from dsl.check.typing import TEXTS, name_of
+from dsl.diagnostics import did_you_mean
+from dsl.model import EventType, Key, Kind, Path, Symbol, Type
+
+_NO_KEYS = {
+    Kind.FLOAT: "a float is no key: equal amounts may differ in the last bit",
+    Kind.RECORD: "a record is no key",
+    Kind.LIST: "a list is no key",
+}
+
+
+def check_keys(context: Context, rule: RuleDraft) -> None:
+    keys = _Keys(context, rule)
+    for step in rule.steps:
+        path = keys.path(step.core, step.event)
+        step.key = path or ()
+    _alphabet(context, rule, keys)
+    rule.keys = tuple(Key(name, type_) for name, type_ in keys.types.items())
+    rule.broken = rule.broken or keys.failed
+
+
+class _Keys:
+    def __init__(self, context: Context, rule: RuleDraft) -> None:
+        self.context = context
+        self.failed = False
+        self.parts = rule.by.parts if rule.by is not None else ()
+        self.types: dict[str, Type] = {}
+        names = [_name(part) for part in self.parts]
+        for part, name in zip(self.parts, names, strict=True):
+            if names.count(name) > 1:
+                self._fail("E014", f"key part `{name}` twice", part)
+                break
+
+    def _fail(self, code: str, message: str, node: ast.Node, hint: str | None = None) -> None:
+        self.context.report(code, message, node.span, hint)
+        self.failed = True
+
+    def path(self, core: ast.Core, event: EventType) -> tuple[Path, ...] | None:
+        """Where `event` holds each part of the key."""
+        if core.by is None:
+            written = [part.path for part in self.parts]
+        elif len(core.by) == len(self.parts):
+            written = list(core.by)
+        else:
+            message = f"{len(core.by)} key fields for a key of {len(self.parts)}"
+            hint = None if self.parts else "give the rule a `by` with a name for the key"
+            self._fail("E053", message, core.by[0], hint)
+            return None
+        found = [
+            self._part(part, path, core, event)
+            for part, path in zip(self.parts, written, strict=True)
+        ]
+        return None if None in found else tuple(path for path in found if path is not None)
+
+    def _part(
+        self, part: ast.KeyPart, written: ast.Path, core: ast.Core, event: EventType
+    ) -> Path | None:
+        name = _name(part)
+        if core.by is None and find_field(event.fields, written.names[0]) is None:
+            close = did_you_mean(written.names[0], [f.name for f in event.fields])
+            hint = f"say which field holds it: `{core.name.text} by …`"
+            message = f"key `{name}` is not a field of `{event.name}`"
+            self._fail("E050", message, core.name, f"{hint}; {close}" if close else hint)
+            return None
+        names = tuple(ast.Name(written.span, text) for text in written.names)
+        found = field_path(self.context, event, names)
+        if found is None:
+            self.failed = True
+            return None
+        path, type_ = found
+        if type_.kind in _NO_KEYS:
+            self._fail("E051", _NO_KEYS[type_.kind], written)
+            return None
+        self._same_type(name, type_, core, event)
+        return path
+
+    def _same_type(self, name: str, type_: Type, core: ast.Core, event: EventType) -> None:
+        plain = replace(type_, optional=False)
+        first = self.types.setdefault(name, plain)
+        if first == plain:
+            return
+        if {first.kind, plain.kind} <= TEXTS:
+            self.types[name] = Type(Kind.STRING)
+            return
+        message = f"key `{name}` is {name_of(plain)} in `{event.name}` and {name_of(first)} before"
+        self._fail("E052", message, core.name)
+
+
+def _name(part: ast.KeyPart) -> str:
+    return part.name.text if part.name is not None else ".".join(part.path.names)
+
+
+def _alphabet(context: Context, rule: RuleDraft, keys: _Keys) -> None:
+    """`over` if written, else every type the pattern names."""
+    if rule.over is None:
+        symbols = (Symbol(step.event.name, None, step.key) for step in rule.steps)
+        rule.alphabet = list(dict.fromkeys(symbols))
+        return
+    for core in rule.over.sources:
+        base = named_event(context, core.name)
+        if base is None:
+            keys.failed = True
+            continue
+        event = context.events[base.event]
+        path = keys.path(core, event)
+        condition = core_condition(context, core, base, Scope(own=event))
+        if path is None or (condition is None and core.condition is not None):
+            keys.failed = True
+        else:
+            rule.alphabet.append(Symbol(event.name, condition, path))
+    if keys.failed:
+        return
+    seen = {(symbol.event, symbol.key) for symbol in rule.alphabet}
+    for step in rule.steps:
+        if (step.event.name, step.key) not in seen:
+            message = f"`{step.label}` is not in `over`, so the rule never sees it"
+            hint = f"add `{step.event.name}` to `over`"
+            context.report("E036", message, step.span, hint)
+            rule.broken = True

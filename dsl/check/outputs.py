@@ -1,0 +1,82 @@
+"""Pass: what a rule says and to whom: message, attributes, suppression."""
+
+from __future__ import annotations
+
+from dsl import ast
+from dsl.check.clauses import SEVERITIES
+from dsl.check.conditions import match_scope
+from dsl.check.context import Context, RuleDraft
+from dsl.check.expressions import Checker
+from dsl.check.templates import check_template
+from dsl.check.typing import TEXTS
+from dsl.diagnostics import did_you_mean, one_of
+from dsl.model import Call, Const, Expr, KeyRef, Suppress, Template
+
+
+def check_outputs(context: Context, rule: RuleDraft) -> None:
+    assert rule.alert is not None, "check_clauses requires it"
+    before = len(context.diagnostics)
+    checker = Checker(context, match_scope(rule))
+    rule.message = check_template(checker, rule.alert.message)
+    if rule.alert.attributes is not None:
+        rule.attributes = _attributes(context, checker, rule.alert.attributes)
+    if rule.suppress_clause is not None:
+        rule.suppress = _suppress(rule, checker, rule.suppress_clause)
+    rule.broken = rule.broken or len(context.diagnostics) > before
+
+
+def _attributes(
+    context: Context, checker: Checker, written: ast.Object
+) -> tuple[tuple[str, Expr | Template], ...]:
+    found: dict[str, Expr | Template] = {}
+    for entry in written.entries:
+        name = entry.name.text
+        if name in found:
+            context.report("E061", f"a second `{name}`", entry.name.span)
+            continue
+        value: ast.Expression = entry.value or ast.Variable(entry.name.span, name)
+        if isinstance(value, ast.String):
+            found[name] = check_template(checker, value)
+            if name == "severity":
+                _severity(context, value.value, value)
+            continue
+        expr = checker.check(value)
+        if expr is None:
+            continue
+        if name == "severity":
+            _severity_of(context, expr, value)
+        found[name] = expr
+    return tuple(found.items())
+
+
+def _severity_of(context: Context, expr: Expr, node: ast.Expression) -> None:
+    if expr.type.kind not in TEXTS:
+        context.report("E060", "a severity is a string", node.span)
+    for text in _outcomes(expr):
+        _severity(context, text, node)
+
+
+def _outcomes(expr: Expr) -> list[str]:
+    """The literal strings a severity may come out as."""
+    if isinstance(expr, Const):
+        return [expr.value] if isinstance(expr.value, str) else []
+    if isinstance(expr, Call) and expr.op in {"if", "coalesce"}:
+        args = expr.args[1:] if expr.op == "if" else expr.args
+        return [text for arg in args for text in _outcomes(arg)]
+    return []
+
+
+def _severity(context: Context, text: str, node: ast.Expression) -> None:
+    if text not in SEVERITIES:
+        hint = did_you_mean(text, SEVERITIES) or f"it is {one_of(SEVERITIES)}"
+        context.report("E060", f"unknown severity `{text}`", node.span, hint)
+
+
+def _suppress(rule: RuleDraft, checker: Checker, clause: ast.Suppress) -> Suppress:
+    if clause.by is None:
+        by: list[Expr | None] = [
+            KeyRef(key.type, index, clause.span) for index, key in enumerate(rule.keys)
+        ]
+    else:
+        by = [checker.check(ast.Variable(name.span, name.text)) for name in clause.by]
+    return Suppress(tuple(expr for expr in by if expr is not None), clause.lasting.ms)

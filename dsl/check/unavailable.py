@@ -1,0 +1,97 @@
+"""Pass: constructs of the language that parse but are not available yet.
+
+One table from syntax to what it is called.  A construct leaves this table when a pass gives it a
+meaning; until then its rule is reported here and taken no further.
+"""
+
+from __future__ import annotations
+
+from dsl import ast
+from dsl.check.context import Context
+from dsl.parser import children
+
+_WHOLE: dict[type[ast.Node], str] = {
+    ast.TableDeclaration: "a `table`",
+    ast.ListDeclaration: "a `list`",
+    ast.FeatureDeclaration: "a `feature`",
+    ast.DefDeclaration: "a `def`",
+    ast.TemplateDeclaration: "a rule `template`",
+    ast.RuleInstance: "a rule made from a template",
+    ast.Window: "`window`",
+    ast.When: "`when`",
+    ast.Cancel: "`cancel on`",
+    ast.ResolveOn: "`resolve on`",
+    ast.ResolveWhen: "`resolve when`",
+    ast.Priority: "`priority`",
+    ast.Limit: "`limit … runs`",
+    ast.Emit: "`emit`",
+    ast.Conjunction: "`&` between steps",
+    ast.SomeOf: "`n of (…)`",
+    ast.Index: "`[…]` on a value",
+    ast.TestGiven: "`given`",
+}
+_DEFAULT_WORDS = {"fire": "first", "runs": "all", "matches": "best"}
+_WORDS = {
+    "fire": ("first", "each", "once", "edge", "close"),
+    "runs": ("all", "latest", "first"),
+    "matches": ("best", "all"),
+}
+_SKIPS = {"past last", "no skip"}
+
+
+def check_availability(context: Context) -> None:
+    for file in context.files:
+        for declaration in file.declarations:
+            found = False
+            pending: list[ast.Node] = [declaration]
+            while pending:
+                node = pending.pop()
+                what = _missing(node, context)
+                if what is not None:
+                    found = True
+                    context.report("E090", f"{what} is not available yet", node.span)
+                elif not isinstance(node, ast.TableDeclaration):
+                    pending.extend(children(node))
+            if found:
+                context.broken_names.add(_declared(declaration))
+
+
+def _declared(declaration: ast.Declaration) -> str:
+    if isinstance(declaration, ast.TestDeclaration):
+        return ""
+    return declaration.name.text
+
+
+def _missing(node: ast.Node, context: Context) -> str | None:
+    """What `node` is called if nothing gives it a meaning yet."""
+    if type(node) in _WHOLE:
+        return _WHOLE[type(node)]
+    if isinstance(node, ast.EventDeclaration) and node.parent is not None:
+        return "`extends`"
+    if isinstance(node, ast.SourceOption) and node.word == "time":
+        return "`time` of a source"
+    if isinstance(node, ast.KeyPart) and node.table is not None:
+        return "a key from a table"
+    if isinstance(node, ast.Within):
+        if node.per_step:
+            return "`within … per step`"
+        return "`within unbounded`" if node.limit is None else None
+    if isinstance(node, ast.AfterMatch) and node.skip not in _SKIPS:
+        return f"`skip {node.skip}`"
+    if isinstance(node, ast.Choose):
+        return _choice(node, context)
+    if isinstance(node, ast.Arrow) and node.sign == "->>":
+        return "`->>`"
+    if isinstance(node, ast.Repetition) and node.preference == "possessive":
+        return "a possessive quantifier"
+    if isinstance(node, ast.Modifier):
+        return f"`{node.word}` behind a quantifier"
+    return None
+
+
+def _choice(node: ast.Choose, context: Context) -> str | None:
+    word = node.word.text
+    if word not in _WORDS[node.what]:
+        context.unknown("E017", f"`{node.what}` knows no `{word}`", node.word, _WORDS[node.what])
+        return None
+    return None if word == _DEFAULT_WORDS[node.what] else f"`{node.what} {word}`"
