@@ -1,0 +1,372 @@
+"""Move the partial matches of one rule over a batch of events: the innermost loop, by Numba.
+
+    runs', matches = advance(runs, events)        equal to `matcher.reference` for every batching
+
+`events` are those of the batch that may matter to the rule, in order, each with its key and a bit
+mask of the steps whose single-event condition holds.  For each event the runs of its key are taken
+in order of (start, preference) and put back as a new line; an event moves a run at most once.
+
+The kernel allocates nothing.  When a table might overflow it returns the number of the event it did
+not start, the caller makes room and calls again.
+"""
+
+from __future__ import annotations
+
+from matcher.absence import fire_due
+from matcher.binding import (
+    bind,
+    can_extend,
+    can_loop,
+    completes,
+    emit,
+    guards_hold,
+    where_holds,
+)
+from matcher.compiled import kernel
+from matcher.frames import Events, Out, Scratch, Shorts
+from matcher.runs import (
+    CAPPED,
+    CHANGED,
+    EXPIRED,
+    KEYS,
+    NODES,
+    NONE,
+    RUNS,
+    STARTED,
+    Memory,
+    copy_run,
+    free_run,
+    key_slot,
+    new_run,
+    remove_key,
+)
+from matcher.tables import (
+    FORKS,
+    NO_PROGRAM,
+    RUNS_PER_KEY,
+    SKIP_PAST_LAST,
+    STARTS,
+    TIMERS,
+    WHERE,
+    WITHIN_MS,
+    Tables,
+)
+from matcher.vm import evaluate
+
+
+@kernel
+def advance(
+    begin: int, events: Events, tables: Tables, memory: Memory, out: Out, scratch: Scratch
+) -> int:
+    """Process events from number `begin`; returns the first event not processed."""
+    options = tables.options
+    forks, starts = options[FORKS], options[STARTS]
+    for event in range(begin, events.ts.shape[0]):
+        slot = key_slot(memory.keys, events.key[event])
+        held = memory.keys.runs[slot] if memory.keys.head[slot] != NONE else 0
+        more = held * forks + starts
+        if (
+            memory.runs.state.shape[0] - memory.totals[RUNS] < more
+            or memory.nodes.step.shape[0] - memory.totals[NODES] < held + more
+            or scratch.line.shape[0] < held + more
+            or out.at_ms.shape[0] - out.counts[0] < 2 * held + starts
+            or out.bound.shape[0] - out.counts[1] < held + more
+            or 2 * (memory.totals[KEYS] + 1) > memory.keys.head.shape[0]
+        ):
+            return event
+        if options[TIMERS] and held:
+            fire_due(slot, events.ts[event], tables, memory, out, scratch)
+            slot = key_slot(memory.keys, events.key[event])
+        _offer(event, slot, events, tables, memory, out, scratch)
+    return int(events.ts.shape[0])
+
+
+@kernel
+def _offer(
+    event: int,
+    slot: int,
+    events: Events,
+    tables: Tables,
+    memory: Memory,
+    out: Out,
+    scratch: Scratch,
+) -> None:
+    """Offer one event to the runs of its key, then let it start a run."""
+    past_last = tables.options[SKIP_PAST_LAST]
+    line = scratch.line
+    size = 0
+    pruned = False
+    relink = False
+    run = memory.keys.head[slot]
+    while run != NONE:
+        family = memory.runs.start_position[run]
+        family_begin = size
+        matched = False
+        while run != NONE and memory.runs.start_position[run] == family:
+            following = memory.runs.next[run]
+            if matched:
+                free_run(memory, run)
+            else:
+                before = size
+                size, completed = _move(event, run, size, events, tables, memory, out, scratch)
+                relink = relink or size != before + 1 or line[before] != run
+                if completed != NONE:
+                    emit(completed, events.ts[event], 0, memory, out)
+                    matched = True
+                    size = _free_line(family_begin, size, memory, line)
+            run = following
+        if matched:
+            relink = True
+            if past_last:
+                size = _free_line(0, size, memory, line)
+                while run != NONE:
+                    following = memory.runs.next[run]
+                    free_run(memory, run)
+                    run = following
+                pruned = True
+    if not pruned and events.mask[event] != 0:
+        before = size
+        size, completed = _start(event, size, events, tables, memory, out, scratch)
+        if completed != NONE:
+            emit(completed, events.ts[event], 0, memory, out)
+            size = _free_line(0 if past_last else before, size, memory, line)
+            relink = True
+        relink = relink or size != before
+    if relink:
+        _relink(slot, events.key[event], size, memory, line)
+
+
+@kernel
+def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> None:
+    """Make the first `size` runs of `line` the runs of the key."""
+    if size == 0:
+        if memory.keys.head[slot] != NONE:
+            remove_key(memory, slot)
+        return
+    if memory.keys.head[slot] == NONE:
+        memory.keys.key[slot] = key
+        memory.totals[KEYS] += 1
+    memory.keys.head[slot] = line[0]
+    memory.keys.runs[slot] = size
+    for place in range(size - 1):
+        memory.runs.next[line[place]] = line[place + 1]
+    memory.runs.next[line[size - 1]] = NONE
+
+
+@kernel
+def _free_line(begin: int, size: int, memory: Memory, line: Shorts) -> int:
+    for place in range(begin, size):
+        free_run(memory, line[place])
+    return begin
+
+
+@kernel
+def _start(
+    event: int,
+    size: int,
+    events: Events,
+    tables: Tables,
+    memory: Memory,
+    out: Out,
+    scratch: Scratch,
+) -> tuple[int, int]:
+    """Start a run for each way the event fits the beginning of the pattern."""
+    fitting = 0
+    for transition in range(tables.transition_begin[0], tables.transition_begin[1]):
+        if not (events.mask[event] >> tables.step[transition]) & 1:
+            continue
+        program = tables.program[transition]
+        if program == NO_PROGRAM or (
+            evaluate(
+                program, tables.registers, event, events.values, NONE, memory.nodes, tables, scratch
+            )
+            == 1
+        ):
+            scratch.fits[fitting] = transition
+            fitting += 1
+    if fitting == 0:
+        return size, NONE
+    if size + fitting > tables.options[RUNS_PER_KEY]:
+        memory.totals[CAPPED] += 1
+        return size, NONE
+    memory.totals[STARTED] += 1
+    for number in range(fitting):
+        run = new_run(memory)
+        memory.runs.key[run] = events.key[event]
+        memory.runs.start_ts[run] = events.ts[event]
+        memory.runs.start_position[run] = events.position[event]
+        memory.runs.node[run] = NONE
+        for register in range(tables.registers.shape[0]):
+            memory.runs.registers[run, register] = tables.registers[register]
+        scratch.line[size] = run
+        size += 1
+        bind(run, scratch.fits[number], event, events, tables, memory, out, scratch)
+        if completes(run, tables, memory):
+            if where_holds(run, tables, memory, scratch):
+                return size, int(run)
+            if not can_extend(run, tables, memory):
+                free_run(memory, run)
+                size -= 1
+    return size, NONE
+
+
+@kernel
+def _move(
+    event: int,
+    run: int,
+    size: int,
+    events: Events,
+    tables: Tables,
+    memory: Memory,
+    out: Out,
+    scratch: Scratch,
+) -> tuple[int, int]:
+    """Offer the event to one run and append what it becomes to the line.
+
+    Returns the new size of the line and the run that completed, or NONE.
+    """
+    ts = events.ts[event]
+    state = memory.runs.state[run]
+    since_last_ms = ts - memory.runs.last_ts[run]
+    if (
+        ts - memory.runs.start_ts[run] > tables.options[WITHIN_MS]
+        or since_last_ms > tables.gap_max_ms[state]
+    ):
+        memory.totals[EXPIRED] += 1
+        free_run(memory, run)
+        return size, NONE
+    blocked = _blocked(event, run, events, tables, memory, scratch)
+    fitting = 0
+    loops = False
+    first = tables.transition_begin[state]
+    for transition in range(first, tables.transition_begin[state + 1]):
+        if (
+            (blocked >> (transition - first)) & 1
+            or not (events.mask[event] >> tables.step[transition]) & 1
+            or since_last_ms < tables.gap_from_ms[transition]
+            or since_last_ms > tables.gap_to_ms[transition]
+            or not guards_hold(
+                run,
+                tables.guard_begin[transition],
+                tables.guard_begin[transition + 1],
+                tables,
+                memory,
+            )
+        ):
+            continue
+        program = tables.program[transition]
+        if program != NO_PROGRAM and (
+            evaluate(
+                program,
+                memory.runs.registers[run],
+                event,
+                events.values,
+                memory.runs.node[run],
+                memory.nodes,
+                tables,
+                scratch,
+            )
+            != 1
+        ):
+            continue
+        scratch.fits[fitting] = transition
+        fitting += 1
+        loops = loops or tables.again[transition] == 1
+    if fitting:
+        return _branch(
+            event, run, size, fitting, loops, blocked, events, tables, memory, out,
+            scratch,
+        )  # fmt: skip
+    blocked |= tables.strict_bits[state]
+    if blocked & tables.all_bits[state] == tables.all_bits[state]:
+        free_run(memory, run)
+        return size, NONE
+    if blocked != memory.runs.blocked[run]:
+        memory.runs.blocked[run] = blocked
+        memory.totals[CHANGED] = 1
+    scratch.line[size] = run
+    return size + 1, NONE
+
+
+@kernel
+def _blocked(
+    event: int, run: int, events: Events, tables: Tables, memory: Memory, scratch: Scratch
+) -> int:
+    """The run's blocked transitions, with those that the event forbids."""
+    state = memory.runs.state[run]
+    blocked = memory.runs.blocked[run]
+    for absent in range(tables.absent_begin[state], tables.absent_begin[state + 1]):
+        if not (events.mask[event] >> tables.absent_step[absent]) & 1:
+            continue
+        program = tables.absent_program[absent]
+        if program == NO_PROGRAM or (
+            evaluate(
+                program,
+                memory.runs.registers[run],
+                event,
+                events.values,
+                memory.runs.node[run],
+                memory.nodes,
+                tables,
+                scratch,
+            )
+            == 1
+        ):
+            blocked |= tables.absent_bits[absent]
+    return int(blocked)
+
+
+@kernel
+def _branch(
+    event: int,
+    run: int,
+    size: int,
+    fitting: int,
+    loops: bool,
+    blocked: int,
+    events: Events,
+    tables: Tables,
+    memory: Memory,
+    out: Out,
+    scratch: Scratch,
+) -> tuple[int, int]:
+    """Take each transition that fits, in order of preference; the run forks when there are several.
+
+    A completion that `where` rejects, on a way out of a loop that could go on, leaves the run in
+    the loop as if the event had not fitted.
+    """
+    if fitting > 1 and size + fitting > tables.options[RUNS_PER_KEY]:
+        fitting = 1
+        memory.totals[CAPPED] += 1
+    stay = NONE
+    if tables.options[WHERE] != NO_PROGRAM and not loops and can_loop(run, tables, memory):
+        stay = copy_run(memory, run)
+        memory.runs.blocked[stay] = blocked
+    scratch.twins[0] = run
+    for number in range(1, fitting):
+        scratch.twins[number] = copy_run(memory, run)
+    completed = NONE
+    rejected = False
+    for number in range(fitting):
+        child = scratch.twins[number]
+        if completed != NONE:
+            free_run(memory, child)
+            continue
+        bind(child, scratch.fits[number], event, events, tables, memory, out, scratch)
+        if completes(child, tables, memory):
+            if where_holds(child, tables, memory, scratch):
+                completed = child
+            else:
+                rejected = True
+                if not can_extend(child, tables, memory):
+                    free_run(memory, child)
+                    continue
+        scratch.line[size] = child
+        size += 1
+    if stay != NONE:
+        if rejected and completed == NONE:
+            scratch.line[size] = stay
+            size += 1
+        else:
+            free_run(memory, stay)
+    return size, int(completed)

@@ -1,0 +1,200 @@
+"""One run takes one step, or completes: counters, registers and evidence, by Numba."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matcher.batch import NULL
+from matcher.bytecode import Action
+from matcher.compiled import kernel
+from matcher.frames import Events, Ints, Out, Scratch
+from matcher.runs import CHANGED, MATCHED, Memory, Nodes, new_node
+from matcher.tables import AT_ONCE, NO_PROGRAM, WHERE, Tables
+from matcher.vm import add, among_bound, evaluate
+
+NO_VALUES = np.zeros((0, 1), np.int64)
+
+STORE, COUNT = int(Action.STORE), int(Action.COUNT)
+COUNT_INT, COUNT_FLOAT = int(Action.COUNT_INT), int(Action.COUNT_FLOAT)
+SUM_INT, SUM_FLOAT = int(Action.SUM_INT), int(Action.SUM_FLOAT)
+MIN_INT, MIN_FLOAT = int(Action.MIN_INT), int(Action.MIN_FLOAT)
+MAX_FLOAT = int(Action.MAX_FLOAT)
+FIRST, DISTINCT, KEEP = int(Action.FIRST), int(Action.DISTINCT), int(Action.KEEP)
+
+
+@kernel
+def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) -> bool:
+    for guard in range(begin, end):
+        count = memory.runs.registers[run, tables.guard_register[guard]]
+        if count < tables.guard_least[guard] or count > tables.guard_most[guard]:
+            return False
+    return True
+
+
+@kernel
+def ended(run: int, tables: Tables, memory: Memory) -> bool:
+    state = memory.runs.state[run]
+    return guards_hold(
+        run, tables.end_guard_begin[state], tables.end_guard_begin[state + 1], tables, memory
+    )
+
+
+@kernel
+def completes(run: int, tables: Tables, memory: Memory) -> bool:
+    return tables.end_kind[memory.runs.state[run]] == AT_ONCE and ended(run, tables, memory)
+
+
+@kernel
+def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> bool:
+    program = tables.options[WHERE]
+    if program == NO_PROGRAM:
+        return True
+    result = evaluate(
+        program,
+        memory.runs.registers[run],
+        0,
+        NO_VALUES,
+        memory.runs.node[run],
+        memory.nodes,
+        tables,
+        scratch,
+    )
+    return result == 1
+
+
+@kernel
+def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
+    state = memory.runs.state[run]
+    for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
+        if tables.again[transition] and guards_hold(
+            run, tables.guard_begin[transition], tables.guard_begin[transition + 1], tables, memory
+        ):
+            return True
+    return False
+
+
+@kernel
+def can_extend(run: int, tables: Tables, memory: Memory) -> bool:
+    state = memory.runs.state[run]
+    for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
+        if guards_hold(
+            run, tables.guard_begin[transition], tables.guard_begin[transition + 1], tables, memory
+        ):
+            return True
+    return False
+
+
+@kernel
+def bind(
+    run: int,
+    transition: int,
+    event: int,
+    events: Events,
+    tables: Tables,
+    memory: Memory,
+    out: Out,
+    scratch: Scratch,
+) -> None:
+    """Take a transition: registers, counters, evidence."""
+    step = tables.step[transition]
+    registers = memory.runs.registers[run]
+    node = new_node(memory, events.position[event], step, memory.runs.node[run])
+    for row in range(tables.action_begin[step], tables.action_begin[step + 1]):
+        action = tables.actions[row, 0]
+        register = tables.actions[row, 1]
+        column = tables.actions[row, 2]
+        walk = tables.actions[row, 3]
+        if action == COUNT:
+            registers[register] += 1
+        elif action == KEEP:
+            memory.nodes.values[node, register] = events.values[column, event]
+        else:
+            _accumulate(
+                action, register, events.values[column, event], walk, registers,
+                memory.nodes.previous[node], memory.nodes, tables, scratch,
+            )  # fmt: skip
+    for count in range(tables.count_begin[transition], tables.count_begin[transition + 1]):
+        if tables.count_again[count]:
+            registers[tables.count_register[count]] += 1
+        else:
+            registers[tables.count_register[count]] = 1
+    memory.runs.node[run] = node
+    memory.runs.state[run] = tables.target[transition]
+    memory.runs.last_ts[run] = events.ts[event]
+    memory.runs.blocked[run] = 0
+    out.bound[out.counts[1]] = events.position[event]
+    out.counts[1] += 1
+    memory.totals[CHANGED] = 1
+
+
+@kernel
+def _accumulate(
+    action: int,
+    register: int,
+    value: int,
+    walk: int,
+    registers: Ints,
+    node: int,
+    nodes: Nodes,
+    tables: Tables,
+    scratch: Scratch,
+) -> None:
+    """Update one aggregate's register with the value of a newly bound event; null is skipped."""
+    if action == STORE:
+        registers[register] = value
+        return
+    if action == FIRST:
+        if registers[walk] == 0:
+            registers[register] = value
+        return
+    slots = scratch.slots
+    floats = scratch.floats
+    slots[0] = value
+    slots[1] = registers[register]
+    held = slots[1]
+    if action in (COUNT_FLOAT, SUM_FLOAT, MIN_FLOAT, MAX_FLOAT):
+        number = floats[0]
+        if np.isnan(number):
+            return
+        if action == COUNT_FLOAT:
+            registers[register] = held + 1
+            return
+        if np.isnan(floats[1]):
+            floats[1] = number
+        elif action == SUM_FLOAT:
+            floats[1] = floats[1] + number
+        elif action == MIN_FLOAT:
+            floats[1] = min(floats[1], number)
+        else:
+            floats[1] = max(floats[1], number)
+        registers[register] = slots[1]
+        return
+    if action == DISTINCT:
+        null = np.isnan(floats[0]) if tables.walk_float[walk] else value == NULL
+        if not null and among_bound(value, null, walk, node, nodes, tables, scratch) != 1:
+            registers[register] = held + 1
+        return
+    if value == NULL:
+        return
+    if action == COUNT_INT:
+        registers[register] = held + 1
+    elif held == NULL:
+        registers[register] = value
+    elif action == SUM_INT:
+        registers[register] = add(held, value)
+    elif action == MIN_INT:
+        registers[register] = min(held, value)
+    else:
+        registers[register] = max(held, value)
+
+
+@kernel
+def emit(run: int, at_ms: int, timer: int, memory: Memory, out: Out) -> None:
+    place = out.counts[0]
+    out.at_ms[place] = at_ms
+    out.timer[place] = timer
+    out.key[place] = memory.runs.key[run]
+    out.node[place] = memory.runs.node[run]
+    memory.nodes.references[memory.runs.node[run]] += 1
+    out.counts[0] = place + 1
+    memory.totals[MATCHED] += 1

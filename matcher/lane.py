@@ -1,0 +1,271 @@
+"""One rule in motion: its plan, its runs, and the way from a batch to its matches.
+
+A lane selects the events that may matter to the rule (bit masks from shared atoms), hands them to
+the kernel, makes room when the kernel asks, and reads the matches back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matcher.absence import sweep
+from matcher.advance import advance
+from matcher.atoms import BatchAtoms
+from matcher.batch import NULL, Batch
+from matcher.evidence import mark_held, read_matches
+from matcher.frames import Events, Out, Scratch
+from matcher.keys import KeyCodec
+from matcher.plan import Entry, Plan
+from matcher.runs import CAPPED, CHANGED, EXPIRED, KEYS, MATCHED, NODES, RUNS, STARTED, Store
+from matcher.schema import Schema
+from matcher.snapshot import dump, restore
+from matcher.strings import Strings
+from matcher.tables import FORKS, NO_LIMIT_MS, STARTS, TIMERS, WITHIN_MS
+
+Ints = NDArray[np.int64]
+
+SWEEPS_PER_WINDOW = 8
+"""How often expired runs of silent keys are collected; it bounds memory, not meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A match as the kernel leaves it: `steps` and `positions` in binding order."""
+
+    at_ms: int
+    timer: bool
+    key: int
+    steps: tuple[int, ...]
+    positions: tuple[int, ...]
+
+
+class Lane:
+    """State and motion of one rule; see the module head."""
+
+    def __init__(self, plan: Plan, schema: Schema, strings: Strings) -> None:
+        self.plan = plan
+        self.page = f"rule/{plan.rule.name}"
+        self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
+        self._store = Store(len(plan.layout.registers), plan.layout.places)
+        self._event_index = schema.event_index
+        self._key_columns = [
+            [schema.column(entry.event, path) for path in entry.key] for entry in plan.entries
+        ]
+        types = [entry.event for entry in plan.entries]
+        self._shares_type = len(set(types)) < len(types)
+        self._null_keys = 0
+        self._swept_ms = -NO_LIMIT_MS
+        slots = np.zeros(64, np.int64)
+        self._scratch = Scratch(
+            np.zeros(64, np.int32),
+            np.zeros(64, np.int64),
+            np.zeros(64, np.int64),
+            slots,
+            slots.view(np.float64),
+        )
+        self._out = _out(64, 256)
+
+    # ------------------------------------------------------------------ motion
+
+    def advance(self, batch: Batch, atoms: BatchAtoms | None, watermark_ms: int) -> list[Found]:
+        """Matches decided by the batch and by time reaching the watermark."""
+        self._out.counts[1] = 0
+        found: list[Found] = []
+        events = None if atoms is None else self._select(batch, atoms)
+        if events is not None:
+            self._run(events)
+            found += self._read()
+        if self._store.memory.totals[RUNS] and self._sweep_is_due(watermark_ms):
+            self._sweep(watermark_ms)
+            found += self._read()
+        return found
+
+    def newly_bound(self) -> Ints:
+        """Positions of events bound in the last `advance`, of which some may be held no more."""
+        return self._out.bound[: self._out.counts[1]]
+
+    def _run(self, events: Events) -> None:
+        store, begin = self._store, 0
+        while begin < len(events.ts):
+            begin = advance(
+                begin,
+                events,
+                self.plan.tables,
+                store.memory,
+                self._out,
+                self._scratch,
+            )
+            if begin < len(events.ts):
+                self._make_room()
+
+    def _sweep_is_due(self, watermark_ms: int) -> bool:
+        options = self.plan.tables.options
+        if options[TIMERS]:
+            return watermark_ms > self._swept_ms
+        window_ms = min(int(options[WITHIN_MS]), 2**40)
+        return watermark_ms - self._swept_ms > window_ms // SWEEPS_PER_WINDOW
+
+    def _sweep(self, watermark_ms: int) -> None:
+        store = self._store
+        if self.plan.tables.options[TIMERS]:
+            self._reserve_out(int(store.memory.totals[RUNS]), 0)
+        sweep(
+            watermark_ms,
+            self.plan.tables,
+            store.memory,
+            self._out,
+            self._scratch,
+        )
+        self._swept_ms = watermark_ms
+
+    def _make_room(self) -> None:
+        """Double what may be short, for the key with the most runs."""
+        store, options = self._store, self.plan.tables.options
+        held = int(store.memory.keys.runs.max(initial=0))
+        more = held * int(options[FORKS]) + int(options[STARTS])
+        store.reserve(more, held + more, 1)
+        if len(self._scratch.line) < held + more:
+            self._scratch = self._scratch._replace(line=np.zeros(2 * (held + more), np.int32))
+        self._reserve_out(2 * held + int(options[STARTS]), held + more)
+
+    def _reserve_out(self, matches: int, bound: int) -> None:
+        out, counts = self._out, self._out.counts
+        short = len(out.at_ms) - counts[0] < matches, len(out.bound) - counts[1] < bound
+        if not any(short):
+            return
+        rows = 2 * (int(counts[0]) + matches) if short[0] else len(out.at_ms)
+        places = 2 * (int(counts[1]) + bound) if short[1] else len(out.bound)
+        grown = _out(rows, places)
+        for old, new in zip(out, grown, strict=True):
+            new[: len(old)] = old
+        self._out = grown
+
+    def _read(self) -> Iterator[Found]:
+        """Take the matches out of the kernel's buffer and let go of their evidence."""
+        out = self._out
+        count = int(out.counts[0])
+        if not count:
+            return
+        begin = np.zeros(count + 1, np.int64)
+        steps = np.zeros(8 * count, np.int64)
+        positions = np.zeros(8 * count, np.int64)
+        size = read_matches(count, out, self._store.memory, begin, steps, positions)
+        if size > len(steps):
+            steps, positions = np.zeros(size, np.int64), np.zeros(size, np.int64)
+            read_matches(count, out, self._store.memory, begin, steps, positions)
+        out.counts[0] = 0
+        rows, step_list, places = begin.tolist(), steps.tolist(), positions.tolist()
+        at_ms, timer, keys = (array[:count].tolist() for array in (out.at_ms, out.timer, out.key))
+        for match in range(count):
+            first, last = rows[match], rows[match + 1]
+            yield Found(
+                at_ms[match],
+                bool(timer[match]),
+                keys[match],
+                tuple(step_list[first:last]),
+                tuple(places[first:last]),
+            )
+
+    # ------------------------------------------------------------------ selection
+
+    def _select(self, batch: Batch, atoms: BatchAtoms) -> Events | None:
+        """The events that may matter, with their key and mask; None when there are none."""
+        parts = []
+        for entry, columns in zip(self.plan.entries, self._key_columns, strict=True):
+            part = self._entry(entry, columns, batch, atoms)
+            if part is not None:
+                parts.append(part)
+        if not parts:
+            return None
+        if len(parts) == 1:
+            rows, keys, masks = parts[0]
+        else:
+            rows, keys, masks = _merged(parts, self._shares_type)
+        values = np.empty((len(self.plan.columns), len(rows)), np.int64)
+        for place, column in enumerate(self.plan.columns):
+            values[place] = atoms.values(column)[rows].view(np.int64)
+        return Events(batch.ts[rows], batch.position[rows], keys, masks, values)
+
+    def _entry(
+        self, entry: Entry, columns: list[int], batch: Batch, atoms: BatchAtoms
+    ) -> tuple[Ints, Ints, Ints] | None:
+        fits = [
+            (step, reduce(np.logical_and, (atoms.mask(atom) for atom in ids)))
+            for step, ids in entry.steps
+        ]
+        if entry.always:
+            relevant = batch.event_type == self._event_index[entry.event]
+        else:
+            relevant = reduce(np.logical_or, (mask for _, mask in fits))
+        if entry.visible:
+            sets = (reduce(np.logical_and, map(atoms.mask, ids)) for ids in entry.visible)
+            relevant = relevant & reduce(np.logical_or, sets)
+        rows = np.flatnonzero(relevant)
+        if not len(rows):
+            return None
+        keys = self.keys.encode([batch.columns[column] for column in columns], rows)
+        known = keys != NULL
+        if not known.all():
+            self._null_keys += int(len(keys) - known.sum())
+            rows, keys = rows[known], keys[known]
+        masks = np.zeros(len(rows), np.int64)
+        for step, mask in fits:
+            masks |= mask[rows].astype(np.int64) << step
+        return rows, keys, masks
+
+    # ------------------------------------------------------------------ state
+
+    def changed(self) -> bool:
+        """Whether the state differs from the last `dump`."""
+        return bool(self._store.memory.totals[CHANGED])
+
+    def dump(self, strings: Strings, raw: Mapping[int, bytes]) -> bytes:
+        self._store.memory.totals[CHANGED] = 0
+        return dump(self.plan, self._store, self.keys, strings, raw)
+
+    def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
+        self._store, raw = restore(self.plan, self.keys, strings, data)
+        self._store.memory.totals[CHANGED] = 0
+        return raw
+
+    def held(self) -> Ints:
+        """Positions of all events held as evidence."""
+        positions = np.empty(int(self._store.memory.totals[NODES]), np.int64)
+        mark_held(self._store.memory, positions)
+        return positions
+
+    def counters(self) -> tuple[int, ...]:
+        """In the order of `Counters`."""
+        totals = self._store.memory.totals
+        places = (STARTED, MATCHED, EXPIRED, CAPPED)
+        history = [int(totals[place]) for place in places]
+        return (
+            *history,
+            self._null_keys,
+            int(totals[RUNS]),
+            int(totals[KEYS]),
+            self._store.bytes,
+        )
+
+
+def _merged(parts: list[tuple[Ints, Ints, Ints]], shares_type: bool) -> tuple[Ints, Ints, Ints]:
+    """Entries in order of events; one event with one key is one entry, whatever fits."""
+    rows, keys, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if not shares_type:
+        order = np.argsort(rows, kind="stable")
+        return rows[order], keys[order], masks[order]
+    order = np.lexsort((keys, rows))
+    rows, keys, masks = rows[order], keys[order], masks[order]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (rows[1:] != rows[:-1]) | (keys[1:] != keys[:-1])
+    return rows[first], keys[first], np.bitwise_or.reduceat(masks, np.flatnonzero(first))
+
+
+def _out(matches: int, bound: int) -> Out:
+    at_ms, timer, key, node = (np.zeros(matches, np.int64) for _ in range(4))
+    return Out(at_ms, timer, key, node, np.zeros(bound, np.int64), np.zeros(2, np.int64))

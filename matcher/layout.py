@@ -1,0 +1,182 @@
+"""What a run of one rule remembers: its registers, and the values kept beside its evidence.
+
+Only what later conditions read is remembered.  The expression compiler asks for a register or a
+walk while it compiles; each request records the action that fills it when an event is bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dsl.model import Call, Const, Expr, FieldRef, Kind, Rule, Type
+from matcher.atoms import Atoms
+from matcher.batch import NULL
+from matcher.bytecode import Action
+
+TEXT_KINDS = frozenset({Kind.STRING, Kind.ENUM, Kind.IP})
+NAN_BITS = 0x7FF8000000000000
+
+
+def is_float(type: Type) -> bool:
+    return type.kind is Kind.FLOAT
+
+
+def is_text(type: Type) -> bool:
+    """Whether values are codes of `Strings`, which mean nothing outside this process."""
+    return type.kind in TEXT_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """`initial` is the value (bits) of a run that has bound nothing."""
+
+    initial: int
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Place `place` of the values kept with each event bound to `step`."""
+
+    step: int
+    place: int
+    float_: bool
+    text: bool
+
+
+@dataclass(slots=True)
+class Layout:
+    """Registers, walks, columns and actions of one rule; `actions[s]` are (action, …) of step s."""
+
+    rule: Rule
+    atoms: Atoms
+    registers: list[Register] = field(default_factory=list)
+    walks: list[Walk] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)  # ids of derived columns
+    actions: list[list[tuple[int, int, int, int]]] = field(default_factory=list)
+    _registers: dict[object, int] = field(default_factory=dict)
+    _walks: dict[object, int] = field(default_factory=dict)
+    _columns: dict[tuple[str, Expr], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.actions = [[] for _ in self.rule.steps]
+
+    def column(self, step: int, expr: Expr) -> int:
+        """Column with the value of `expr`, which reads only the event being tested."""
+        event = self.rule.steps[step].event
+        place = self._columns.setdefault((event, expr), len(self.columns))
+        if place == len(self.columns):
+            self.columns.append(self.atoms.derived(event, expr))
+        return place
+
+    def capture(self, step: int, expr: Expr) -> int:
+        """Register with `expr` of the event last bound to `step`; null while nothing is."""
+        own = as_own(expr)
+        initial = NAN_BITS if is_float(expr.type) else NULL
+        return self._register(
+            ("capture", step, own),
+            Register(initial, is_text(expr.type)),
+            step,
+            lambda register: (Action.STORE, register, self.column(step, own), 0),
+        )
+
+    def counter(self) -> int:
+        """A register of its own, for a loop of the pattern."""
+        self.registers.append(Register(0))
+        return len(self.registers) - 1
+
+    def count(self, step: int) -> int:
+        """Register with the number of events bound to `step`."""
+        return self._register(
+            ("count", step), Register(0), step, lambda register: (Action.COUNT, register, 0, 0)
+        )
+
+    def first(self, step: int, value: FieldRef) -> int:
+        initial = NAN_BITS if is_float(value.type) else NULL
+        column = self.column(step, value)
+        count = self.count(step)
+        return self._register(
+            ("first", step, value),
+            Register(initial, is_text(value.type)),
+            step,
+            lambda register: (Action.FIRST, register, column, count),
+        )
+
+    def count_values(self, step: int, value: FieldRef) -> int:
+        """Register with the number of values that are not null."""
+        action = Action.COUNT_FLOAT if is_float(value.type) else Action.COUNT_INT
+        column = self.column(step, value)
+        return self._register(
+            ("count values", step, value),
+            Register(0),
+            step,
+            lambda register: (action, register, column, 0),
+        )
+
+    def fold(self, action: Action, step: int, value: FieldRef) -> int:
+        """Register with a sum, minimum or maximum; null while there is no value."""
+        initial = NAN_BITS if is_float(value.type) else NULL
+        column = self.column(step, value)
+        return self._register(
+            (action, step, value),
+            Register(initial),
+            step,
+            lambda register: (action, register, column, 0),
+        )
+
+    def distinct(self, step: int, value: FieldRef) -> int:
+        column, walk = self.column(step, value), self.walk(step, value)
+        return self._register(
+            ("distinct", step, value),
+            Register(0),
+            step,
+            lambda register: (Action.DISTINCT, register, column, walk),
+        )
+
+    def walk(self, step: int, value: FieldRef) -> int:
+        """The values of `value` for all events bound to `step`, kept beside the evidence."""
+        key = (step, value)
+        if key not in self._walks:
+            self._walks[key] = len(self.walks)
+            place = sum(walk.step == step for walk in self.walks)
+            self.walks.append(Walk(step, place, is_float(value.type), is_text(value.type)))
+            column = self.column(step, value)
+            self.actions[step].append((Action.KEEP, place, column, 0))
+        return self._walks[key]
+
+    def ordered_actions(self, step: int) -> list[tuple[int, int, int, int]]:
+        """FIRST reads the count before it is raised, so counting comes last."""
+        return sorted(self.actions[step], key=lambda action: action[0] == Action.COUNT)
+
+    @property
+    def places(self) -> int:
+        """How many values are kept beside each piece of evidence."""
+        return max((walk.place + 1 for walk in self.walks), default=0)
+
+    def _register(
+        self,
+        key: object,
+        register: Register,
+        step: int,
+        action: Callable[[int], tuple[int, int, int, int]],
+    ) -> int:
+        if key not in self._registers:
+            number = len(self.registers)
+            self._registers[key] = number
+            self.registers.append(register)
+            self.actions[step].append(action(number))
+        return self._registers[key]
+
+
+def as_own(expr: Expr) -> Expr:
+    """`expr` about one bound event, rewritten to be about the event being tested."""
+    match expr:
+        case FieldRef(type, _, path, span):
+            return FieldRef(type, None, path, span)
+        case Call(type, op, args, span):
+            return Call(type, op, tuple(as_own(arg) for arg in args), span)
+        case Const():
+            return expr
+        case _:
+            raise TypeError(f"not about one event: {expr}")

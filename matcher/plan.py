@@ -1,0 +1,243 @@
+"""A plan: one rule compiled to data.  Atoms to test per batch, tables for the kernel, what to save.
+
+rule (typed model) → automaton → plan (arrays)          nothing here looks at an event
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from dsl.model import Contiguity, Expr, Path, Rule, Skip
+from matcher.atoms import Atoms
+from matcher.automaton import Automaton, Guard, State, Transition, automaton
+from matcher.expressions import Code, compile_program, own_parts
+from matcher.layout import Layout
+from matcher.limits import RUNS_PER_KEY_MAX
+from matcher.strings import Strings
+from matcher.tables import (
+    AT_ONCE,
+    FORKS,
+    NO_LIMIT_MS,
+    NO_PROGRAM,
+    OPEN,
+    OPTIONS,
+    RUNS_PER_KEY,
+    SKIP_PAST_LAST,
+    STARTS,
+    TIMED,
+    TIMERS,
+    WHERE,
+    WITHIN_MS,
+    Ints,
+    Tables,
+)
+
+STEPS_MAX = 62  # bits of an event's mask
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Events of type `event`, keyed by `key`, may matter to the rule.
+
+    `steps` are (step, atoms that must all hold); `visible` are the atom sets of the alphabet, of
+    which one must hold (empty: every event of the type is visible).  With `always` even an event
+    that fits no step is offered, because it can break a strict `=>`.
+    """
+
+    event: str
+    key: tuple[Path, ...]
+    steps: tuple[tuple[int, tuple[int, ...]], ...]
+    visible: tuple[tuple[int, ...], ...]
+    always: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`columns` are the derived columns that the byte code reads, in order."""
+
+    rule: Rule
+    entries: tuple[Entry, ...]
+    columns: tuple[int, ...]
+    tables: Tables
+    layout: Layout
+
+
+def compile_rule(rule: Rule, atoms: Atoms, strings: Strings) -> Plan:
+    """The plan of a checked rule; raises UnsupportedExpression for what byte code cannot say."""
+    if len(rule.steps) > STEPS_MAX:
+        raise ValueError(f"rule {rule.name} has more than {STEPS_MAX} steps")
+    layout = Layout(rule, atoms)
+    code = Code()
+    machine = automaton(rule.pattern)
+    own: list[tuple[int, ...]] = []
+    programs: list[int] = []
+    for step in rule.steps:
+        parts, rest = own_parts(step.condition, rule)
+        tests: list[Expr | None] = [*parts] if parts else [None]
+        own.append(tuple(atoms.atom(step.event, part) for part in tests))
+        compiled = NO_PROGRAM
+        if rest is not None:
+            compiled = compile_program(rest, step.index, layout, code, strings)
+        programs.append(compiled)
+    where = NO_PROGRAM
+    if rule.where is not None:
+        where = compile_program(rule.where, None, layout, code, strings)
+    counters = [layout.counter() for _ in range(machine.counters)]
+    tables = _tables(rule, machine, layout, code, programs, counters, where)
+    strict = bool(tables.strict_bits.any())
+    entries = tuple(_entries(rule, own, strict, atoms))
+    return Plan(rule, entries, tuple(layout.columns), tables, layout)
+
+
+def _entries(rule: Rule, own: list[tuple[int, ...]], strict: bool, atoms: Atoms) -> Iterable[Entry]:
+    """One entry for each event type and each way its key is read."""
+    visible: dict[str, list[tuple[int, ...]]] = {}
+    ways: dict[tuple[str, tuple[Path, ...]], list[int]] = {}
+    for symbol in rule.alphabet:
+        parts, _ = own_parts(symbol.condition, rule)
+        ids = tuple(atoms.atom(symbol.event, part) for part in parts)
+        visible.setdefault(symbol.event, []).append(ids)
+        if strict:
+            ways.setdefault((symbol.event, symbol.key), [])
+    for step in rule.steps:
+        ways.setdefault((step.event, step.key), []).append(step.index)
+    for (event, key), steps in ways.items():
+        if event not in visible:
+            continue  # not in the alphabet: the rule cannot see it
+        sets = () if () in visible[event] else tuple(visible[event])
+        yield Entry(event, key, tuple((step, own[step]) for step in steps), sets, strict)
+
+
+def _tables(
+    rule: Rule,
+    machine: Automaton,
+    layout: Layout,
+    code: Code,
+    programs: list[int],
+    counters: list[int],
+    where: int,
+) -> Tables:
+    states = machine.states
+    transitions = [transition for state in states for transition in state.transitions]
+    steps = [states[transition.target].step for transition in transitions]
+    absences = [_absences(state) for state in states]
+    ends = [state.end for state in states]
+    guards = [transition.guards for transition in transitions]
+    guards += [() if end is None else end.guards for end in ends]
+    flat = [guard for group in guards for guard in group]
+    guard_begin = _begins(map(len, guards))
+    counts = [count for transition in transitions for count in transition.counts]
+    absent_steps = [step for group in absences for step in group]
+    actions = [layout.ordered_actions(step.index) for step in rule.steps]
+    return Tables(
+        state_step=_ints(-1 if state.step is None else state.step for state in states),
+        transition_begin=_begins(len(state.transitions) for state in states),
+        absent_begin=_begins(map(len, absences)),
+        end_kind=_ints(OPEN if end is None else TIMED if end.timed else AT_ONCE for end in ends),
+        end_for_ms=_ints(
+            -1 if end is None or end.absent_for_ms is None else end.absent_for_ms for end in ends
+        ),
+        end_guard_begin=guard_begin[len(transitions) :],
+        strict_bits=_ints(map(_strict_bits, states)),
+        all_bits=_ints(map(_all_bits, states)),
+        gap_max_ms=_ints(map(_gap_max_ms, states)),
+        target=_ints(transition.target for transition in transitions),
+        step=_ints(step for step in steps if step is not None),
+        gap_from_ms=_ints(transition.arrow.min_gap_ms or 0 for transition in transitions),
+        gap_to_ms=_ints(_gap_to_ms(transition) for transition in transitions),
+        program=_ints(programs[step] for step in steps if step is not None),
+        again=_ints(transition.again for transition in transitions),
+        guard_begin=guard_begin[: len(transitions) + 1],
+        count_begin=_begins(len(transition.counts) for transition in transitions),
+        absent_step=_ints(absent_steps),
+        absent_program=_ints(programs[step] for step in absent_steps),
+        absent_bits=_ints(bits for group in absences for bits in group.values()),
+        guard_register=_ints(counters[guard.counter] for guard in flat),
+        guard_least=_ints(guard.least or 0 for guard in flat),
+        guard_most=_ints(_most(guard) for guard in flat),
+        count_register=_ints(counters[count.counter] for count in counts),
+        count_again=_ints(count.again for count in counts),
+        action_begin=_begins(map(len, actions)),
+        actions=_rows([action for group in actions for action in group]),
+        code=_rows(code.rows),
+        program_begin=_ints(code.begin),
+        program_result=_ints(code.results),
+        constants=_ints(code.constants),
+        walk_step=_ints(walk.step for walk in layout.walks),
+        walk_place=_ints(walk.place for walk in layout.walks),
+        walk_float=_ints(walk.float_ for walk in layout.walks),
+        registers=_ints(register.initial for register in layout.registers),
+        options=_options(rule, states, where),
+    )
+
+
+def _options(rule: Rule, states: tuple[State, ...], where: int) -> Ints:
+    options = np.zeros(OPTIONS, np.int64)
+    options[WITHIN_MS] = NO_LIMIT_MS if rule.within_ms is None else rule.within_ms
+    options[SKIP_PAST_LAST] = rule.skip is Skip.PAST_LAST
+    options[WHERE] = where
+    options[TIMERS] = any(state.end is not None and state.end.timed for state in states)
+    branches = max(len(state.transitions) for state in states[1:])
+    stays = where != NO_PROGRAM and any(t.again for state in states for t in state.transitions)
+    options[FORKS] = max(0, branches - 1) + stays
+    options[STARTS] = len(states[0].transitions)
+    options[RUNS_PER_KEY] = RUNS_PER_KEY_MAX
+    return options
+
+
+def _absences(state: State) -> dict[int, int]:
+    """step → bits of the transitions (and the end) that an event fitting it blocks."""
+    found: dict[int, int] = {}
+    for number, transition in enumerate(state.transitions):
+        for step in transition.absent:
+            found[step] = found.get(step, 0) | 1 << number
+    if state.end is not None and state.end.timed:
+        for step in state.end.absent:
+            found[step] = found.get(step, 0) | 1 << len(state.transitions)
+    return found if state.step is not None else {}
+
+
+def _strict_bits(state: State) -> int:
+    return sum(
+        1 << number
+        for number, transition in enumerate(state.transitions)
+        if transition.arrow.contiguity is Contiguity.STRICT
+    )
+
+
+def _all_bits(state: State) -> int:
+    timed = state.end is not None and state.end.timed
+    return int((1 << len(state.transitions) + timed) - 1)
+
+
+def _gap_max_ms(state: State) -> int:
+    limits = [_gap_to_ms(transition) for transition in state.transitions]
+    if state.end is not None and state.end.timed:
+        for_ms = state.end.absent_for_ms
+        limits.append(NO_LIMIT_MS if for_ms is None else for_ms)
+    return max(limits, default=0)
+
+
+def _gap_to_ms(transition: Transition) -> int:
+    most = transition.arrow.max_gap_ms
+    return NO_LIMIT_MS if most is None else most
+
+
+def _most(guard: Guard) -> int:
+    return NO_LIMIT_MS if guard.most is None else guard.most
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.array(list(values), dtype=np.int64)
+
+
+def _begins(lengths: Iterable[int]) -> Ints:
+    return _ints(accumulate(lengths, initial=0))
+
+
+def _rows(rows: list[tuple[int, int, int, int]]) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)

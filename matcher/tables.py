@@ -1,0 +1,70 @@
+"""A compiled rule as plain arrays: what the kernel reads.  A rule is data, never machine code.
+
+`S` states, `T` transitions, `A` absences, `G` guards, `C` counts, `P` programs.  Ranges are given
+by begin arrays one longer than what they index: state s has the rows `begin[s]:begin[s + 1]`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+NO_PROGRAM = -1
+NO_LIMIT_MS = 2**62
+
+# `end_kind`: how a run in a state completes.
+OPEN, AT_ONCE, TIMED = range(3)
+
+
+class Tables(NamedTuple):
+    # states
+    state_step: Ints  # (S,) step bound last
+    transition_begin: Ints  # (S + 1,)
+    absent_begin: Ints  # (S + 1,)
+    end_kind: Ints  # (S,) OPEN, AT_ONCE or TIMED
+    end_for_ms: Ints  # (S,) trailing absence; -1: until `within` ends
+    end_guard_begin: Ints  # (S + 1,) rows of the guard arrays
+    strict_bits: Ints  # (S,) transitions that an event not taken blocks
+    all_bits: Ints  # (S,) all transitions, and the end when timed: blocked means the run is over
+    gap_max_ms: Ints  # (S,) no transition can fit later than this after the last event
+    # transitions, in order of preference
+    target: Ints  # (T,)
+    step: Ints  # (T,)
+    gap_from_ms: Ints  # (T,)
+    gap_to_ms: Ints  # (T,)
+    program: Ints  # (T,) condition across events, or NO_PROGRAM
+    again: Ints  # (T,)
+    guard_begin: Ints  # (T + 1,)
+    count_begin: Ints  # (T + 1,)
+    # absences: an event that fits blocks the transitions in `absent_bits`
+    absent_step: Ints  # (A,)
+    absent_program: Ints  # (A,)
+    absent_bits: Ints  # (A,)
+    # guards and counts on counter registers
+    guard_register: Ints  # (G,)
+    guard_least: Ints  # (G,)
+    guard_most: Ints  # (G,)
+    count_register: Ints  # (C,)
+    count_again: Ints  # (C,) 1: add one, 0: set to one
+    # what binding an event to a step does: rows of (action, register, column, walk)
+    action_begin: Ints  # (steps + 1,)
+    actions: Ints  # (…, 4)
+    # byte code: rows of (op, target, a, b)
+    code: Ints  # (…, 4)
+    program_begin: Ints  # (P + 1,)
+    program_result: Ints  # (P,) slot that holds the result
+    constants: Ints
+    walk_step: Ints
+    walk_place: Ints
+    walk_float: Ints
+    registers: Ints  # their initial values
+    options: Ints  # see below
+
+
+# Places in `Tables.options`.
+WITHIN_MS, SKIP_PAST_LAST, WHERE, TIMERS, FORKS, STARTS, RUNS_PER_KEY = range(7)
+OPTIONS = 7

@@ -1,0 +1,337 @@
+"""Hypothesis strategies: random rules as typed models, and random streams for them.
+
+Two event types share the fields k, g (keys), x (int?), d (decimal?), f (float?) and s (string?).
+Values are few, so that events fit several steps, ties are common and nulls appear.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from dsl.model import (
+    Aggregate,
+    Arrow,
+    Bind,
+    Call,
+    Choice,
+    Const,
+    Contiguity,
+    EventType,
+    Expr,
+    Field,
+    FieldRef,
+    Key,
+    Kind,
+    Link,
+    Path,
+    Pattern,
+    Repeat,
+    Rule,
+    Sequence,
+    Skip,
+    Step,
+    Symbol,
+    Template,
+    Type,
+)
+from dsl.source import Span
+
+SPAN = Span("random", 0, 0)
+BOOL = Type(Kind.BOOL, optional=True)
+INT, INT_MAYBE = Type(Kind.INT), Type(Kind.INT, optional=True)
+FLOAT_MAYBE = Type(Kind.FLOAT, optional=True)
+DECIMAL_MAYBE = Type(Kind.DECIMAL, optional=True, scale=2)
+STRING, STRING_MAYBE = Type(Kind.STRING), Type(Kind.STRING, optional=True)
+TIMESTAMP = Type(Kind.TIMESTAMP)
+
+FIELDS = {
+    "ts": TIMESTAMP,
+    "k": STRING_MAYBE,
+    "g": STRING_MAYBE,
+    "x": INT_MAYBE,
+    "d": DECIMAL_MAYBE,
+    "f": FLOAT_MAYBE,
+    "s": STRING_MAYBE,
+}
+EVENTS = {
+    name: EventType(
+        name,
+        name,
+        tuple(Field(field_name, type, (field_name,)) for field_name, type in FIELDS.items()),
+        "ts",
+        None,
+        0,
+        None,
+        SPAN,
+    )
+    for name in ("A", "B")
+}
+NUMBERS = ("x", "d", "f")
+
+
+# --------------------------------------------------------------------------------- streams
+
+
+@st.composite
+def streams(draw: st.DrawFn, size: int = 24) -> list[dict[str, object]]:
+    """Events sorted by time, as JSON objects; positions are their places."""
+    events = []
+    ts = 0
+    for _ in range(draw(st.integers(0, size))):
+        ts += draw(st.sampled_from((0, 0, 1, 1, 2, 3, 7)))
+        events.append(
+            {
+                "type": draw(st.sampled_from(("A", "B"))),
+                "ts": ts,
+                "k": draw(st.sampled_from(("p", "p", "p", "q", None))),
+                "g": draw(st.sampled_from(("p", "q"))),
+                "x": draw(st.sampled_from((0, 1, 2, 3, None))),
+                "d": draw(st.sampled_from((0.5, 1.25, 2, None))),
+                "f": draw(st.sampled_from((0.1, 0.2, 3.5, None))),
+                "s": draw(st.sampled_from(("u", "v", "w", None))),
+            }
+        )
+    return events
+
+
+def ndjson(events: list[dict[str, object]]) -> bytes:
+    return b"".join(json.dumps(event).encode() + b"\n" for event in events)
+
+
+# --------------------------------------------------------------------------------- conditions
+
+
+def ref(name: str, step: int | None = None) -> FieldRef:
+    return FieldRef(FIELDS[name], step, (name,), SPAN)
+
+
+def call(op: str, *args: Expr, type: Type = BOOL) -> Call:
+    return Call(type, op, args, SPAN)
+
+
+def const(value: object, type: Type) -> Const:
+    return Const(type, value, SPAN)
+
+
+def as_float(expr: Expr) -> Expr:
+    if expr.type.kind is Kind.FLOAT:
+        return expr
+    return call("to_float", expr, type=FLOAT_MAYBE)
+
+
+CONSTANTS = {"x": (0, 1, 2), "d": (50, 125, 200), "f": (0.1, 0.3, 2.0), "s": ("u", "v")}
+COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
+
+
+@st.composite
+def own_conditions(draw: st.DrawFn) -> Expr:
+    name = draw(st.sampled_from(("x", "x", "d", "f", "s")))
+    ops = ("eq", "ne") if name == "s" else COMPARE
+    value = const(draw(st.sampled_from(CONSTANTS[name])), FIELDS[name])
+    condition = call(draw(st.sampled_from(ops)), ref(name), value)
+    return call("not", condition) if draw(st.integers(0, 5)) == 0 else condition
+
+
+@dataclass(slots=True)
+class Scope:
+    """Steps written so far: what a condition may refer to."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def single(self) -> list[int]:
+        return [s.index for s in self.steps if not s.repeated and not s.absent]
+
+    def repeated(self) -> list[int]:
+        return [s.index for s in self.steps if s.repeated and not s.absent]
+
+
+@st.composite
+def aggregates(draw: st.DrawFn, step: int, own: bool) -> Expr:
+    """A number about the events bound to a repeated step, as a float."""
+    function = draw(
+        st.sampled_from(
+            ("count", "sum", "avg", "min", "max", "first", "last", "distinct", "values")
+        )
+    )
+    if function == "count":
+        return as_float(Aggregate(INT, "count", step, None, own, SPAN))
+    name = draw(st.sampled_from(NUMBERS))
+    if function == "values":
+        return as_float(Aggregate(INT, "count", step, (name,), own, SPAN))
+    if function == "distinct":
+        path = (draw(st.sampled_from(("s", "x", "f"))),)
+        return as_float(Aggregate(INT, "distinct", step, path, own, SPAN))
+    if function == "avg":
+        scale = FIELDS[name].scale
+        return Aggregate(Type(Kind.FLOAT, True, scale), "avg", step, (name,), own, SPAN)
+    return as_float(Aggregate(FIELDS[name], function, step, (name,), own, SPAN))
+
+
+@st.composite
+def across(draw: st.DrawFn, scope: Scope, own_step: int | None) -> Expr | None:
+    """A condition about earlier events; `own_step` is a repeated step testing its own candidate."""
+    choices = []
+    if scope.single():
+        choices += ["number", "text", "null"]
+    if scope.repeated():
+        choices += ["aggregate", "member"]
+    if own_step is not None:
+        choices += ["own aggregate"]
+    if not choices:
+        return None
+    choice = draw(st.sampled_from(choices))
+    compare = draw(st.sampled_from(COMPARE))
+    if choice == "own aggregate":
+        assert own_step is not None
+        limit = const(draw(st.sampled_from((1.0, 2.0, 3.0))), FLOAT_MAYBE)
+        return call(compare, draw(aggregates(own_step, True)), limit)
+    if choice == "aggregate":
+        step = draw(st.sampled_from(scope.repeated()))
+        own = as_float(ref(draw(st.sampled_from(NUMBERS))))
+        return call(compare, own, draw(aggregates(step, False)))
+    if choice == "member":
+        step = draw(st.sampled_from(scope.repeated()))
+        name = draw(st.sampled_from(("s", "x", "f")))
+        group = Aggregate(Type(Kind.LIST, item=FIELDS[name]), "list", step, (name,), False, SPAN)
+        member = call("in", ref(name), group)
+        return call("not", member) if draw(st.booleans()) else member
+    step = draw(st.sampled_from(scope.single()))
+    if choice == "text":
+        return call(draw(st.sampled_from(("eq", "ne", "is_same"))), ref("s"), ref("s", step))
+    if choice == "null":
+        fallback = call("coalesce", ref("x", step), const(1, INT), type=INT)
+        return call(compare, ref("x"), fallback)
+    name = draw(st.sampled_from(NUMBERS))
+    if draw(st.booleans()):
+        return call(compare, ref(name), ref(name, step))
+    op = draw(st.sampled_from(("add", "sub", "mul", "div", "mod")))
+    left, right = as_float(ref(name, step)), as_float(ref(draw(st.sampled_from(NUMBERS)), step))
+    return call(compare, as_float(ref(name)), call(op, left, right, type=FLOAT_MAYBE))
+
+
+@st.composite
+def where_clauses(draw: st.DrawFn, scope: Scope) -> Expr | None:
+    parts: list[Expr] = []
+    for step in scope.single()[:2]:
+        if draw(st.integers(0, 2)) == 0:
+            parts.append(call(draw(st.sampled_from(COMPARE)), ref("x", step), const(1, INT)))
+    for step in scope.repeated()[:2]:
+        limit = const(draw(st.sampled_from((1.0, 2.0))), FLOAT_MAYBE)
+        parts.append(call(draw(st.sampled_from(COMPARE)), draw(aggregates(step, False)), limit))
+    if not parts or draw(st.booleans()):
+        return None
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = call(draw(st.sampled_from(("and", "or"))), whole, part)
+    return whole
+
+
+# --------------------------------------------------------------------------------- patterns
+
+
+@st.composite
+def steps(
+    draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], repeated: bool, absent: bool
+) -> int:
+    index = len(scope.steps)
+    parts: list[Expr] = []
+    if draw(st.integers(0, 2)):
+        parts.append(draw(own_conditions()))
+    if draw(st.integers(0, 2)) == 0:
+        own_step = index if repeated and not absent else None
+        condition = draw(across(scope, own_step))
+        parts += [] if condition is None else [condition]
+    condition = None
+    for part in parts:
+        condition = part if condition is None else call("and", condition, part)
+    if keys and draw(st.integers(0, 5)) == 0:
+        keys = (("g",), *keys[1:])
+    event = draw(st.sampled_from(("A", "A", "B")))
+    alias = f"s{index}"
+    scope.steps.append(Step(index, alias, event, condition, keys, absent, repeated, SPAN))
+    return index
+
+
+@st.composite
+def arrows(draw: st.DrawFn) -> Arrow:
+    contiguity = draw(st.sampled_from((Contiguity.NEXT,) * 3 + (Contiguity.STRICT,)))
+    least = draw(st.sampled_from((None, None, None, 0, 1, 2)))
+    most = draw(st.sampled_from((None, None, None, 2, 5)))
+    return Arrow(contiguity, least, most)
+
+
+@st.composite
+def patterns(
+    draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], depth: int, repeated: bool
+) -> Pattern:
+    kind = draw(st.sampled_from(("bind", "bind", "repeat", "choice", "sequence")))
+    if depth == 0 or kind == "bind":
+        return Bind(draw(steps(scope, keys, repeated, False)))
+    if kind == "repeat":
+        node = draw(patterns(scope, keys, depth - 1, True))
+        least = draw(st.integers(0, 3))
+        most = draw(st.one_of(st.none(), st.integers(max(1, least), least + 2)))
+        return Repeat(node, least, most, draw(st.booleans()))
+    if kind == "choice":
+        count = draw(st.integers(2, 3))
+        return Choice(tuple(draw(patterns(scope, keys, depth - 1, repeated)) for _ in range(count)))
+    return draw(sequences(scope, keys, depth - 1, repeated))
+
+
+@st.composite
+def sequences(
+    draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], depth: int, repeated: bool
+) -> Sequence:
+    first = draw(patterns(scope, keys, depth, repeated))
+    links = []
+    for _ in range(draw(st.integers(1, 2))):
+        absent: tuple[int, ...] = ()
+        if draw(st.integers(0, 3)) == 0:
+            absent = (draw(steps(scope, keys, repeated, True)),)
+        arrow = draw(arrows())
+        links.append(Link(arrow, absent, draw(patterns(scope, keys, depth, repeated))))
+    return Sequence(first, tuple(links))
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    """A rule as the checker would give it, with every construct the matcher knows."""
+    keys: tuple[Path, ...] = draw(st.sampled_from(((("k",),), (("k",),), (), (("k",), ("s",)))))
+    scope = Scope()
+    pattern = draw(patterns(scope, keys, 2, False))
+    if draw(st.integers(0, 3)) == 0:
+        absent = draw(steps(scope, keys, False, True))
+        within = draw(st.integers(0, 3)) == 0
+        for_ms = None if within else draw(st.integers(1, 6))
+        link = Link(Arrow(), (absent,), None, for_ms)
+        links = (*pattern.links, link) if isinstance(pattern, Sequence) else (link,)
+        first = pattern.first if isinstance(pattern, Sequence) else pattern
+        pattern = Sequence(first, links)
+    used = sorted({step.event for step in scope.steps})
+    alphabet = [Symbol(event, None, keys) for event in used]
+    if draw(st.integers(0, 4)) == 0:
+        alphabet[0] = Symbol(used[0], draw(own_conditions()), keys)
+    return Rule(
+        name="random",
+        title=None,
+        severity="low",
+        tags=(),
+        doc=None,
+        keys=tuple(Key(path[0], FIELDS[path[0]]) for path in keys),
+        alphabet=tuple(alphabet),
+        steps=tuple(scope.steps),
+        pattern=pattern,
+        within_ms=draw(st.sampled_from((3, 6, 10, 20))),
+        where=draw(where_clauses(scope)),
+        skip=draw(st.sampled_from((Skip.PAST_LAST, Skip.NONE))),
+        suppress=None,
+        message=Template(()),
+        attributes=(),
+        notify=(),
+        version="0" * 16,
+        pattern_version="0" * 16,
+        span=SPAN,
+    )
