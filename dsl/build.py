@@ -37,12 +37,13 @@ class Build(Transformer[Token, ast.Node]):
 
     def _span(self, children: Children) -> Span:
         present = [child for child in children if child is not None and child != ()]
-        first, last = present[0], present[-1]
-        first = first[0] if type(first) is tuple else first
-        last = last[-1] if type(last) is tuple else last
-        start = first.start_pos if type(first) is Token else first.span.start
-        end = last.end_pos if type(last) is Token else last.span.end
-        return Span(self.source_path, start, end)
+        first: Any = present[0]
+        last: Any = present[-1]
+        while type(first) is tuple:
+            first = first[0]
+        while type(last) is tuple:
+            last = last[-1]
+        return Span(self.source_path, _start(first), _end(last))
 
     def _problem(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self.problems.append(Diagnostic(code, message, span, hint))
@@ -463,7 +464,7 @@ class Build(Transformer[Token, ast.Node]):
         return _node(c[1])
 
     def array(self, c: Children) -> ast.Node:
-        return ast.Array(self._span(c), tuple(x for x in c if isinstance(x, ast.Node)))
+        return ast.Array(self._span(c), tuple(x for x in c if isinstance(x, ast.Expression)))
 
     def arguments(self, c: Children) -> tuple[Any, ...]:
         return tuple(c[::2])
@@ -505,6 +506,14 @@ class Build(Transformer[Token, ast.Node]):
 
 def _only(kind: type[_N], children: Children) -> tuple[_N, ...]:
     return tuple(child for child in children if isinstance(child, kind))
+
+
+def _start(child: Token | ast.Node) -> int:
+    return child.span.start if isinstance(child, ast.Node) else child.start_pos or 0
+
+
+def _end(child: Token | ast.Node) -> int:
+    return child.span.end if isinstance(child, ast.Node) else child.end_pos or 0
 
 
 def _node(child: ast.Node) -> ast.Node:

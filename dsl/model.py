@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A type; `scale` belongs to decimals, `values` to enums, `item` to lists, `fields` to records."""
+    """A type; `scale` is of decimals, `values` of enums, `item` of lists, `fields` of records."""
 
     kind: Kind
     optional: bool = False

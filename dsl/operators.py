@@ -103,7 +103,7 @@ AGGREGATES: Mapping[str, AggregateFunction] = {
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`takes` has one set of kinds per argument; `gives` is a kind, or None for the first's type."""
+    """`takes` has a set of kinds per argument; `gives` is a kind, or None for the first's type."""
 
     op: str
     takes: tuple[frozenset[Kind], ...]
@@ -125,7 +125,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "ceil": Function("ceil", (_NUMBERS,), None),
     "round": Function("round", (_NUMBERS,), None),
 }
-"""Functions of values that are called by name; `min`, `max` and `in_cidr` have rules of their own."""
+"""Functions of values, called by name; `min`, `max` and `in_cidr` have rules of their own."""
 
 LATER_FUNCTIONS = frozenset(
     {

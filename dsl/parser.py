@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dsl.build import Build
 
 GRAMMAR = Path(__file__).with_name("grammar.lark")
+_SLOTS: dict[type[ast.Node], tuple[str, ...]] = {}
 _lock = threading.Lock()  # one parser with one tree builder, used by one thread at a time
 
 
@@ -56,12 +57,11 @@ def _tables_file() -> str | bool:
 
     Not Lark's default, a guessable name in the shared temporary folder: the file is a pickle.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(base, "cep")
     try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "cep")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         owned = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: nobody knows the home
         return False
     digest = hashlib.blake2b(GRAMMAR.read_bytes(), digest_size=8).hexdigest()
     return str(folder / f"grammar-{digest}.tables") if owned else False
@@ -126,15 +126,13 @@ def _too_deep(root: ast.Node) -> ast.Node | None:
     return level[0]
 
 
-@cache
-def _slots(kind: type[ast.Node]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind) if f.name not in {"span", "text", "op"})
-
-
 def children(node: ast.Node) -> list[ast.Node]:
     """The nodes directly below `node`, in reading order."""
     found: list[ast.Node] = []
-    for name in _slots(type(node)):
+    slots = _SLOTS.get(type(node))
+    if slots is None:
+        slots = _SLOTS[type(node)] = tuple(f.name for f in fields(node) if f.name != "span")
+    for name in slots:
         value = getattr(node, name)
         if isinstance(value, ast.Node):
             found.append(value)

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
-from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Rule
+from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Rule, Step, Symbol
 
 _FORMAT = "1"
 _SAYING = ("title", "severity", "tags", "doc", "suppress", "message", "attributes", "notify")
@@ -51,7 +51,8 @@ def read_fields(rule: Rule) -> dict[str, set[Path]]:
 
 def _reads(rule: Rule, parts: tuple[str, ...]) -> dict[str, set[Path]]:
     reads: dict[str, set[Path]] = {}
-    for holder in (*rule.alphabet, *rule.steps):
+    holders: tuple[Symbol | Step, ...] = (*rule.alphabet, *rule.steps)
+    for holder in holders:
         paths = reads.setdefault(holder.event, set())
         paths.update(holder.key)
         paths.update(path for step, path in _references(holder.condition) if step is None)

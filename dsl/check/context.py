@@ -64,7 +64,7 @@ class RuleDraft:
     alphabet: list[model.Symbol] = field(default_factory=list)
     where: model.Expr | None = None
     suppress: model.Suppress | None = None
-    message: model.Template = model.Template(())
+    message: model.Template = field(default_factory=lambda: model.Template(()))
     attributes: tuple[tuple[str, model.Expr | model.Template], ...] = ()
 
     @property

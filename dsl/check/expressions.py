@@ -69,8 +69,10 @@ class Checker:
         message = f"a condition must be true or false, and this is {name_of(expr.type)}"
         return self.error("E021", message, node.span)
 
-    def error(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
+    def error(self, code: str, message: str, span: Span, hint: str | None = None) -> Expr | None:
+        """Reports, and gives what the caller returns: no expression."""
         self.context.report(code, message, span, hint)
+        return None
 
     def any(self, node: ast.Expression) -> Expr | None:
         handler: Callable[[Checker, Any], Expr | None] = _HANDLERS[type(node)]
@@ -158,7 +160,7 @@ class Checker:
         together = unify(operands)
         if together is None:
             types = " and ".join(name_of(expr.type) for _, expr in operands)
-            return self.error("E020", f"`{sign}` cannot take {types}", span, _advice(operands))
+            self.error("E020", f"`{sign}` cannot take {types}", span, _advice(operands))
         return together
 
     def _warn_null(self, operands: list[Expr], span: Span) -> None:

@@ -180,10 +180,12 @@ def _step(checker: Checker, label: str, span: Span) -> tuple[StepName, bool] | N
     if label in scope.own_labels:
         if scope.own_step is None:
             message = f"`{label}` must not occur, so there is nothing to aggregate"
-            return checker.error("E033", message, span)
+            checker.error("E033", message, span)
+            return None
         return scope.own_step, True
     if label in scope.later:
-        return checker.error("E031", scope.later[label], span)
+        checker.error("E031", scope.later[label], span)
+        return None
     return scope.steps[label], False
 
 

@@ -95,12 +95,14 @@ def resolve(context: Context, scope: Scope, node: ast.Expression) -> Expr | None
     head, names = parts
     if names and head.name in scope.own_labels and scope.own is not None:
         if scope.own_step is not None and scope.own_step.repeated:
-            return _repeated(context, head, names)
+            _repeated(context, head, names)
+            return None
         return _own(context, scope.own, None, names, node.span)
     if names and head.name in scope.steps:
         step = scope.steps[head.name]
         if step.repeated:
-            return _repeated(context, head, names)
+            _repeated(context, head, names)
+            return None
         found = _own(context, step.event, step.index, names, node.span)
         if isinstance(found, FieldRef) and step.optional:
             return replace(found, type=replace(found.type, optional=True))

@@ -96,14 +96,14 @@ def _adapt_text(value: str, expr: Expr, target: Type) -> Expr:
         try:
             return Const(Type(Kind.IP), canonical_ip(value), expr.span)
         except ValueError:
-            hint = "for a network, write `in_cidr(ip, …)`" if is_network(value) else None
-            raise Misfit("E023", f"`{value}` is not an IP address", expr.span, hint) from None
+            advice = "for a network, write `in_cidr(ip, …)`" if is_network(value) else None
+            raise Misfit("E023", f"`{value}` is not an IP address", expr.span, advice) from None
     return expr
 
 
 def canonical_ip(text: str) -> str:
     """The one spelling of an address: IPv6 compressed, IPv4 inside IPv6 as IPv4."""
-    address = ip_address(text.strip())
+    address = ip_address(text)
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
 
