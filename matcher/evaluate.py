@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dsl.model import Aggregate, Call, Const, Expr, FieldRef, KeyRef, Kind
+from dsl.model import Aggregate, Call, Const, Expr, FieldRef, KeyRef
 from matcher.record import Record
 from matcher.text_functions import TEXT_TEST, TEXT_TO_TEXT
 
@@ -54,10 +54,10 @@ def evaluate(expr: Expr, env: Environment) -> object:
 def aggregate(expr: Aggregate, events: Sequence[Record]) -> object:
     """The aggregate over `events`.
 
-    count counts events when it has no path, else values that are not null; sum, avg, min, max and
-    distinct skip nulls, and all but distinct are null over nothing.  Sums add in binding order; one
-    that leaves 64 bits on the way is null.  first, last and list take events as they are, so they
-    may give null.  The average of decimals is the exact sum, as a float, by the count.
+    count without a path counts events.  All but first and last, which are of one event, leave out
+    nulls; sum, avg, min and max are null over nothing.  Sums add in binding order, and one that
+    leaves 64 bits on the way is null.  The average of decimals is their exact sum, as a float, by
+    their count; `type.scale` of an average is the scale of the field.
     """
     if expr.path is None:
         assert expr.function == "count"
@@ -66,7 +66,7 @@ def aggregate(expr: Aggregate, events: Sequence[Record]) -> object:
     known = [value for value in values if value is not None]
     match expr.function:
         case "list":
-            return tuple(values)
+            return tuple(known)
         case "first":
             return values[0] if values else None
         case "last":
@@ -136,13 +136,8 @@ def kleene_or(x: object, y: object) -> bool | None:
     return None if x is None or y is None else False
 
 
-def _in(x: object, items: object) -> bool | None:
-    """`x == item` for any item: null if no item is equal but one of them, or x, is null."""
-    assert isinstance(items, tuple | list)
-    found: bool | None = False
-    for item in items:
-        found = kleene_or(found, None if x is None or item is None else x == item)
-    return found
+def _in(_: Call, x: object, items: tuple[object, ...]) -> bool:
+    return x in items  # no member that is null is equal to x, which is not null
 
 
 NULL_AWARE: dict[str, Callable[..., object]] = {
@@ -153,7 +148,6 @@ NULL_AWARE: dict[str, Callable[..., object]] = {
     "is_same": lambda x, y: x == y,
     "coalesce": lambda x, y: y if x is None else x,
     "if": lambda condition, x, y: x if condition is True else y,
-    "in": _in,
     "array": lambda *items: items,
 }
 
@@ -170,35 +164,13 @@ def _arithmetic(compute: Callable[..., int | float]) -> Callable[..., object]:
     return strict
 
 
-def _rounding(
-    of_float: Callable[[float], float], of_scaled: Callable[[int, int], int]
-) -> Callable[[Call, int | float], object]:
-    """Rounding to whole numbers, in the kind the call asks for; `of_scaled(value, unit)`."""
-
-    def strict(call: Call, value: int | float) -> int | float | None:
-        source = call.args[0].type
-        if isinstance(value, float):
-            whole: int | float = of_float(value) if math.isfinite(value) else value
-        else:
-            unit = 10**source.scale if source.kind is Kind.DECIMAL else 1
-            whole = of_scaled(value, unit)
-        match call.type.kind:
-            case Kind.FLOAT:
-                return float(whole)
-            case Kind.DECIMAL:
-                return _number(int(whole) * 10**call.type.scale)
-            case _:
-                return _number(int(whole)) if math.isfinite(whole) else None
+def _rounding(round_float: Callable[[float], float]) -> Callable[[Call, int | float], int | float]:
+    def strict(_: Call, value: int | float) -> int | float:
+        if isinstance(value, int) or not math.isfinite(value):
+            return value
+        return float(round_float(value))
 
     return strict
-
-
-def _round_scaled(value: int, unit: int) -> int:
-    """value / unit to the nearest whole number, ties to even."""
-    whole, rest = divmod(value, unit)
-    if 2 * rest > unit or (2 * rest == unit and whole % 2):
-        return whole + 1
-    return whole
 
 
 STRICT: dict[str, Callable[..., object]] = {
@@ -218,11 +190,12 @@ STRICT: dict[str, Callable[..., object]] = {
     "gt": lambda _, x, y: x > y,
     "ge": lambda _, x, y: x >= y,
     "not": lambda _, x: not x,
+    "in": _in,
     "to_float": lambda call, x: to_float(x, call.args[0].type.scale),
     "rescale": lambda call, x: _number(x * 10 ** (call.type.scale - call.args[0].type.scale)),
-    "floor": _rounding(math.floor, lambda value, unit: value // unit),
-    "ceil": _rounding(math.ceil, lambda value, unit: -(-value // unit)),
-    "round": _rounding(round, _round_scaled),
+    "floor": _rounding(math.floor),
+    "ceil": _rounding(math.ceil),
+    "round": _rounding(round),  # a half goes to the even neighbour
     "length": lambda _, text: len(text),
     **{op: lambda _, text, convert=convert: convert(text) for op, convert in TEXT_TO_TEXT.items()},
     **{op: lambda _, x, y, test=test: test(x, y) for op, test in TEXT_TEST.items()},

@@ -58,7 +58,7 @@ class Schema:
         specs: list[ColumnSpec] = []
         by_shape: dict[tuple[Path, Kind, int], int] = {}
         self._columns: dict[tuple[str, Path], int] = {}
-        self._types: dict[tuple[str, Path], Type] = {}
+        self._leaves: dict[tuple[str, Path], Leaf] = {}
         for event in self.events:
             for leaf in leaves(event):
                 shape = (leaf.path, leaf.type.kind, leaf.type.scale)
@@ -66,7 +66,7 @@ class Schema:
                 if index == len(specs):
                     specs.append(ColumnSpec(leaf.path, leaf.type))
                 self._columns[event.name, leaf.path] = index
-                self._types[event.name, leaf.path] = leaf.type
+                self._leaves[event.name, leaf.path] = leaf
         self.columns: tuple[ColumnSpec, ...] = tuple(specs)
 
     @staticmethod
@@ -84,7 +84,12 @@ class Schema:
 
     def type_of(self, event: str, path: Path) -> Type:
         """The type `path` is declared with in `event`; KeyError if not read."""
-        return self._types[event, path]
+        return self._leaves[event, path].type
+
+    def nullable(self, event: str, path: Path) -> bool:
+        """Whether the column can be null for events of this type."""
+        leaf = self._leaves[event, path]
+        return leaf.type.optional or bool(leaf.optional_parents)
 
 
 def fields_read(rule: Rule) -> Iterator[tuple[str, Path]]:

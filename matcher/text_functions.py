@@ -28,18 +28,9 @@ def regex(pattern: str) -> TextTest:
 
 @lru_cache(maxsize=4096)
 def like(pattern: str) -> TextTest:
-    """SQL's LIKE on the whole text: % is any run of characters, _ any one, \\ escapes the next."""
-    parts: list[str] = []
-    characters = iter(pattern)
-    for character in characters:
-        if character == "%":
-            parts.append(".*")
-        elif character == "_":
-            parts.append(".")
-        elif character == "\\":
-            parts.append(re2.escape(next(characters, "\\")))
-        else:
-            parts.append(re2.escape(character))
+    """Whether the whole text fits: % is any run of characters, _ any one; there is no escape."""
+    wild = {"%": ".*", "_": "."}
+    parts = [wild.get(character) or re2.escape(character) for character in pattern]
     compiled = re2.compile("(?s)" + "".join(parts))
     return lambda text: compiled.fullmatch(text) is not None
 
@@ -48,15 +39,26 @@ def like(pattern: str) -> TextTest:
 def in_cidr(network: str) -> TextTest:
     """Whether a canonical ip address lies in `network`; never across IP versions."""
     parsed = ipaddress.ip_network(network, strict=False)
-    return lambda text: ipaddress.ip_address(text) in parsed
+
+    def test(text: str) -> bool:
+        try:
+            return ipaddress.ip_address(text) in parsed
+        except ValueError:  # asked about a text that is no address, whose answer nobody reads
+            return False
+
+    return test
 
 
 def canonical_ip(text: str) -> str | None:
-    """The one way to write an address (RFC 5952 for version 6); None if it is not an address."""
+    """The one way to write an address; None if it is not an address.
+
+    Version 6 is compressed as in RFC 5952, and version 4 inside of version 6 is version 4.
+    """
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def starts_with(text: str, part: str) -> bool:
