@@ -1,0 +1,57 @@
+"""A rules engine that watches keyed event streams for timed sequences.
+
+    rules = cep.compile(text_or_paths)
+    for detection in cep.detect(rules, events): ...
+
+Events are NDJSON (bytes, or the path of a file), dicts, or a table: Arrow, pandas, polars.  The
+steps are those of the engine; nothing is stored.  Importing this module loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from cep.detection import Detection
+    from dsl.model import RuleSet
+
+__all__ = ["compile", "detect"]
+
+RuleSource: TypeAlias = "str | PathLike[str] | Iterable[str | PathLike[str]]"
+"""Rule text, or the path of a rule file or folder, or several paths."""
+
+
+def compile(text_or_paths: RuleSource) -> RuleSet:
+    """Checked rules from rule text, or from a file, a folder or several of them.
+
+    A string with a brace or a newline is text, any other string a path.  Raises
+    `cep.errors.RulesError`, whose text is every diagnostic with its place.
+    """
+    from cep.load import load_rules, load_text
+
+    if isinstance(text_or_paths, str) and ("{" in text_or_paths or "\n" in text_or_paths):
+        return load_text(text_or_paths)
+    if isinstance(text_or_paths, str | PathLike):
+        return load_rules([text_or_paths])
+    return load_rules(list(text_or_paths))
+
+
+def detect(
+    rules: RuleSet | RuleSource,
+    events: bytes | str | PathLike[str] | Iterable[Mapping[str, object]] | Any,
+    *,
+    partition: str = "events",
+) -> Iterator[Detection]:
+    """Detections in `events`, in order; the end of `events` is the end of time.
+
+    A string or path names a log as `cep run --from` does.  A table is an Arrow table or anything
+    with `__arrow_c_stream__`, such as a pandas or polars frame; a column `type` says which event a
+    row is.  Positions count records from 0; `partition` takes part in detection ids, as the file's
+    name does in those of `cep run`.  Events that cannot be used, and late ones, are left out.
+    """
+    from cep.in_memory import detections
+    from dsl.model import RuleSet
+
+    return detections(rules if isinstance(rules, RuleSet) else compile(rules), events, partition)

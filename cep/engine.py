@@ -35,8 +35,9 @@ class Summary:
 class Engine:
     """Folds one partition of `log`; without a store nothing is kept.
 
-    `notify` takes sentences for the operator.  `progress` is called after each step with the
-    number of records read by this run.  `stop` may be called from a signal handler or thread.
+    `sink` is shown the detections of a commit, `dead_letters` its dead letters.  `notify` takes
+    sentences for the operator.  `progress` is called after each step with the number of records
+    read by this run.  `stop` may be called from a signal handler or thread.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Engine:
         *,
         partition: str | None = None,
         sink: Sink = lambda detections: None,
+        dead_letters: Callable[[Sequence[DeadLetterRow]], None] = lambda letters: None,
         notify: Callable[[str], None] = lambda sentence: None,
         progress: Callable[[int], None] = lambda records: None,
         clock: Clock | None = None,
@@ -57,6 +59,7 @@ class Engine:
         self._log = log
         self._store = store
         self._sink = sink
+        self._show_dead_letters = dead_letters
         self._notify = notify
         self._progress = progress
         self._clock = clock or SystemClock()
@@ -154,6 +157,8 @@ class Engine:
                 [found.row() for found in self._detections],
                 self._dead_letters,
             )
+        if self._dead_letters:
+            self._show_dead_letters(self._dead_letters)
         if self._detections:
             self._sink(self._detections)
         self._detections, self._dead_letters, self._dirty = [], [], False

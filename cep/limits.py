@@ -26,6 +26,7 @@ STORE_BUSY_TIMEOUT_MS = 30_000  # how long a commit waits for another writer of 
 COMMIT_INTERVAL_MS = 500  # while catching up, steps without a detection share a commit
 UNCOMMITTED_DEAD_LETTERS_MAX = 10_000  # ... but no more than this many dead letters wait for it
 PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column
+RULE_NAME_CHARACTERS_MAX = 150
 READ_PAGE_ROWS_MAX = 1_000  # rows of one page of a listing
 CHECKPOINT_FORMAT = 1
 
@@ -47,6 +48,7 @@ assert DEAD_LETTER_RAW_BYTES < LINE_BYTES_MAX
 assert SOURCE_MARK_BYTES <= LINE_BYTES_MAX
 assert STDIN_PAUSE_MS < STDIN_SILENCE_MS < COMMIT_INTERVAL_MS
 assert LOG_POLL_INTERVAL_MS < COMMIT_INTERVAL_MS < STORE_BUSY_TIMEOUT_MS
+assert RULE_NAME_CHARACTERS_MAX + len("suppress//00") <= PAGE_NAME_CHARACTERS_MAX
 assert MESSAGE_BYTES_MAX > FORMAT_WIDTH_MAX
 # Any event time plus any span of a rule stays inside 64 bits.
 assert END_OF_TIME_MS - BEGINNING_OF_TIME_MS < 2**63 + 1

@@ -1,9 +1,10 @@
 """A file of NDJSON as a log: plain, `.gz`, or `-` for standard input.
 
-One partition, named after the file (`events.ndjson`, also when read from `events.ndjson.gz`; `-`
-for standard input).  The position of a record is its line number from 0.  Standard input can only
-be read forwards.  With `follow` the end of a plain file means "nothing yet" and an unterminated
-last line waits for its end.  Appending is refused: `cep append` writes to embedded logs.
+One partition, named after the file unless renamed (`events.ndjson`, also when read from
+`events.ndjson.gz`; `-` for standard input).  The position of a record is its line number from 0.
+Standard input can only be read forwards.  With `follow` the end of a plain file means "nothing
+yet" and an unterminated last line waits for its end.  Appending is refused: `cep append` writes to
+embedded logs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cep.ports import Records, mark_of
 class FileLog:
     def __init__(self, path: str, *, follow: bool = False) -> None:
         self.path = path
+        self.partition = "-" if path == "-" else Path(path).name.removesuffix(".gz")
         self.bytes_read = 0  # of the file as stored, for progress
         self._follow = follow
         self._raw: IO[bytes] | None = None
@@ -37,13 +39,14 @@ class FileLog:
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        return ("-" if self.path == "-" else Path(self.path).name.removesuffix(".gz"),)
+        return (self.partition,)
 
     @property
-    def size_bytes(self) -> int | None:
-        """Of the file as stored; None when unknown."""
+    def done(self) -> float | None:
+        """The fraction of the file that is read; None when its size is unknown."""
         path = Path(self.path)
-        return path.stat().st_size if self.path != "-" and path.is_file() else None
+        size_bytes = path.stat().st_size if self.path != "-" and path.is_file() else 0
+        return min(1.0, self.bytes_read / size_bytes) if size_bytes else None
 
     def read(self, partition: str, position: int, max_records: int) -> Records | None:
         reader = self._reader

@@ -1,0 +1,5 @@
+"""`python -m cep.cli` is `cep`."""
+
+from cep.cli import main
+
+main()

@@ -1,0 +1,47 @@
+"""`cep append`: events from a file or standard input into an embedded log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cep.errors import UsageError
+
+
+def append(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="NDJSON file, .gz, or - for standard input.")
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="LOG", help="Embedded log: app.db#topic.")],
+) -> None:
+    """Append the records of FILE to an embedded log, in order."""
+    import sys
+
+    from cep import limits
+    from cep.log import is_embedded, open_log
+    from cep.log.lines import line_ends
+
+    if not is_embedded(to):
+        raise UsageError(f"cannot append to {to!r}: use an embedded log, app.db#topic")
+    reading, log = open_log(source, follow=False), open_log(to)
+    topic = log.partitions[0]
+    position, appended, too_long = 0, 0, 0
+    while records := reading.read(reading.partitions[0], position, limits.BATCH_RECORDS_MAX):
+        position = records.end_position
+        too_long += len(records.oversized)
+        rest = records.data
+        while rest:
+            cut = len(rest)
+            if cut > limits.APPEND_BYTES_MAX:
+                ends = line_ends(rest[: limits.APPEND_BYTES_MAX + 1])
+                cut = int(ends[-1]) + 1
+            appended += len(log.append(topic, rest[:cut]))
+            rest = rest[cut:]
+    reading.close()
+    log.close()
+    print(f"{appended} records appended to {to}", file=sys.stderr)
+    if too_long:
+        raise UsageError(
+            f"{too_long} records over {limits.LINE_BYTES_MAX} bytes were left out (blank records)"
+        )

@@ -1,0 +1,112 @@
+"""`cep run`: rules over a log, detections on standard output.
+
+A finite source is read to its end, which moves time to its end too; an endless one is followed
+until SIGTERM or SIGINT.  Without --store nothing is kept.  With it, detections are printed after
+they are committed, and a restart goes on where the last commit was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cep.cli.arguments import RulePaths
+from cep.cli.output import DeadLetters, Format, Progress, print_jsonl, print_pretty, say
+from cep.errors import UsageError
+
+if TYPE_CHECKING:
+    from cep.engine import Summary
+
+
+def run(
+    rules: RulePaths,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="SOURCE", help="events.ndjson, events.ndjson.gz, -, or app.db#topic."
+        ),
+    ],
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Keep state and detections: app.db or postgresql://…"),
+    ] = None,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing (default).")] = False,
+    out: Annotated[
+        Format | None,
+        typer.Option(help="Default: pretty on a terminal, else jsonl.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    follow: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow/--no-follow",
+            help="Wait for more at the end (default for app.db) or stop there (for files).",
+            show_default=False,
+        ),
+    ] = None,
+    partition: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of a file's log in the store.")
+    ] = None,
+) -> None:
+    """Run rules over a file, standard input or an embedded log."""
+    import sys
+
+    if workers > 1:
+        raise UsageError("one worker for now: a log has one partition (--workers 1)")
+    if store is not None and no_store:
+        raise UsageError("--store and --no-store exclude each other")
+
+    from cep.engine import Engine
+    from cep.load import load_rules
+    from cep.log import open_log
+    from cep.log.file import FileLog
+
+    rule_set = load_rules(rules)
+    log = open_log(source, follow=follow)
+    if isinstance(log, FileLog) and partition is not None:
+        log.partition = partition
+    kept = None
+    if store is not None:
+        from cep.store.store import open_store
+
+        kept = open_store(store)
+    pretty = out is Format.PRETTY or (out is None and sys.stdout.isatty())
+    progress = Progress(lambda: log.done if isinstance(log, FileLog) else None)
+    engine = Engine(
+        rule_set,
+        log,
+        kept,
+        sink=print_pretty if pretty else print_jsonl,
+        dead_letters=DeadLetters(),
+        notify=say,
+        progress=progress,
+    )
+    _stop_on_signals(engine.stop)
+    try:
+        summary = engine.run()
+    finally:
+        progress.clear()
+        log.close()
+        if kept is not None:
+            kept.close()
+    _report(summary, progress.seconds)
+
+
+def _stop_on_signals(stop: object) -> None:
+    import signal
+
+    assert callable(stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def _report(summary: Summary, seconds: float) -> None:
+    count = summary.counters
+    ending = "read to its end" if summary.ended else f"stopped at record {summary.position}"
+    say(
+        f"{summary.partition} {ending} in {seconds:.2f} s: {count['received']:,} events "
+        f"({count['processed']:,} processed, {count['late']:,} late, "
+        f"{count['dead_lettered']:,} dead letters, {count['ignored']:,} of no rule), "
+        f"{count['detections']:,} detections ({count['suppressed']:,} suppressed)"
+    )

@@ -1,0 +1,49 @@
+"""Rule files for the commands and for programs: compiled, or every diagnostic as one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+import dsl
+from cep import limits
+from cep.errors import RulesError, UsageError
+from dsl.model import RuleSet
+
+
+def load(paths: Iterable[str | PathLike[str]]) -> dsl.Loaded:
+    """Files, and the `.cep` files of folders, as one namespace; `UsageError` if unreadable."""
+    try:
+        loaded = dsl.load(Path(path) for path in paths)
+    except OSError as error:
+        raise UsageError(str(error) if error.filename is None else _os_error(error)) from error
+    if not loaded.sources:
+        raise UsageError("no rule files (*.cep) there")
+    return loaded
+
+
+def load_rules(paths: Iterable[str | PathLike[str]]) -> RuleSet:
+    """The rules of files and folders; raises `RulesError` with every diagnostic."""
+    return _required(load(paths))
+
+
+def load_text(text: str) -> RuleSet:
+    """The rules of one text; raises `RulesError` with every diagnostic."""
+    return _required(dsl.load_sources([dsl.Source("<text>", text)]))
+
+
+def _required(loaded: dsl.Loaded) -> RuleSet:
+    if loaded.rules is None:
+        raise RulesError(loaded.render())
+    for rule in loaded.rules.rules:
+        if len(rule.name) > limits.RULE_NAME_CHARACTERS_MAX:
+            raise RulesError(
+                f"rule {rule.name[:40]}…: a name of more than "
+                f"{limits.RULE_NAME_CHARACTERS_MAX} characters"
+            )
+    return loaded.rules
+
+
+def _os_error(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}"

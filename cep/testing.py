@@ -1,0 +1,279 @@
+"""Runs the `test` blocks of rule files through the engine's own steps.
+
+Each test sees its rule alone.  Times count from `TEST_EPOCH_MS`.  Events are records in the order
+they are written, so lateness applies as it does in life; a field that the test leaves out is null.
+`advance` moves the clock on.  At an `expect` everything up to now, or up to the time it names, is
+decided (deadlines at that very ms included); it counts the alerts so far that were not suppressed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import orjson
+
+from cep.fold import Fold, Outcome
+from cep.ports import Records
+from cep.render import Rendered
+from cep.values import duration_text
+from dsl.model import (
+    EventType,
+    Expr,
+    Field,
+    InlineTest,
+    Rule,
+    RuleSet,
+    TestAdvance,
+    TestEvent,
+    TestExpect,
+    Type,
+)
+from dsl.source import Source
+from matcher.evaluate import evaluate
+
+TEST_EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00:00Z, a Monday
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An expectation or event of the test that did not hold; `offset` is its place in the file."""
+
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    test: InlineTest
+    failures: tuple[Failure, ...]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    @property
+    def name(self) -> str:
+        return f"{self.test.rule}: {self.test.title}" if self.test.title else self.test.rule
+
+
+def run_tests(rules: RuleSet) -> list[TestResult]:
+    return [run_test(rules, test) for test in rules.tests]
+
+
+def run_test(rules: RuleSet, test: InlineTest) -> TestResult:
+    begin = time.perf_counter()
+    rule = next(rule for rule in rules.rules if rule.name == test.rule)
+    failures = tuple(_Run(rules, rule, test).failures())
+    return TestResult(test, failures, time.perf_counter() - begin)
+
+
+class _Run:
+    """One test under way: `now_ms` counts from the test's start."""
+
+    def __init__(self, rules: RuleSet, rule: Rule, test: InlineTest) -> None:
+        self.events = rules.events
+        self.rule = rule
+        self.test = test
+        self.now_ms = 0
+        self.detections: list[Rendered] = []
+        wheres = [s.where for s in test.steps if isinstance(s, TestExpect) and s.where is not None]
+        alone = RuleSet(
+            events={name: _all_optional(event) for name, event in rules.events.items()},
+            rules=(rule,),
+            tests=(),
+        )
+        self.fold = Fold(alone, "test", also={rule.name: wheres})
+
+    def failures(self) -> Iterable[Failure]:
+        for number, step in enumerate(self.test.steps):
+            match step:
+                case TestEvent():
+                    self.now_ms = max(self.now_ms, step.at_ms)
+                    outcome = self._feed(step)
+                    for letter in outcome.dead_letters:
+                        yield Failure(
+                            f"the event at {duration_text(step.at_ms)} cannot be used: "
+                            f"{letter.reason}",
+                            step.span.start,
+                        )
+                case TestAdvance():
+                    self.now_ms += step.by_ms
+                case TestExpect():
+                    self._decide(max(self.now_ms, step.at_ms or 0), self.test.steps[number:])
+                    found = [d for d in self._shown() if self._fits(step, d)]
+                    if len(found) != step.count:
+                        yield Failure(self._what_happened(step, len(found)), step.span.start)
+
+    def _feed(self, event: TestEvent) -> Outcome:
+        line = orjson.dumps(_json_event(self.events[event.event], event)) + b"\n"
+        outcome = self.fold.step(Records(self.fold.position, line, 1))
+        self.detections += outcome.detections
+        return outcome
+
+    def _decide(self, now_ms: int, rest: Sequence[object]) -> None:
+        """Time passes `now_ms`, unless a later event of the test happens just then."""
+        more_now = any(isinstance(step, TestEvent) and step.at_ms <= now_ms for step in rest)
+        passed_ms = TEST_EPOCH_MS + now_ms + (0 if more_now else 1)
+        self.detections += self.fold.advance(passed_ms).detections
+
+    def _shown(self) -> list[Rendered]:
+        return [found for found in self.detections if found.detection.suppressed_by is None]
+
+    def _fits(self, expect: TestExpect, found: Rendered) -> bool:
+        detection = found.detection
+        if expect.at_ms is not None and detection.at_ms != TEST_EPOCH_MS + expect.at_ms:
+            return False
+        values = {
+            "severity": detection.severity,
+            "message": detection.message,
+            **detection.fields,
+            **detection.key,
+        }
+        if not all(
+            name in values and _same(wanted, values[name]) for name, wanted in expect.fields.items()
+        ):
+            return False
+        where: Expr | None = expect.where
+        return where is None or evaluate(where, found.evidence.environment) is True
+
+    def _what_happened(self, expect: TestExpect, found: int) -> str:
+        at = f" at {duration_text(expect.at_ms)}" if expect.at_ms is not None else ""
+        fields = f" {_object_text(expect.fields)}" if expect.fields else ""
+        where = " where …" if expect.where is not None else ""
+        lines = [f"expected{at} {_alerts(expect.count)}{fields}{where}, found {found}"]
+        shown = self._shown()
+        lines.append(f"{_alerts(len(shown))} so far{':' if shown else ''}")
+        for rendered in shown:
+            one = rendered.detection
+            at = duration_text(one.at_ms - TEST_EPOCH_MS)
+            lines.append(f"  at {at} {_object_text(one.key)} {one.message}")
+        hidden = len(self.detections) - len(shown)
+        if hidden:
+            lines.append(f"{_alerts(hidden)} suppressed")
+        if late := self.fold.counters["late"]:
+            lines.append(f"{late} late event{'s' if late > 1 else ''}")
+        return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------- values
+
+
+def _json_event(event: EventType, given: TestEvent) -> dict[str, object]:
+    """The object a source would send: what the test gives, its type, and its time."""
+    body = deepcopy({"type": event.discriminator, **given.value})
+    for field in event.fields:
+        if field.name == event.time_field:
+            inner = body
+            for name in field.source[:-1]:
+                below = inner.setdefault(name, {})
+                assert isinstance(below, dict)
+                inner = below
+            inner.setdefault(field.source[-1], TEST_EPOCH_MS + given.at_ms)
+    return body
+
+
+def _all_optional(event: EventType) -> EventType:
+    return replace(event, fields=tuple(_optional_field(field) for field in event.fields))
+
+
+def _optional_field(field: Field) -> Field:
+    return replace(field, type=_optional_type(field.type))
+
+
+def _optional_type(type: Type) -> Type:
+    inner = tuple(_optional_field(field) for field in type.fields)
+    return replace(type, optional=True, fields=inner)
+
+
+def _same(wanted: object, found: object) -> bool:
+    numbers = (int, float, Decimal)
+    if isinstance(wanted, bool) or isinstance(found, bool):
+        return wanted is found
+    if isinstance(wanted, numbers) and isinstance(found, numbers):
+        return _exact(wanted) == _exact(found)
+    return wanted == found
+
+
+def _exact(value: int | float | Decimal) -> Decimal | None:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(type(value).__name__)
+
+
+def _alerts(count: int) -> str:
+    return {0: "no alert", 1: "1 alert"}.get(count, f"{count} alerts")
+
+
+def _object_text(values: Mapping[str, object]) -> str:
+    return "{" + ", ".join(f"{name}: {_literal(value)}" for name, value in values.items()) + "}"
+
+
+def _literal(value: object) -> str:
+    return orjson.dumps(value, default=_digits).decode()
+
+
+# ------------------------------------------------------------------------------------- reports
+
+
+def junit_xml(results: Sequence[TestResult]) -> bytes:
+    """A JUnit report: a test suite per rule file, a test case per test."""
+    from xml.etree import ElementTree
+
+    root = ElementTree.Element("testsuites")
+    suites: dict[str, list[TestResult]] = {}
+    for result in results:
+        suites.setdefault(result.test.span.path, []).append(result)
+    for path, members in suites.items():
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=path,
+            tests=str(len(members)),
+            failures=str(sum(not member.passed for member in members)),
+            errors="0",
+            skipped="0",
+            time=f"{sum(member.seconds for member in members):.3f}",
+        )
+        for member in members:
+            case = ElementTree.SubElement(
+                suite,
+                "testcase",
+                classname=_xml_text(member.test.rule),
+                name=_xml_text(member.name),
+                file=path,
+                time=f"{member.seconds:.3f}",
+            )
+            for failure in member.failures:
+                first = failure.text.partition("\n")[0]
+                node = ElementTree.SubElement(case, "failure", message=_xml_text(first))
+                node.text = _xml_text(failure.text)
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _xml_text(text: str) -> str:
+    """XML has no place for most control characters, nor for surrogates."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def place(test: InlineTest, failure: Failure) -> str:
+    """`path:line` of a failure."""
+    path = Path(test.span.path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError:  # rules that came as text
+        return test.span.path
+    return f"{test.span.path}:{Source(str(path), text).line_column(failure.offset)[0]}"
