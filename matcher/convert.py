@@ -129,7 +129,6 @@ def _decimals(
     the last place each for reading and for multiplying).  Unless that may lead across a tie, the
     nearest integer is that of the text; where it may, the row is doubtful.
     """
-    doubtful = np.zeros(len(values), np.bool_)
     if wide and str in set(map(type, values)):
         numbers = np.empty(len(values), np.float64)
         for row, value in enumerate(values):
@@ -142,18 +141,18 @@ def _decimals(
                 numbers[row] = np.inf
     else:
         numbers, _ = _floats(values)
-    scaled = numbers * float(10**scale)
-    nearest = np.rint(scaled)
-    slack = np.abs(scaled) * 2.0**-51
-    sure = np.abs(scaled - nearest) + slack < 0.5
-    if sure.all() and (np.abs(nearest) < DECIMAL_SCALED_MAX).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = numbers * float(10**scale)
+        nearest = np.rint(scaled)
+        sure = np.abs(scaled - nearest) + np.abs(scaled) * 2.0**-51 < 0.5
+    sure &= np.abs(nearest) < DECIMAL_SCALED_MAX
+    if sure.all():
         return nearest.astype(np.int64), None
     null = np.isnan(numbers)
-    doubtful = ~(null | (sure & (np.abs(nearest) < DECIMAL_SCALED_MAX)))
-    nearest[null | doubtful] = 0.0
+    nearest[~sure] = 0.0
     column = nearest.astype(np.int64)
-    column[null | doubtful] = NULL
-    return column, doubtful
+    column[~sure] = NULL
+    return column, ~(null | sure)
 
 
 def _timestamps(values: Sequence[object], wide: bool) -> tuple[NDArray[np.int64], Doubtful]:
