@@ -90,7 +90,7 @@ def read_outbox(engine: Engine, rows_max: int = limits.CLAIM_ROWS_MAX) -> list[O
         .order_by(outbox.c.sequence)
         .limit(rows_max)
     )
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return [OutboxRow(row[0], row[1], Subject(*row[2:])) for row in connection.execute(query)]
 
 
@@ -148,7 +148,7 @@ def due_destinations(engine: Engine, now_ms: int) -> list[str]:
         .distinct()
         .order_by(delivery.c.destination)
     )
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return list(connection.scalars(query))
 
 
@@ -167,7 +167,7 @@ def due_deliveries(
         .order_by(delivery.c.next_attempt_ms, delivery.c.sequence)
         .limit(rows_max)
     )
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return [
             Delivery(**{**row._mapping, "recipients": json.loads(row.recipients or "{}")})
             for row in connection.execute(query)
@@ -175,7 +175,7 @@ def due_deliveries(
 
 
 def load_subject(engine: Engine, detection_id: str) -> Subject:
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         row = connection.execute(select(*_SUBJECT).where(detection.c.id == detection_id)).one()
         return Subject(*row)
 
@@ -275,7 +275,7 @@ def enable_destination(engine: Engine, name: str) -> bool:
 def disabled_destinations(engine: Engine) -> dict[str, str]:
     """The reason of each."""
     query = select(destination_state.c.name, destination_state.c.disabled_reason)
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return {row.name: row.disabled_reason for row in connection.execute(query)}
 
 
@@ -284,12 +284,12 @@ def counts_by_state(engine: Engine) -> dict[tuple[str, str], int]:
     query = select(delivery.c.destination, delivery.c.state, func.count()).group_by(
         delivery.c.destination, delivery.c.state
     )
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
 
 @contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
+def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that does not take the write lock of SQLite."""
     with engine.connect() as connection:
         connection.execution_options(read_only=True)

@@ -1,0 +1,96 @@
+"""Read-only listings of deliveries and their attempts, in pages, oldest first.
+
+Nothing here takes the write lock of an SQLite store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, func, select, tuple_
+
+from alerts.deliveries import reading
+from alerts.reasons import State
+from alerts.tables import delivery, delivery_attempt
+from cep.store.tables import outbox
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDelivery:
+    """A delivery without its bytes; times are wall-clock ms."""
+
+    id: str
+    sequence: int
+    detection_id: str
+    destination: str
+    state: str
+    reason: str | None
+    attempts: int
+    next_attempt_ms: int
+    created_ms: int
+    finished_ms: int | None
+    recipients: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAttempt:
+    number: int
+    started_ms: int
+    duration_ms: int
+    reason: str
+    status: int | None
+    answer: bytes
+    error: str | None
+
+
+_LISTED = tuple(delivery.c[name] for name in ListedDelivery.__slots__)
+_ATTEMPT = tuple(delivery_attempt.c[name] for name in ListedAttempt.__slots__)
+
+
+def list_deliveries(
+    engine: Engine,
+    *,
+    after: tuple[int, str] = (0, ""),
+    limit: int = 100,
+    state: State | None = None,
+    destination: str | None = None,
+    detection_id: str | None = None,
+) -> list[ListedDelivery]:
+    """At most `limit` deliveries after the (sequence, id) of the last one seen."""
+    query = select(*_LISTED).where(tuple_(delivery.c.sequence, delivery.c.id) > after)
+    if state is not None:
+        query = query.where(delivery.c.state == state)
+    if destination is not None:
+        query = query.where(delivery.c.destination == destination)
+    if detection_id is not None:
+        query = query.where(delivery.c.detection_id == detection_id)
+    query = query.order_by(delivery.c.sequence, delivery.c.id).limit(limit)
+    with reading(engine) as connection:
+        return [ListedDelivery(*row) for row in connection.execute(query)]
+
+
+def find_delivery(engine: Engine, id_: str) -> tuple[ListedDelivery, list[ListedAttempt]] | None:
+    """A delivery and the log of its attempts, or None."""
+    attempts = (
+        select(*_ATTEMPT)
+        .where(delivery_attempt.c.delivery_id == id_)
+        .order_by(delivery_attempt.c.number)
+    )
+    with reading(engine) as connection:
+        row = connection.execute(select(*_LISTED).where(delivery.c.id == id_)).one_or_none()
+        if row is None:
+            return None
+        log = [ListedAttempt(*attempt) for attempt in connection.execute(attempts)]
+        return ListedDelivery(*row), log
+
+
+def attempts_by_reason(engine: Engine) -> dict[str, int]:
+    query = select(delivery_attempt.c.reason, func.count()).group_by(delivery_attempt.c.reason)
+    with reading(engine) as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def outbox_rows(engine: Engine) -> int:
+    """How many rows no dispatcher has taken yet."""
+    with reading(engine) as connection:
+        return connection.execute(select(func.count()).select_from(outbox)).scalar_one()

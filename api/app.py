@@ -1,0 +1,50 @@
+"""The FastAPI app put together, and the addresses it may be bound to."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from fastapi import FastAPI
+
+from alerts.tables import ensure_tables
+from api import dead_letters, deliveries, detections, events, health, metrics, problems, rules
+from api.hosts import KnownHosts
+from api.state import ApiState
+from cep.errors import UsageError
+
+ROUTERS = (
+    health.router,
+    metrics.router,
+    events.router,
+    rules.router,
+    detections.router,
+    deliveries.router,
+    dead_letters.router,
+)
+
+
+def create_app(state: ApiState) -> FastAPI:
+    """The API over one store; makes the tables it reads."""
+    ensure_tables(state.engine)
+    # The interactive pages would load scripts from elsewhere.
+    app = FastAPI(title="cep", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
+    app.state.api = state
+    for router in ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(KnownHosts, hosts=state.hosts)
+    return app
+
+
+def check_bind(host: str, *, insecure_no_auth: bool = False) -> None:
+    """Raises `UsageError` unless `host` is loopback or the caller insists."""
+    try:
+        loopback = ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = host.lower() == "localhost"
+    if not loopback and not insecure_no_auth:
+        raise UsageError(
+            f"will not serve on {host}: the API has no authentication yet, so anyone who can reach "
+            "that address could read detections and send events. Use --host 127.0.0.1 (and a "
+            "proxy that authenticates), or insist with --insecure-no-auth"
+        )

@@ -1,0 +1,81 @@
+"""GET /api/v1/deliveries: what became of each message, and the log of its attempts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Response
+
+from alerts.listings import ListedAttempt, ListedDelivery, find_delivery, list_deliveries
+from alerts.message import rfc3339
+from alerts.reasons import State
+from api import limits
+from api.paging import Cursor, Limit, decode_cursor, json_response, page
+from api.problems import Kind, Problem
+from api.state import ApiState, state_of
+
+router = APIRouter(prefix="/api/v1")
+
+
+@router.get("/deliveries")
+def get_deliveries(
+    state: Annotated[ApiState, Depends(state_of)],
+    cursor: Cursor = None,
+    limit: Limit = limits.PAGE_ROWS_DEFAULT,
+    status: Annotated[State | None, Query(alias="state")] = None,
+    destination: Annotated[str | None, Query(max_length=200)] = None,
+    detection: Annotated[str | None, Query(max_length=32)] = None,
+) -> Response:
+    """In the order of the outbox."""
+    sequence, id_ = decode_cursor(cursor, (0, ""))
+    rows = list_deliveries(
+        state.engine,
+        after=(int(sequence), str(id_)),
+        limit=limit + 1,
+        state=status,
+        destination=destination,
+        detection_id=detection,
+    )
+    shown = rows[:limit]
+    last = (shown[-1].sequence, shown[-1].id) if shown else (sequence, id_)
+    return page([orjson.dumps(_delivery(row)) for row in shown], last, len(rows) > limit)
+
+
+@router.get("/deliveries/{id_}")
+def get_delivery(id_: str, state: Annotated[ApiState, Depends(state_of)]) -> Response:
+    """One delivery with its attempts, the first 8 KiB of each answer included."""
+    found = find_delivery(state.engine, id_)
+    if found is None:
+        raise Problem(Kind.NOT_FOUND, "no delivery has that id")
+    row, attempts = found
+    log = [_attempt(attempt) for attempt in attempts]
+    return json_response(orjson.dumps(_delivery(row) | {"attempt_log": log}))
+
+
+def _delivery(row: ListedDelivery) -> dict[str, object]:
+    pending = row.state == State.PENDING
+    return {
+        "id": row.id,
+        "detection_id": row.detection_id,
+        "destination": row.destination,
+        "state": row.state,
+        "reason": row.reason,
+        "attempts": row.attempts,
+        "next_attempt": rfc3339(row.next_attempt_ms) if pending else None,
+        "created": rfc3339(row.created_ms),
+        "finished": None if row.finished_ms is None else rfc3339(row.finished_ms),
+        "recipients": None if row.recipients is None else orjson.loads(row.recipients),
+    }
+
+
+def _attempt(row: ListedAttempt) -> dict[str, object]:
+    return {
+        "number": row.number,
+        "started": rfc3339(row.started_ms),
+        "duration_ms": row.duration_ms,
+        "reason": row.reason,
+        "status": row.status,
+        "answer": row.answer.decode("utf-8", "replace"),
+        "error": row.error,
+    }

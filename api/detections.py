@@ -1,0 +1,38 @@
+"""GET /api/v1/detections: what was detected, as `cep run --out jsonl` prints it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from api import limits
+from api.paging import Cursor, Limit, decode_cursor, json_response, page
+from api.problems import Kind, Problem
+from api.state import ApiState, state_of
+from cep.store import reads
+
+router = APIRouter(prefix="/api/v1")
+
+
+@router.get("/detections")
+def list_detections(
+    state: Annotated[ApiState, Depends(state_of)],
+    cursor: Cursor = None,
+    limit: Limit = limits.PAGE_ROWS_DEFAULT,
+    rule: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """In the order they were committed; a suppressed one says what hid it (`suppressed_by`)."""
+    (after,) = decode_cursor(cursor, (0,))
+    rows = reads.detections(state.engine, after=int(after), limit=limit + 1, rule=rule)
+    shown = rows[:limit]
+    last = shown[-1].sequence if shown else after
+    return page([row.body for row in shown], (last,), len(rows) > limit)
+
+
+@router.get("/detections/{id_}")
+def get_detection(id_: str, state: Annotated[ApiState, Depends(state_of)]) -> Response:
+    body = reads.detection_body(state.engine, id_)
+    if body is None:
+        raise Problem(Kind.NOT_FOUND, "no detection has that id")
+    return json_response(body)

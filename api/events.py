@@ -1,0 +1,65 @@
+"""POST /api/v1/events: events into the log, with a reason for each one refused."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api import limits
+from api.ingest import Parsed, parse_events
+from api.paging import json_response
+from api.problems import Kind, Problem
+from api.state import ApiState, state_of
+
+router = APIRouter(prefix="/api/v1")
+
+
+@router.post("/events")
+async def post_events(request: Request, state: Annotated[ApiState, Depends(state_of)]) -> Response:
+    """A JSON object, an array of objects, or NDJSON.
+
+    What is accepted is durable in the log, in order and in one append, when this answers.
+    """
+    if state.log is None:
+        raise Problem(Kind.NO_LOG, "it was started without an embedded log to append to")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not understood")
+    body = await _read_body(request)
+    content_type = request.headers.get("content-type")
+    return await run_in_threadpool(_append, state, content_type, body)
+
+
+async def _read_body(request: Request) -> bytes:
+    too_large = Problem(Kind.BODY_TOO_LARGE, f"at most {limits.BODY_BYTES_MAX} bytes")
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced[:20]) > limits.BODY_BYTES_MAX:
+        raise too_large
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limits.BODY_BYTES_MAX:
+            raise too_large
+    return bytes(body)
+
+
+def _append(state: ApiState, content_type: str | None, body: bytes) -> Response:
+    parsed = parse_events(content_type, body)
+    errors = _errors(parsed)
+    if not parsed.lines and parsed.errors:
+        raise Problem(Kind.NO_EVENT_ACCEPTED, None, **errors)
+    answer: dict[str, object] = {"accepted": len(parsed.lines)}
+    if parsed.lines and state.log is not None:
+        positions = state.log.append(state.topic, b"\n".join(parsed.lines) + b"\n")
+        answer |= {"partition": state.topic, "first_position": positions.start}
+    return json_response(orjson.dumps(answer | errors))
+
+
+def _errors(parsed: Parsed) -> dict[str, object]:
+    listed = [
+        {"index": error.index, "reason": error.reason}
+        for error in parsed.errors[: limits.ITEM_ERRORS_MAX]
+    ]
+    return {"rejected": len(parsed.errors), "errors": listed}

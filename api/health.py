@@ -1,0 +1,32 @@
+"""GET /healthz: whether the store answers and the engine runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Response
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.paging import json_response
+from api.problems import Kind, Problem
+from api.state import ApiState, state_of
+from cep.store.tables import checkpoint
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+def healthz(state: Annotated[ApiState, Depends(state_of)]) -> Response:
+    """200 when all is well, 503 with the reason otherwise."""
+    reason = state.health()
+    if reason is not None:
+        raise Problem(Kind.UNAVAILABLE, reason)
+    try:
+        with state.engine.connect() as connection:
+            connection.execution_options(read_only=True)
+            connection.execute(select(checkpoint.c.partition).limit(1))
+    except SQLAlchemyError as error:
+        raise Problem(Kind.UNAVAILABLE, "the store does not answer") from error
+    return json_response(orjson.dumps({"status": "ok"}))

@@ -1,0 +1,14 @@
+"""Every bound of the API, with its unit in the name."""
+
+from cep import limits as engine_limits
+
+BODY_BYTES_MAX = 10 * 1024 * 1024  # of one request
+ITEM_ERRORS_MAX = 100  # per-item errors listed in one answer; the rest are counted
+PAGE_ROWS_DEFAULT = 100
+PAGE_ROWS_MAX = 500
+CURSOR_CHARACTERS_MAX = 400
+
+# One append takes a whole request, each record with its line end.
+assert 2 * BODY_BYTES_MAX > engine_limits.BATCH_BYTES_MAX > BODY_BYTES_MAX
+# One row more than the page tells whether there are more.
+assert PAGE_ROWS_MAX < engine_limits.READ_PAGE_ROWS_MAX

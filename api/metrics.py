@@ -1,0 +1,125 @@
+"""GET /metrics: Prometheus text, read from the store at each scrape.
+
+So the figures survive a restart and hold for whichever process asks; counters of events are those
+of the last commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from alerts.deliveries import counts_by_state, disabled_destinations
+from alerts.listings import attempts_by_reason, outbox_rows
+from alerts.reasons import State
+from api.state import ApiState, state_of
+from cep.limits import BEGINNING_OF_TIME_MS, END_OF_TIME_MS
+from cep.store import reads
+
+router = APIRouter()
+
+EVENT_COUNTERS = {
+    "received": "Records read from the log that are not blank.",
+    "processed": "Events that took their place in event time.",
+    "late": "Events behind the watermark; they are not evaluated.",
+    "dead_lettered": "Records that could not become events.",
+    "ignored": "Events of types that no rule reads.",
+}
+
+
+@router.get("/metrics")
+def metrics(state: Annotated[ApiState, Depends(state_of)]) -> Response:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_StoreCollector(state))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _StoreCollector(Collector):
+    def __init__(self, state: ApiState) -> None:
+        self._state = state
+
+    def describe(self) -> list[Metric]:
+        return []  # registering must not query the store
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._events()
+        yield from self._time()
+        yield from self._detections()
+        yield from self._deliveries()
+
+    def _events(self) -> Iterator[Metric]:
+        partitions = reads.partitions(self._state.engine)
+        for name, meaning in EVENT_COUNTERS.items():
+            family = CounterMetricFamily(f"cep_events_{name}", meaning, labels=["partition"])
+            for partition in partitions:
+                family.add_metric([partition.partition], partition.counters.get(name, 0))
+            yield family
+        suppressed = CounterMetricFamily(
+            "cep_detections_suppressed", "Detections hidden by `suppress`.", labels=["partition"]
+        )
+        for partition in partitions:
+            suppressed.add_metric([partition.partition], partition.counters.get("suppressed", 0))
+        yield suppressed
+
+    def _time(self) -> Iterator[Metric]:
+        lag = GaugeMetricFamily(
+            "cep_watermark_lag_seconds",
+            "How far the watermark is behind the wall clock; absent before the first event "
+            "and after the end of a finite source.",
+            labels=["partition"],
+        )
+        position = GaugeMetricFamily(
+            "cep_partition_position", "The next record to read.", labels=["partition"]
+        )
+        behind = GaugeMetricFamily(
+            "cep_records_behind", "Records of the log not yet committed.", labels=["partition"]
+        )
+        now_ms = self._state.clock.now_ms()
+        log, topic = self._state.log, self._state.topic
+        for partition in reads.partitions(self._state.engine):
+            name = partition.partition
+            position.add_metric([name], partition.position)
+            if BEGINNING_OF_TIME_MS < partition.watermark_ms < END_OF_TIME_MS:
+                lag.add_metric([name], (now_ms - partition.watermark_ms) / 1000)
+            if log is not None and name == topic:
+                behind.add_metric([name], max(0, log.end(topic) - partition.position))
+        yield from (lag, position, behind)
+
+    def _detections(self) -> Iterator[Metric]:
+        family = CounterMetricFamily("cep_detections", "Detections committed.", labels=["rule"])
+        counts = reads.detections_per_rule(self._state.engine)
+        for rule in sorted({rule.name for rule in self._state.rules.rules} | set(counts)):
+            family.add_metric([rule], counts.get(rule, 0))
+        yield family
+
+    def _deliveries(self) -> Iterator[Metric]:
+        engine = self._state.engine
+        family = GaugeMetricFamily(
+            "cep_deliveries", "Deliveries by their state.", labels=["destination", "state"]
+        )
+        counts = counts_by_state(engine)
+        for destination in sorted({name for name, _ in counts}):
+            for one in State:
+                family.add_metric([destination, one], counts.get((destination, one), 0))
+        yield family
+        attempts = CounterMetricFamily(
+            "cep_delivery_attempts", "Attempts by what came of them.", labels=["reason"]
+        )
+        for reason, count in sorted(attempts_by_reason(engine).items()):
+            attempts.add_metric([reason], count)
+        yield attempts
+        disabled = GaugeMetricFamily(
+            "cep_destination_disabled", "1 for a destination switched off.", labels=["destination"]
+        )
+        for name in sorted(disabled_destinations(engine)):
+            disabled.add_metric([name], 1)
+        yield disabled
+        yield GaugeMetricFamily(
+            "cep_outbox_rows", "Outbox rows no dispatcher has taken yet.", value=outbox_rows(engine)
+        )

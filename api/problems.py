@@ -1,0 +1,132 @@
+"""Every error of the API as an RFC 9457 problem, in one table.
+
+`type` is a URN made of the kind; programs branch on it.  No problem repeats what the client sent,
+nor says anything of the inside of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from http import HTTPStatus
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from cep.errors import CepError
+
+MEDIA_TYPE = "application/problem+json"
+log = structlog.get_logger("api")
+
+
+class Kind(Enum):
+    """(status, title) of each kind of problem; the name gives the type."""
+
+    MALFORMED_BODY = (400, "The body is not what its content type says")
+    MISDIRECTED = (421, "This server does not answer to that host name")
+    NOT_FOUND = (404, "There is no such thing")
+    METHOD_NOT_ALLOWED = (405, "This resource has no such method")
+    BODY_TOO_LARGE = (413, "The body is too large")
+    UNSUPPORTED_MEDIA_TYPE = (415, "The body has a content type that is not understood")
+    INVALID_PARAMETERS = (422, "A parameter is not valid")
+    NO_EVENT_ACCEPTED = (422, "Not one of the events could be accepted")
+    REQUEST_FAILED = (400, "The request cannot be answered")
+    INTERNAL = (500, "The server failed")
+    NO_LOG = (503, "This server takes no events")
+    UNAVAILABLE = (503, "A part of the server is not available")
+
+    @property
+    def status(self) -> int:
+        return int(self.value[0])
+
+    @property
+    def title(self) -> str:
+        return str(self.value[1])
+
+    @property
+    def type(self) -> str:
+        return f"urn:cep:problem:{self.name.lower().replace('_', '-')}"
+
+
+class Problem(Exception):
+    """Raised by a handler; `members` are added to the document."""
+
+    def __init__(self, kind: Kind, detail: str | None = None, **members: object) -> None:
+        super().__init__(kind.name)
+        self.kind = kind
+        self.detail = detail
+        self.members = members
+
+    def response(self, status: int | None = None) -> Response:
+        document: dict[str, object] = {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": status or self.kind.status,
+        }
+        if self.detail is not None:
+            document["detail"] = self.detail
+        return Response(
+            orjson.dumps(document | self.members),
+            status_code=status or self.kind.status,
+            media_type=MEDIA_TYPE,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.response()(scope, receive, send)
+
+
+_BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED}
+
+
+async def _problem(_request: Request, error: Problem) -> Response:
+    return error.response()
+
+
+async def _http(_request: Request, error: HTTPException) -> Response:
+    kind = _BY_STATUS.get(error.status_code)
+    if kind is not None:
+        response = Problem(kind).response()
+    else:
+        phrase = HTTPStatus(error.status_code).phrase
+        response = Problem(Kind.REQUEST_FAILED, phrase).response(error.status_code)
+    if error.headers:
+        response.headers.update(error.headers)  # Allow of a 405
+    return response
+
+
+async def _validation(_request: Request, error: RequestValidationError) -> Response:
+    faults = [
+        {"parameter": ".".join(str(part) for part in fault["loc"][1:]), "reason": fault["msg"]}
+        for fault in error.errors()
+    ]
+    return Problem(Kind.INVALID_PARAMETERS, errors=faults).response()
+
+
+async def _engine(_request: Request, error: CepError) -> Response:
+    log.warning("unavailable", error=str(error))
+    return Problem(Kind.UNAVAILABLE, "the store or the log cannot be used now").response()
+
+
+async def _unexpected(_request: Request, error: Exception) -> Response:
+    log.error("request_failed", error=type(error).__name__)
+    return Problem(Kind.INTERNAL).response()
+
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def install(app: FastAPI) -> None:
+    """Every error of `app` leaves as a problem."""
+    handlers: dict[type[Exception], object] = {
+        Problem: _problem,
+        HTTPException: _http,
+        RequestValidationError: _validation,
+        CepError: _engine,
+        Exception: _unexpected,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)  # type: ignore[arg-type]  # each takes its own kind
