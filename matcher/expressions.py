@@ -325,7 +325,7 @@ class _Compiler:
     def _item_type(self, expr: Aggregate) -> Type:
         assert expr.path is not None
         event = self.layout.rule.steps[expr.step].event
-        return self.layout.atoms.schema.type_of(event, expr.path)
+        return self.layout.schema.type_of(event, expr.path)
 
     def emit(self, op: Op, a: int, b: int = 0) -> int:
         target = self.used

@@ -13,6 +13,7 @@ from dsl.model import Call, Const, Expr, FieldRef, Kind, Rule, Type
 from matcher.atoms import Atoms
 from matcher.batch import NULL
 from matcher.bytecode import Action
+from matcher.schema import Schema
 
 TEXT_KINDS = frozenset({Kind.STRING, Kind.ENUM, Kind.IP})
 NAN_BITS = 0x7FF8000000000000
@@ -50,6 +51,7 @@ class Layout:
     """Registers, walks, columns and actions of one rule; `actions[s]` are (action, …) of step s."""
 
     rule: Rule
+    schema: Schema
     atoms: Atoms
     registers: list[Register] = field(default_factory=list)
     walks: list[Walk] = field(default_factory=list)

@@ -72,7 +72,8 @@ class Matcher:
         self._strings = strings
         self._atoms = Atoms(schema, strings)
         self._lanes = [
-            Lane(compile_rule(rule, self._atoms, strings), schema, strings) for rule in rules
+            Lane(compile_rule(rule, schema, self._atoms, strings), schema, strings)
+            for rule in rules
         ]
         self._keep_raw = keep_raw
         self._raw: dict[int, bytes] = {}

@@ -17,6 +17,7 @@ from matcher.automaton import Automaton, Guard, State, Transition, automaton
 from matcher.expressions import Code, compile_program, own_parts
 from matcher.layout import Layout
 from matcher.limits import RUNS_PER_KEY_MAX
+from matcher.schema import Schema
 from matcher.strings import Strings
 from matcher.tables import (
     AT_ONCE,
@@ -66,11 +67,11 @@ class Plan:
     layout: Layout
 
 
-def compile_rule(rule: Rule, atoms: Atoms, strings: Strings) -> Plan:
+def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> Plan:
     """The plan of a checked rule; raises UnsupportedExpression for what byte code cannot say."""
     if len(rule.steps) > STEPS_MAX:
         raise ValueError(f"rule {rule.name} has more than {STEPS_MAX} steps")
-    layout = Layout(rule, atoms)
+    layout = Layout(rule, schema, atoms)
     code = Code()
     machine = automaton(rule.pattern)
     own: list[tuple[int, ...]] = []
