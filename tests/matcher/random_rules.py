@@ -214,10 +214,11 @@ def across(draw: st.DrawFn, scope: Scope, own_step: int | None) -> Expr | None:
 
 @st.composite
 def where_clauses(draw: st.DrawFn, scope: Scope) -> Expr | None:
-    parts: list[Expr] = []
-    for step in scope.single()[:2]:
-        if draw(st.integers(0, 2)) == 0:
-            parts.append(call(draw(st.sampled_from(COMPARE)), ref("x", step), const(1, INT)))
+    parts: list[Expr] = [
+        call(draw(st.sampled_from(COMPARE)), ref("x", step), const(1, INT))
+        for step in scope.single()[:2]
+        if draw(st.integers(0, 2)) == 0
+    ]
     for step in scope.repeated()[:2]:
         limit = const(draw(st.sampled_from((1.0, 2.0))), FLOAT_MAYBE)
         parts.append(call(draw(st.sampled_from(COMPARE)), draw(aggregates(step, False)), limit))

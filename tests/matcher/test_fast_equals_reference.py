@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -41,7 +42,7 @@ def cut(events: Sequence[dict[str, object]], cuts: Sequence[int]) -> list[tuple[
     places = sorted({0, len(events), *(min(place, len(events)) for place in cuts)})
     return [
         (begin, ndjson(list(events[begin:end])), int(str(events[end - 1]["ts"])))
-        for begin, end in zip(places, places[1:], strict=False)
+        for begin, end in pairwise(places)
     ]
 
 
