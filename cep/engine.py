@@ -79,6 +79,7 @@ class Engine:
         fold = self.fold = self._start()
         ended = False
         records_read = 0
+        idle_ms = 0
         while not self._stopping:
             records = self._read(fold.position)
             if records is None:
@@ -87,8 +88,10 @@ class Engine:
                 break
             if records.count == 0:
                 self._commit(fold)
-                self._clock.sleep_ms(limits.LOG_POLL_INTERVAL_MS)
+                idle_ms = min(2 * idle_ms + 1, limits.LOG_POLL_INTERVAL_MS_MAX)
+                self._clock.sleep_ms(idle_ms)
                 continue
+            idle_ms = 0
             self._add(fold.step(records))
             if self._commit_due():
                 self._commit(fold)

@@ -15,7 +15,7 @@ BATCH_BYTES_MAX = 16 * MIB  # bytes the engine folds in one step, a longest line
 BATCH_RECORDS_MAX = 65_536  # records the engine folds in one step
 LINE_BYTES_MAX = 1 * MIB  # a longer record is a dead letter and is never held whole
 APPEND_BYTES_MAX = 4 * MIB  # one chunk (one row) of the embedded log
-LOG_POLL_INTERVAL_MS = 5  # how long a follower waits before it looks again
+LOG_POLL_INTERVAL_MS_MAX = 20  # how long an idle follower waits before it looks again
 STDIN_PAUSE_MS = 20  # a pause of the writer that ends a batch
 STDIN_SILENCE_MS = 200  # how long a read waits before it looks whether to stop
 SOURCE_MARK_BYTES = 4 * KIB  # how much of the first record tells one source from another
@@ -47,7 +47,7 @@ assert DEAD_LETTER_RAW_BYTES == matcher_limits.DEAD_LETTER_RAW_BYTES
 assert DEAD_LETTER_RAW_BYTES < LINE_BYTES_MAX
 assert SOURCE_MARK_BYTES <= LINE_BYTES_MAX
 assert STDIN_PAUSE_MS < STDIN_SILENCE_MS < COMMIT_INTERVAL_MS
-assert LOG_POLL_INTERVAL_MS < COMMIT_INTERVAL_MS < STORE_BUSY_TIMEOUT_MS
+assert LOG_POLL_INTERVAL_MS_MAX < COMMIT_INTERVAL_MS < STORE_BUSY_TIMEOUT_MS
 assert RULE_NAME_CHARACTERS_MAX + len("suppress//00") <= PAGE_NAME_CHARACTERS_MAX
 assert MESSAGE_BYTES_MAX > FORMAT_WIDTH_MAX
 # Any event time plus any span of a rule stays inside 64 bits.

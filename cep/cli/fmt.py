@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cep.cli.arguments import RulePaths
+from cep.errors import RulesError, UsageError
 
 
 def fmt(
@@ -15,5 +16,30 @@ def fmt(
         bool, typer.Option("--check", help="Change nothing; exit code 1 if a file would change.")
     ] = False,
 ) -> None:
-    """Format rule files in place."""
-    raise NotImplementedError
+    """Format rule files in place; a file with syntax errors stays as it is."""
+    import sys
+
+    import dsl
+    from dsl.format import format_text
+
+    changed, broken = [], []
+    try:
+        for path in dsl.rule_files(paths):
+            text = path.read_text(encoding="utf-8")
+            try:
+                formatted = format_text(text, str(path))
+            except dsl.RuleError as error:
+                broken.append(str(error))
+                continue
+            if formatted != text:
+                changed.append(path)
+                if not check:
+                    path.write_text(formatted, encoding="utf-8", newline="")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(str(error)) from error
+    for path in changed:
+        print(f"{'would change' if check else 'formatted'} {path}", file=sys.stderr)
+    if broken:
+        raise RulesError("\n".join(broken))
+    if check and changed:
+        raise typer.Exit(1)

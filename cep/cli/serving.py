@@ -1,0 +1,115 @@
+"""Engine, dispatcher and API in one process: the composition behind `cep serve`.
+
+The engine runs in a thread of its own; dispatcher and API share an event loop.  When one of them
+ends, all end: an engine that stops for a reason ends the program with that reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+
+from alerts.config import Destinations
+from alerts.dispatcher import Dispatcher
+from api.app import create_app
+from api.state import LOOPBACK_HOSTS, ApiState
+from cep.cli.output import say
+from cep.engine import Engine
+from cep.errors import UsageError
+from cep.ports import Log
+from cep.store.store import SqlStore
+from dsl.model import RuleSet
+
+_SHUTDOWN_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """Signals are handled by `Service`, for all parts at once."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Service:
+    def __init__(
+        self,
+        rules: RuleSet,
+        store: SqlStore,
+        log: Log,
+        destinations: Destinations,
+        *,
+        host: str,
+        port: int,
+        hosts: tuple[str, ...],
+    ) -> None:
+        self._engine = Engine(rules, log, store, notify=say)
+        self._dispatcher = Dispatcher(store.engine, destinations)
+        self._failure: BaseException | None = None
+        self._socket = _listen(host, port)
+        state = ApiState(
+            engine=store.engine,
+            rules=rules,
+            log=log,
+            topic=log.partitions[0],
+            health=self._health,
+            hosts=("*",) if "*" in hosts else (*LOOPBACK_HOSTS, host, *hosts),
+        )
+        config = uvicorn.Config(
+            create_app(state),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+        self._server = _Server(config)
+
+    def run(self) -> None:
+        """Until a signal, or until a part fails; raises what the engine stopped with."""
+        asyncio.run(self._run())
+        if self._failure is not None:
+            raise self._failure
+
+    async def _run(self) -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        thread = threading.Thread(
+            target=self._run_engine, args=(loop, stop), name="engine", daemon=True
+        )
+        thread.start()
+        address, port = self._socket.getsockname()[:2]
+        say(f"listening on http://{address}:{port}")
+        server = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        dispatcher = asyncio.create_task(self._dispatcher.run(stop))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({server, dispatcher, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        self._server.should_exit = True
+        self._engine.stop()
+        await asyncio.gather(server, dispatcher)
+        await asyncio.to_thread(thread.join)
+
+    def _run_engine(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+        try:
+            self._engine.run()
+        except BaseException as error:
+            self._failure = error
+        loop.call_soon_threadsafe(stop.set)
+
+    def _health(self) -> str | None:
+        return None if self._failure is None else f"the engine stopped: {self._failure}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    name = host.strip("[]")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    try:
+        return socket.create_server((name, port), family=family)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
