@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from dsl.model import Bind, Key, Kind, Rule, RuleSet, Skip, Step, Symbol, Templa
 from dsl.source import Span
 
 NOW_MS = 1_733_813_746_000
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loads no certificates: all is plain HTTP here
 NOWHERE = Span("rules.cep", 0, 0)
 STRING = Type(Kind.STRING)
 

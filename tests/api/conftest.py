@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from api_checks import NOW_MS, RULES, Api, Server
+from api_checks import NOW_MS, PLAIN, RULES, Api, Server
 
 from alerts.ports import ManualClock
 from api.state import ApiState
@@ -20,7 +20,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
     path = str(tmp_path / "app.db")
     store, log = open_store(path), SqliteLog(path, "events")
     state = ApiState(store.engine, RULES, log, clock=ManualClock(NOW_MS))
-    with Server(state) as url, httpx2.Client(base_url=url, trust_env=False) as client:
+    with Server(state) as url, httpx2.Client(base_url=url, verify=PLAIN) as client:
         yield Api(client, url, state, store, log)
     log.close()
     store.close()

@@ -167,10 +167,7 @@ def test_body_without_announced_length_is_cut_off_at_the_limit(api: Api) -> None
 def test_concurrent_requests_lose_nothing(api: Api) -> None:
     def send(start: int) -> None:
         for number in range(start, start + 20):
-            response = httpx2.post(
-                f"{api.url}/api/v1/events", content=b'{"n":%d}' % number, headers=JSON
-            )
-            assert response.status_code == 200
+            assert post(api, b'{"n":%d}' % number, JSON).status_code == 200
 
     threads = [threading.Thread(target=send, args=(start,)) for start in range(0, 100, 20)]
     for thread in threads:
