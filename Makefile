@@ -21,6 +21,8 @@ check: $(STAMP)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/cep fmt --check rules cep/demo bench/rules
+	$(BIN)/cep check rules
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(BENCH_ARGS)

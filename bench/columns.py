@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,20 +16,11 @@ BATCH_ROWS = 65_536
 TYPE_OF_EVENT = {"LoginFailed": 0, "LoginOk": 1, "Tx": 2, "PasswordChange": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class RowChunk:
-    """Renders the raw event of a row when a match asks for it; `start` is the row's number."""
-
-    workload: Workload
+class RowNumbers:
+    """Stands for the bytes received: evidence is the row number, so that nothing is rendered."""
 
     def line(self, start: int, end: int) -> bytes:
-        kind = payments.TYPES[self.workload.type[start]]
-        event = {"type": kind, "ts": int(self.workload.ts[start])}
-        event["user"] = int(self.workload.user[start])
-        if kind == "tx":
-            event["amount"] = int(self.workload.amount[start]) / 100
-            event["country"] = int(self.workload.country[start])
-        return json.dumps(event).encode()
+        return b'{"row":%d}' % start
 
 
 def batches(workload: Workload, schema: Schema, strings: Strings) -> list[Batch]:
@@ -47,7 +35,7 @@ def batches(workload: Workload, schema: Schema, strings: Strings) -> list[Batch]
         np.arange(len(workload), dtype=np.int64),
         event_type,
         [_column(workload, schema, strings, i) for i in range(len(schema.columns))],
-        RawLines.of(RowChunk(workload), np.arange(len(workload)), np.arange(len(workload))),
+        RawLines.of(RowNumbers(), np.arange(len(workload)), np.arange(len(workload))),
     )
     return [
         everything.take(rows[start : start + BATCH_ROWS])

@@ -24,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +68,7 @@ def run_page(page: Path, folder: Path) -> None:
     for name in ("rules", "docs", "bench"):
         (folder / name).symlink_to(ROOT / name)
     found = blocks(page)
-    for block, following in zip(found, [*found[1:], None], strict=True):
+    for block, following in zip_longest(found, found[1:]):
         try:
             run_block(block, following, folder)
         except (AssertionError, subprocess.TimeoutExpired) as error:
