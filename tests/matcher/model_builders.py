@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dsl.model import Call, Const, EventType, Expr, Field, FieldRef, Kind, Type
+import numpy as np
+
+from dsl.model import Call, Const, EventType, Expr, Field, FieldRef, Kind, Path, Type
 from dsl.source import Span
+from matcher.batch import Batch, BytesChunk, RawLines
+from matcher.convert import nulls, to_storage
+from matcher.schema import Schema
+from matcher.strings import Strings
 
 SPAN = Span("built", 0, 0)
 
@@ -47,3 +54,22 @@ def _kind_of(value: object) -> str:
         return "list"
     names = {bool: "bool", int: "int", float: "float", str: "string", type(None): "null"}
     return names[type(value)]
+
+
+def batch_of(
+    schema: Schema, strings: Strings, events: Sequence[tuple[str, int, Mapping[Path, object]]]
+) -> Batch:
+    """A batch of (event type, ts, record); positions count from 0, raw lines are empty."""
+    columns = [nulls(spec.type.kind, len(events)) for spec in schema.columns]
+    for row, (name, _, record) in enumerate(events):
+        for path, value in record.items():
+            if value is not None:
+                columns[schema.column(name, path)][row] = to_storage(value, strings)
+    here = np.zeros(len(events), np.int64)
+    return Batch(
+        np.array([ts for _, ts, _ in events], np.int64),
+        np.arange(len(events)),
+        np.array([schema.event_index[name] for name, *_ in events], np.int16),
+        columns,
+        RawLines.of(BytesChunk(b""), here, here),
+    )
