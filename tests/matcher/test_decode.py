@@ -242,6 +242,7 @@ def test_decimals_round_half_even_from_the_text(scale: int, number: Decimal) -> 
             assert not len(column)
 
 
+@settings(deadline=None)
 @given(st.datetimes(), st.integers(-1439, 1439), st.integers(0, 9))
 def test_offsets_and_fractions_are_read(moment: object, offset: int, digits: int) -> None:
     from datetime import UTC, datetime, timedelta
