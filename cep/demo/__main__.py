@@ -34,7 +34,7 @@ SECRET_VARIABLE = "CEP_DEMO_WEBHOOK_SECRET"
 START_SECONDS = 120.0  # the first start compiles the matcher
 DELIVERY_SECONDS = 15.0
 STOP_SECONDS = 15.0
-PICTURE: dict[str, Any] = {"record": True, "width": 170, "force_terminal": True}
+PICTURE: dict[str, Any] = {"record": True, "width": 110, "force_terminal": True}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

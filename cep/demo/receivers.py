@@ -93,6 +93,10 @@ class WebhookReceiver:
     ) -> None:
         self._server.shutdown()
         self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Frees the port; for a receiver that was never entered."""
         self._server.server_close()
 
 
@@ -102,7 +106,7 @@ class MailSink:
     def __init__(self) -> None:
         self.received: dict[str, Received] = {}
         self.port = free_port()
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller: Controller | None = None
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         message = message_from_bytes(envelope.original_content or b"", policy=policy.SMTP)
@@ -112,6 +116,7 @@ class MailSink:
         return "250 OK"
 
     def __enter__(self) -> MailSink:
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
         return self
 
@@ -121,6 +126,7 @@ class MailSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        assert self._controller is not None
         self._controller.stop()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import datetime
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +15,7 @@ from cep.demo.play import Pace
 from cep.demo.receivers import MailSink, Received, WebhookReceiver
 from cep.demo.scenario import Incident
 
+INDENT = 9  # of a message, under its rule's severity
 STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
@@ -39,7 +42,7 @@ class Report:
         for detection_id, received in list(self._webhook.received.items()):
             if detection_id not in self._shown:
                 self._shown.add(detection_id)
-                self._console.print(self._line(received))
+                self._print(received)
 
     def complete(self) -> bool:
         """Whether every incident was told to both receivers, exactly once, and nothing else."""
@@ -48,24 +51,25 @@ class Report:
     def table(self) -> tuple[Table, bool]:
         return self._verdict()
 
-    def _line(self, received: Received) -> Text:
+    def _print(self, received: Received) -> None:
         body = received.body
         severity = str(body["severity"])
         after = received.at - self._pace.wall_time(_event_time(body))
-        line = Text(f"{self._pace.second_now():5.1f} s  ", style="dim")
-        line.append(f"{severity:<8} ", style=STYLES.get(severity, ""))
-        line.append(f"{body['rule']}  ", style="bold")
-        line.append(received.text)
-        line.append(f"  (told {after:.1f} s after the event, signature verified)", style="dim")
-        return line
+        line = Text()
+        line.append(f"{self._pace.second_now():5.1f} s  ", style="dim")
+        line.append(f"{severity:<9}", style=STYLES.get(severity, ""))
+        line.append(f"{body['rule']:<22}", style="bold")
+        line.append(f"told {after:.1f} s after the event, signature verified", style="dim")
+        self._console.print(line)
+        self._console.print(Padding(Text(received.text), (0, 0, 0, INDENT)))
 
     def _verdict(self) -> tuple[Table, bool]:
         found: dict[tuple[str, str], list[str]] = defaultdict(list)
         for detection_id, received in list(self._webhook.received.items()):
             found[str(received.body["rule"]), str(received.body["key"])].append(detection_id)
-        table = Table(title="Planted and found", title_justify="left")
+        table = Table(title="Planted and found", title_justify="left", box=SIMPLE_HEAD)
         for heading in ("second", "planted", "rule", "found", "webhook", "e-mail"):
-            table.add_column(heading)
+            table.add_column(heading, no_wrap=heading != "planted")
         good = self._webhook.refused == 0
         for incident in self._expected:
             ids = found.pop((incident.rule, str(incident.key)), [])
@@ -76,8 +80,8 @@ class Report:
                 incident.story,
                 incident.rule,
                 _mark(ids),
-                "signature verified" if ids else "-",
-                "arrived" if mailed else "-",
+                "signed" if ids else "-",
+                "yes" if mailed else "-",
             )
         for (rule, key), ids in found.items():
             good = False
