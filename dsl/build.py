@@ -50,7 +50,8 @@ class Build(Transformer[Token, ast.Node]):
 
     def _name(self, token: Token) -> ast.Name:
         text = str(token)
-        return ast.Name(self._span([token]), text[1:-1] if text[0] == "`" else text)
+        span = Span(self.source_path, token.start_pos or 0, token.end_pos or 0)
+        return ast.Name(span, text[1:-1] if text[0] == "`" else text)
 
     def _optional_name(self, token: Token | None) -> ast.Name | None:
         return None if token is None else self._name(token)
@@ -87,8 +88,8 @@ class Build(Transformer[Token, ast.Node]):
         span = self._span([token])
         if token.type == "INT":
             return ast.Number(span, self._integer(token), str(token))
-        value = Decimal(str(token))
-        if len(token) > 40 or not -300 < value.adjusted() < 300:
+        value = Decimal(str(token)) if len(token) <= 40 else None
+        if value is None or not -300 < value.adjusted() < 300:
             self._problem("E006", "a number with too many digits or too large an exponent", span)
             value = Decimal("0.0")
         return ast.Number(span, value, str(token))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dsl import limits
 from dsl.source import Source, Span
 
 CODES: Mapping[str, str] = {
@@ -148,10 +149,11 @@ def in_reading_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """`did you mean `x`?` for the known name closest to `name`, if one is close."""
-    candidates = list(dict.fromkeys(known))[:2000]
-    lowered = {candidate.lower(): candidate for candidate in reversed(candidates)}
-    close = difflib.get_close_matches(name.lower()[:80], lowered, n=1, cutoff=0.6)
-    return f"did you mean `{lowered[close[0]]}`?" if close else None
+    wanted = name.lower()[:80]
+    candidates = {candidate.lower(): candidate for candidate in known if len(candidate) <= 80}
+    likely = sorted(candidates, key=lambda c: (c[:1] != wanted[:1], abs(len(c) - len(wanted))))
+    close = difflib.get_close_matches(wanted, likely[: limits.SUGGESTIONS_MAX], n=1, cutoff=0.6)
+    return f"did you mean `{candidates[close[0]]}`?" if close else None
 
 
 def one_of(names: Iterable[str]) -> str:

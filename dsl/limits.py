@@ -9,13 +9,13 @@ from __future__ import annotations
 FILE_CHARS_MAX = 256 * 1024
 """Characters of one file."""
 
-DECLARATIONS_MAX = 4096
+DECLARATIONS_MAX = 2048
 """Top-level declarations of one file."""
 
 DECLARATION_TOKENS_MAX = 8192
 """Words, numbers, literals and signs of one declaration."""
 
-FILE_TOKENS_MAX = 96 * 1024
+FILE_TOKENS_MAX = 32 * 1024
 """The same, of one file."""
 
 BRACKET_DEPTH_MAX = 48
@@ -25,7 +25,13 @@ TREE_DEPTH_MAX = 96
 """Levels of the syntax tree, long chains of one operator included; checked after parsing."""
 
 DIAGNOSTICS_MAX = 100
-"""Errors and warnings reported for one file."""
+"""Diagnostics reported at once; whoever has more fixes these first."""
+
+LINE_SHOWN_MAX = 160
+"""Characters of a source line shown with a diagnostic."""
+
+SUGGESTIONS_MAX = 64
+"""Known names compared with a misspelt one."""
 
 INTEGER_MAX = 2**63 - 1
 DURATION_MS_MAX = 100 * 366 * 24 * 3600 * 1000
@@ -44,5 +50,8 @@ STEPS_MAX = 64
 
 REGEX_CHARS_MAX = 1000
 TEMPLATE_CHARS_MAX = 16 * 1024
+PLACEHOLDERS_MAX = 100
+"""Placeholders of one message."""
+
 FORMAT_WIDTH_MAX = 99
 """Width of a placeholder's format; its precision is at most DECIMAL_SCALE_MAX."""

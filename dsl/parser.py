@@ -77,6 +77,8 @@ def parse_file(source: Source) -> tuple[ast.File, list[Diagnostic]]:
         if len(problems) > limits.DIAGNOSTICS_MAX:
             break
         found = _parse(source, chunk.start, chunk.end, "declaration", problems)
+        if found is not None and chunk.tokens > limits.TREE_DEPTH_MAX:
+            found = _shallow(found, problems)
         if found is not None:
             declarations.append(cast(ast.Declaration, found))
     whole = Span(source.path, 0, len(source.text))
@@ -89,6 +91,8 @@ def parse_expression(
     """The expression between two offsets of `source`: a placeholder of a template."""
     problems: list[Diagnostic] = []
     found = _parse(source, start, end, "expression", problems)
+    if found is not None and end - start > limits.TREE_DEPTH_MAX:
+        found = _shallow(found, problems)
     return cast("ast.Expression | None", found), problems
 
 
@@ -107,23 +111,19 @@ def _parse(
             problems.append(describe(error, lark, source, start, end))
             return None
         problems.extend(build.problems)
-    node = cast(ast.Node, tree)
-    too_deep = _too_deep(node)
-    if too_deep is not None:
-        message = f"nested more than {limits.TREE_DEPTH_MAX} levels deep"
-        problems.append(Diagnostic("E005", message, too_deep.span, "split it into named parts"))
-        return None
-    return node
+    return cast(ast.Node, tree)
 
 
-def _too_deep(root: ast.Node) -> ast.Node | None:
-    """A node below `TREE_DEPTH_MAX` levels, if there is one; iterative on purpose."""
+def _shallow(root: ast.Node, problems: list[Diagnostic]) -> ast.Node | None:
+    """`root`, or None when it has more than `TREE_DEPTH_MAX` levels; iterative on purpose."""
     level: list[ast.Node] = [root]
     for _ in range(limits.TREE_DEPTH_MAX):
         level = [child for node in level for child in children(node)]
         if not level:
-            return None
-    return level[0]
+            return root
+    message = f"nested more than {limits.TREE_DEPTH_MAX} levels deep"
+    problems.append(Diagnostic("E005", message, level[0].span, "split it into named parts"))
+    return None
 
 
 def children(node: ast.Node) -> list[ast.Node]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from dsl import limits
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -40,5 +42,11 @@ class Source:
         number, column = self.line_column(span.start)
         line = self.line(number)
         width = max(1, min(span.end - span.start, len(line) - column + 1))
-        pad = "".join("\t" if char == "\t" else " " for char in line[: column - 1])
-        return f"{line}\n{pad}{'^' * width}"
+        before, behind = line[: column - 1], line[column - 1 :]
+        if len(line) > limits.LINE_SHOWN_MAX:  # show the part around the place
+            shown = limits.LINE_SHOWN_MAX // 2
+            before = f"…{before[-shown:]}" if len(before) > shown else before
+            behind = f"{behind[:shown]}…" if len(behind) > shown else behind
+            width = min(width, len(behind))
+        pad = "".join("\t" if char == "\t" else " " for char in before)
+        return f"{before}{behind}\n{pad}{'^' * width}"

@@ -69,6 +69,10 @@ class _Scan:
     problems: list[Diagnostic] = field(default_factory=list)
     open: list[tuple[str, int]] = field(default_factory=list)
 
+    @property
+    def full(self) -> bool:
+        return len(self.problems) >= limits.DIAGNOSTICS_MAX
+
     def problem(self, code: str, message: str, start: int, end: int, hint: str | None) -> None:
         span = Span(self.source.path, start, end)
         self.problems.append(Diagnostic(code, message, span, hint))
@@ -79,7 +83,10 @@ class _Scan:
 
 
 def split(source: Source) -> tuple[list[Chunk], list[Diagnostic]]:
-    """The declarations of `source` in order, and everything wrong that needs no grammar."""
+    """The declarations of `source` in order, and everything wrong that needs no grammar.
+
+    Text over a limit has no declarations: it is refused without being parsed.
+    """
     scan = _Scan(source)
     text = source.text
     if len(text) > limits.FILE_CHARS_MAX:
@@ -92,13 +99,14 @@ def split(source: Source) -> tuple[list[Chunk], list[Diagnostic]]:
         scan.problem("E003", message, at, at + 1, None)
         return [], scan.problems
     _walk(scan)
-    return scan.chunks, scan.problems
+    over_limit = any(problem.code in {"E004", "E005"} for problem in scan.problems)
+    return [] if over_limit else scan.chunks, scan.problems
 
 
 def _walk(scan: _Scan) -> None:
     text, total, first_on_line, line_start = scan.source.text, 0, True, 0
     position, length, stray = 0, len(scan.source.text), False
-    while position < length:
+    while position < length and not scan.full:
         token = TOKEN.match(text, position)
         assert token is not None, "the last alternative takes any character"
         kind, start, position = token.lastgroup, position, token.end()
@@ -174,8 +182,7 @@ def _bracket(scan: _Scan, opens: bool, sign: str, at: int) -> bool:
         scan.open.pop()
         return True
     hint = f"`{scan.open[-1][0]}` is open here" if scan.open else None
-    if len(scan.problems) < limits.DIAGNOSTICS_MAX:
-        scan.problem("E008", f"`{sign}` closes nothing that is open", at, at + 1, hint)
+    scan.problem("E008", f"`{sign}` closes nothing that is open", at, at + 1, hint)
     scan.spoil()
     while any(_CLOSER[opener] == sign for opener, _ in scan.open):
         if _CLOSER[scan.open.pop()[0]] == sign:

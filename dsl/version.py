@@ -9,22 +9,26 @@ source of the fields the rule reads; so an added field changes no version.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any
 
-from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Rule, Step, Symbol
+from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Rule, Step, Symbol, Type
 
 _FORMAT = "1"
 _SAYING = ("title", "severity", "tags", "doc", "suppress", "message", "attributes", "notify")
 _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip")
+_PARTS: dict[type, tuple[str, ...]] = {}  # field names of a model class, without its place
 
 
 def versions(rule: Rule, events: Mapping[str, EventType]) -> tuple[str, str]:
     """`version` and `pattern_version` of `rule`, 16 hex digits each."""
-    pattern = [(name, _plain(getattr(rule, name))) for name in _PATTERN]
-    saying = [(name, _plain(getattr(rule, name))) for name in _SAYING]
-    pattern_reads = _events(rule, events, _PATTERN)
-    all_reads = _events(rule, events, (*_PATTERN, *_SAYING))
+    dump = _Dump()
+    pattern = [(name, dump.plain(getattr(rule, name))) for name in _PATTERN]
+    pattern_reads = _events(dump.reads(rule), events)
+    saying = [(name, dump.plain(getattr(rule, name))) for name in _SAYING]
+    all_reads = _events(dump.reads(rule), events)
     whole = _hash((rule.name, pattern, saying, all_reads))
     return whole, _hash((rule.name, pattern, pattern_reads))
 
@@ -34,65 +38,73 @@ def _hash(value: object) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _plain(value: object) -> object:
-    """`value` as nested tuples of scalars, without places."""
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = [_plain(getattr(value, f.name)) for f in fields(value) if f.name != "span"]
-        return (type(value).__name__, *parts)
-    if isinstance(value, tuple | list):
-        return tuple(_plain(item) for item in value)
-    return str(value) if isinstance(value, str) else value
+@dataclass(slots=True)
+class _Dump:
+    """Dumps model objects as nested tuples of scalars; remembers the bound fields it passed."""
+
+    bound: set[tuple[int, Path]] = field(default_factory=set)
+
+    def plain(self, value: Any) -> object:
+        kind = type(value)
+        if kind is tuple:
+            return tuple([self.plain(item) for item in value])
+        if kind is Type:
+            return _plain_type(value)
+        if not hasattr(kind, "__dataclass_fields__"):
+            return str(value) if isinstance(value, str) else value
+        if (kind is FieldRef or kind is Aggregate) and value.step is not None and value.path:
+            self.bound.add((value.step, value.path))
+        return (kind.__name__, *[self.plain(getattr(value, name)) for name in _parts(kind)])
+
+    def reads(self, rule: Rule) -> dict[str, set[Path]]:
+        """Every field that what was dumped so far reads, by event type."""
+        found: dict[str, set[Path]] = {}
+        holders: tuple[Symbol | Step, ...] = (*rule.alphabet, *rule.steps)
+        for holder in holders:
+            paths = found.setdefault(holder.event, set())
+            paths.update(holder.key)
+            paths.update(_own_fields(holder.condition))
+        for step, path in self.bound:
+            found[rule.steps[step].event].add(path)
+        return found
 
 
-def read_fields(rule: Rule) -> dict[str, set[Path]]:
-    """Every field path the rule reads, per event type."""
-    return _reads(rule, (*_PATTERN, *_SAYING))
+def _parts(kind: type) -> tuple[str, ...]:
+    if kind not in _PARTS:
+        _PARTS[kind] = tuple(f.name for f in fields(kind) if f.name != "span")
+    return _PARTS[kind]
 
 
-def _reads(rule: Rule, parts: tuple[str, ...]) -> dict[str, set[Path]]:
-    reads: dict[str, set[Path]] = {}
-    holders: tuple[Symbol | Step, ...] = (*rule.alphabet, *rule.steps)
-    for holder in holders:
-        paths = reads.setdefault(holder.event, set())
-        paths.update(holder.key)
-        paths.update(path for step, path in _references(holder.condition) if step is None)
-    for part in parts:
-        for step, path in _references(getattr(rule, part)):
-            if step is not None and path is not None:
-                reads[rule.steps[step].event].add(path)
-    return {event: {path for path in paths if path} for event, paths in reads.items()}
+@lru_cache(maxsize=1024)
+def _plain_type(type_: Type) -> object:
+    inner = [_plain_type(f.type) for f in type_.fields]
+    item = _plain_type(type_.item) if type_.item is not None else None
+    scalars = (type_.kind.value, type_.optional, type_.scale, type_.values)
+    return (*scalars, item, tuple((f.name, f.source) for f in type_.fields), tuple(inner))
 
 
-def _references(value: object) -> Iterator[tuple[int | None, Path]]:
-    if isinstance(value, FieldRef):
-        yield value.step, value.path
-    elif isinstance(value, Aggregate):
-        if value.path is not None:
-            yield value.step, value.path
-    elif is_dataclass(value) and not isinstance(value, type):
-        for f in fields(value):
-            yield from _references(getattr(value, f.name))
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _references(item)
+def _own_fields(value: Any) -> Iterable[Path]:
+    """The fields of the event being tested that a condition reads."""
+    if type(value) is FieldRef:
+        return (value.path,) if value.step is None else ()
+    return [path for arg in getattr(value, "args", ()) for path in _own_fields(arg)]
 
 
-def _events(rule: Rule, events: Mapping[str, EventType], parts: tuple[str, ...]) -> object:
+def _events(reads: Mapping[str, set[Path]], events: Mapping[str, EventType]) -> object:
     described = []
-    for name, paths in sorted(_reads(rule, parts).items()):
+    for name, paths in sorted(reads.items()):
         event = events[name]
-        read = [(path, _plain(_field(event, path))) for path in sorted(paths)]
-        described.append((name, event.discriminator, _time(event), tuple(read)))
+        read = [(path, *_field(event, path)) for path in sorted(paths)]
+        time = _field(event, (event.time_field,)) if event.time_field else None
+        described.append((name, event.discriminator, time, tuple(read)))
     return tuple(described)
 
 
-def _time(event: EventType) -> object:
-    return _plain(_field(event, (event.time_field,))) if event.time_field else None
-
-
-def _field(event: EventType, path: Path) -> Field:
-    level = event.fields
+def _field(event: EventType, path: Path) -> tuple[object, tuple[str, ...]]:
+    """Type and source of a field, which the rule has been checked to have."""
+    level, found = event.fields, None
     for name in path:
-        found = next(field for field in level if field.name == name)
+        found = next(f for f in level if f.name == name)
         level = found.type.fields
-    return found
+    assert isinstance(found, Field), "a path has at least one name"
+    return _plain_type(found.type), found.source

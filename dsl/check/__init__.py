@@ -14,7 +14,7 @@ from dsl import ast, model
 from dsl.check.bounds import check_bounds
 from dsl.check.clauses import check_clauses
 from dsl.check.conditions import check_conditions
-from dsl.check.context import Context, RuleDraft
+from dsl.check.context import Context, RuleDraft, TooMany
 from dsl.check.declarations import collect_declarations
 from dsl.check.events import check_events
 from dsl.check.filters import check_filters
@@ -58,6 +58,15 @@ def check(
     The rule set holds what was found sound; use it only when no diagnostic is an error.
     """
     context = Context(tuple(files), sources)
+    try:
+        _run(context)
+    except TooMany:
+        return model.RuleSet(context.events, (), ()), context.diagnostics
+    rules = tuple(_finish(context, rule) for rule in context.rules.values() if not rule.broken)
+    return model.RuleSet(context.events, rules, tuple(context.tests)), context.diagnostics
+
+
+def _run(context: Context) -> None:
     for declaration_pass in DECLARATION_PASSES:
         declaration_pass(context)
     for rule in context.rules.values():
@@ -65,8 +74,6 @@ def check(
             if not rule.broken:
                 rule_pass(context, rule)
     check_inline_tests(context)
-    rules = tuple(_finish(context, rule) for rule in context.rules.values() if not rule.broken)
-    return model.RuleSet(context.events, rules, tuple(context.tests)), context.diagnostics
 
 
 def _finish(context: Context, draft: RuleDraft) -> model.Rule:

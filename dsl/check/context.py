@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dsl import ast, model
+from dsl import ast, limits, model
 from dsl.diagnostics import Diagnostic, did_you_mean
 from dsl.source import Source, Span
+
+
+class TooMany(Exception):
+    """As many diagnostics as anybody reads at once; the rest is checked after they are fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,15 @@ class Context:
     """Declared, but wrong in a way already reported: using them reports nothing more."""
 
     def report(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
-        self.diagnostics.append(Diagnostic(code, message, span, hint))
+        self.keep(Diagnostic(code, message, span, hint))
+
+    def keep(self, diagnostic: Diagnostic) -> None:
+        """Keeps a diagnostic; raises TooMany when there are errors enough."""
+        kept = sum(other.severity == diagnostic.severity for other in self.diagnostics)
+        if kept < limits.DIAGNOSTICS_MAX:
+            self.diagnostics.append(diagnostic)
+        elif diagnostic.severity == "error":
+            raise TooMany
 
     def place(self, span: Span) -> str:
         """`path:line` of a place, to point from one diagnostic at another place."""

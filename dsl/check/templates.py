@@ -31,7 +31,7 @@ def check_template(checker: Checker, literal: ast.String) -> Template:
         return Template(())
     parts: list[str | Placeholder] = []
     text: list[str] = []
-    position = 0
+    position, holes = 0, 0
     while position < len(body):
         char, pair = body[position], body[position : position + 2]
         if char == "\\" or pair in {"{{", "}}"}:
@@ -42,6 +42,11 @@ def check_template(checker: Checker, literal: ast.String) -> Template:
             checker.error("E007", "`}` without `{`", at, "write `}}` for a brace")
             position += 1
         elif char == "{":
+            holes += 1
+            if holes > limits.PLACEHOLDERS_MAX:
+                message = f"more than {limits.PLACEHOLDERS_MAX} placeholders"
+                checker.error("E004", message, literal.span)
+                break
             end, colon = _hole(body, position)
             if end is None:
                 at = _span(checker, literal, start + position, 1)
@@ -107,7 +112,8 @@ def _placeholder(
         return None
     source = checker.context.sources[literal.span.path]
     node, problems = parse_expression(source, start + begin, start + stop)
-    checker.context.diagnostics.extend(problems)
+    for problem in problems:
+        checker.context.keep(problem)
     if node is None or problems:
         return None
     expr = checker.check(node)
