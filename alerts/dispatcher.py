@@ -68,6 +68,7 @@ class Dispatcher:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._load: Counter[str] = Counter()  # messages under way to each destination
         self._disabled: dict[str, str] = {}
+        self._unknown: set[str] = set()  # told once each
         ensure_tables(self.engine)
 
     # ------------------------------------------------------------------------------ the loop
@@ -177,7 +178,9 @@ class Dispatcher:
         destination = self.destinations.destinations.get(name)
         common = (row.subject.detection_id, name, row.sequence, created_ms)
         if destination is None:
-            log.warning("destination_unknown", destination=name, rule=row.subject.rule)
+            if name not in self._unknown:
+                self._unknown.add(name)
+                log.warning("destination_unknown", destination=name, rule=row.subject.rule)
             return NewDelivery(*common, state=State.DEAD, reason=Reason.DESTINATION_UNKNOWN)
         try:
             body = render(row.subject, destination, created_ms)
