@@ -48,7 +48,10 @@ def _cold_and_warm(arguments: list[str]) -> dict[str, float]:
 def _seconds(arguments: list[str], environment: dict[str, str]) -> float:
     command = [str(Path(sys.executable).with_name("cep")), *arguments]
     begin = time.perf_counter()
-    subprocess.run(
-        command, env=os.environ | environment, stdout=subprocess.DEVNULL, check=True, timeout=600
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, check=False, timeout=600
     )
-    return time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode()}")
+    return seconds
