@@ -14,6 +14,7 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from email.header import Header
 from email.message import EmailMessage
 from email.utils import format_datetime
 
@@ -27,6 +28,7 @@ from alerts.reasons import Reason
 
 # ASCII on the wire: neither SMTPUTF8 nor 8BITMIME is asked for.
 _POLICY = policy.SMTP.clone(max_line_length=76, cte_type="7bit")
+_SUBJECT_PLACE = "subject"
 _HEADERS = (
     "From",
     "To",
@@ -94,7 +96,7 @@ def _message(
     message = EmailMessage(policy=_POLICY)
     message["From"] = destination.sender
     message["To"] = ", ".join(destination.to)
-    message["Subject"] = title
+    message["Subject"] = _SUBJECT_PLACE
     message["Date"] = format_datetime(datetime.fromtimestamp(created_ms // 1000, tz=UTC))
     message["Message-ID"] = f"<{subject.detection_id}@{destination.sender.partition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
@@ -104,7 +106,11 @@ def _message(
     # The standard library would draw a random boundary: the same detection must be the same bytes.
     digest = hashlib.sha256(subject.detection_id.encode()).hexdigest()
     message.set_boundary(f"=_{digest[:40]}")
-    return message.as_bytes()
+    # Python 3.11 loses spaces where it folds encoded words; the older `Header` does not.
+    charset = "us-ascii" if title.isascii() else "utf-8"
+    line = Header(title, charset, maxlinelen=76, header_name="Subject").encode(linesep="\r\n")
+    place = f"\r\nSubject: {_SUBJECT_PLACE}\r\n".encode()
+    return message.as_bytes().replace(place, f"\r\nSubject: {line}\r\n".encode(), 1)
 
 
 # ---------------------------------------------------------------------------------- content

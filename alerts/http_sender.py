@@ -12,6 +12,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
@@ -130,6 +131,7 @@ class HttpxSender:
             client = httpx2.AsyncClient(
                 transport=PinnedTransport(self._policy, self._resolver, inner),
                 trust_env=False,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 follow_redirects=False,
                 timeout=destination.timeout_ms / 1000,
             )

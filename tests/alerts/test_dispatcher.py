@@ -320,6 +320,16 @@ def test_fault_of_ours_is_recorded_and_retried(engine: Engine, detect: Detect) -
     assert all_attempts(engine)[0].error == "RuntimeError"
 
 
+def test_cookie_of_a_receiver_is_not_sent_back(
+    engine: Engine, receiver: HttpReceiver, detect: Detect
+) -> None:
+    receiver.replies = [Reply(200, {"Set-Cookie": "session=1; Path=/"})]
+    detect("soc")
+    detect("soc")
+    asyncio.run(dispatcher(engine, hook(receiver, concurrency=1)).run_once())
+    assert ["cookie" in request.headers for request in receiver.requests] == [False, False]
+
+
 def test_long_answer_is_cut_and_the_rest_is_not_read(
     engine: Engine, receiver: HttpReceiver, detect: Detect
 ) -> None:

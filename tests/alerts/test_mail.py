@@ -304,3 +304,18 @@ def test_terminal_codes_are_shown_and_not_sent() -> None:
     raw = render_email(subject(detection_body("d", message="a\x1b[31mred")), DESTINATION, NOW_MS)
     text = message_from_bytes(raw, policy=policy.default).get_body(("plain",)).get_content()
     assert text.startswith("a\\x1b[31mred")
+
+
+WORDS = (
+    ["Zahlung", "über", "1.000,00", "€", "für", "Zürich", "naïve", "東京", "支払い", "🚨", "карта", "(c)", "<y>", "50%", "_", "'q'", "a", "b"]
+)
+words = st.sampled_from(WORDS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(words, min_size=1, max_size=25).map(" ".join))
+def test_ordinary_text_in_any_script_is_the_subject(text: str) -> None:
+    raw = render_email(subject(detection_body("d", message=text)), DESTINATION, NOW_MS)
+    check_message(raw)
+    found = str(message_from_bytes(raw, policy=policy.default)["Subject"])
+    assert found == header_text(f"[high] card_testing: {text}")
