@@ -306,9 +306,26 @@ def test_terminal_codes_are_shown_and_not_sent() -> None:
     assert text.startswith("a\\x1b[31mred")
 
 
-WORDS = (
-    ["Zahlung", "über", "1.000,00", "€", "für", "Zürich", "naïve", "東京", "支払い", "🚨", "карта", "(c)", "<y>", "50%", "_", "'q'", "a", "b"]
-)
+WORDS = [
+    "Zahlung",
+    "über",
+    "1.000,00",
+    "€",
+    "für",
+    "Zürich",
+    "naïve",
+    "東京",
+    "支払い",
+    "🚨",
+    "карта",
+    "(c)",
+    "<y>",
+    "50%",
+    "_",
+    "'q'",
+    "a",
+    "b",
+]
 words = st.sampled_from(WORDS)
 
 
