@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from matcher.batch import NULL
 from matcher.binding import emit, ended, where_holds
+from matcher.buffers import Out, Scratch
 from matcher.compiled import kernel
-from matcher.frames import Out, Scratch
 from matcher.runs import CHANGED, EXPIRED, NONE, Memory, free_run, remove_key
 from matcher.tables import SKIP_PAST_LAST, TIMED, TIMERS, WITHIN_MS, Tables
 

@@ -22,8 +22,8 @@ from matcher.binding import (
     guards_hold,
     where_holds,
 )
+from matcher.buffers import Events, Out, Scratch, Shorts
 from matcher.compiled import kernel
-from matcher.frames import Events, Out, Scratch, Shorts
 from matcher.runs import (
     CAPPED,
     CHANGED,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from matcher.batch import NULL
+from matcher.buffers import Events, Ints, Out, Scratch
 from matcher.bytecode import Action
 from matcher.compiled import kernel
-from matcher.frames import Events, Ints, Out, Scratch
 from matcher.runs import CHANGED, MATCHED, Memory, Nodes, new_node
 from matcher.tables import AT_ONCE, NO_PROGRAM, WHERE, Tables
 from matcher.vm import add, among_bound, evaluate

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from matcher.buffers import Ints, Out
 from matcher.compiled import kernel
-from matcher.frames import Ints, Out
 from matcher.runs import NONE, Memory, release_node
 
 

@@ -17,8 +17,8 @@ from matcher.absence import sweep
 from matcher.advance import advance
 from matcher.atoms import BatchAtoms
 from matcher.batch import NULL, Batch
+from matcher.buffers import Events, Out, Scratch
 from matcher.evidence import mark_held, read_matches
-from matcher.frames import Events, Out, Scratch
 from matcher.keys import KeyCodec
 from matcher.plan import Entry, Plan
 from matcher.runs import CAPPED, CHANGED, EXPIRED, KEYS, MATCHED, NODES, RUNS, STARTED, Store

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from matcher.batch import NULL
+from matcher.buffers import Ints, Scratch
 from matcher.bytecode import Op
 from matcher.compiled import kernel
-from matcher.frames import Ints, Scratch
 from matcher.runs import Nodes
 from matcher.tables import Tables
 

@@ -1,0 +1,43 @@
+"""What the kernels of a lane pass around: the events offered, the matches found, working memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Shorts = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+
+class Events(NamedTuple):
+    """The events of a batch that may matter to a rule, in order; `M` rows."""
+
+    ts: Ints
+    position: Ints
+    key: Ints
+    mask: Ints  # bit s: the single-event condition of step s holds
+    values: Ints  # (columns, M): what the byte code reads
+
+
+class Out(NamedTuple):
+    """Matches found, and the positions of events newly bound.  `counts` holds how many of each."""
+
+    at_ms: Ints
+    timer: Ints
+    key: Ints
+    node: Ints  # one reference is held on each, until the caller has read the chain
+    bound: Ints
+    counts: Ints  # (2,): matches, bound
+
+
+class Scratch(NamedTuple):
+    """Working memory: a key's new line of runs, transitions that fit, slots of byte code."""
+
+    line: Shorts
+    fits: Ints
+    twins: Ints
+    slots: Ints
+    floats: Floats  # the same memory as `slots`
