@@ -10,55 +10,120 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from hashlib import blake2b
+from typing import NamedTuple
 
 import orjson
 
 from cep import limits
 from cep.detection import BoundEvent, Detection
+from cep.fields import reader
 from cep.ports import DetectionRow
 from cep.values import iso_time, json_value, text
 from dsl.model import Aggregate, Call, EventType, Expr, FieldRef, Path, Placeholder, Rule, Template
 from matcher.evaluate import Environment, evaluate
 from matcher.matcher import Match
-from matcher.record import Record, payload, read_line, record
+from matcher.record import Record
 
 DEFAULT_DESTINATION = "default"
 
 
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """A match with its bound events read: what expressions of the output are evaluated over."""
 
-    match: Match
-    id: str
-    environment: Environment
+    __slots__ = ("environment", "id", "match")
+
+    def __init__(self, match: Match, id: str, environment: Environment) -> None:
+        self.match = match
+        self.id = id
+        self.environment = environment
 
     def values(self, expressions: Sequence[Expr]) -> tuple[object, ...]:
         return tuple(evaluate(expression, self.environment) for expression in expressions)
 
 
-@dataclass(frozen=True, slots=True)
 class Rendered:
-    detection: Detection
-    evidence: Evidence
-    body: bytes  # the detection as JSON
+    """A detection: its JSON (`body`), its row in the store, and on demand the object itself."""
+
+    __slots__ = ("_parts", "_rule", "body", "evidence", "suppressed_by")
+
+    def __init__(
+        self,
+        rule: Rule,
+        evidence: Evidence,
+        parts: _Parts,
+        suppressed_by: str | None,
+    ) -> None:
+        self.evidence = evidence
+        self.suppressed_by = suppressed_by
+        self._rule = rule
+        self._parts = parts
+        match = evidence.match
+        events = [
+            {
+                "step": rule.steps[bound.step].label,
+                "position": bound.position,
+                "event": orjson.Fragment(bound.raw.strip()),
+            }
+            for bound in match.events
+        ]
+        self.body = _json(
+            evidence.id,
+            rule.name,
+            rule.version,
+            parts.key,
+            match.at_ms,
+            parts.severity,
+            parts.message,
+            parts.fields,
+            events,
+            suppressed_by,
+        )
+
+    @property
+    def detection(self) -> Detection:
+        rule, match, parts = self._rule, self.evidence.match, self._parts
+        return Detection(
+            id=self.evidence.id,
+            rule=rule.name,
+            version=rule.version,
+            key=parts.key,
+            at_ms=match.at_ms,
+            severity=parts.severity,
+            message=parts.message,
+            fields=parts.fields,
+            events=tuple(
+                BoundEvent(rule.steps[bound.step].label, bound.position, json.loads(bound.raw))
+                for bound in match.events
+            ),
+            suppressed_by=self.suppressed_by,
+            notify=rule.notify,
+        )
 
     def row(self) -> DetectionRow:
-        found = self.detection
-        visible = found.suppressed_by is None
+        rule = self._rule
+        visible = self.suppressed_by is None
         return DetectionRow(
-            id=found.id,
-            rule=found.rule,
-            version=found.version,
-            severity=found.severity,
-            at_ms=found.at_ms,
-            suppressed_by=found.suppressed_by,
+            id=self.evidence.id,
+            rule=rule.name,
+            version=rule.version,
+            severity=self._parts.severity,
+            at_ms=self.evidence.match.at_ms,
+            suppressed_by=self.suppressed_by,
             body=self.body,
-            destinations=(found.notify or (DEFAULT_DESTINATION,)) if visible else (),
+            destinations=(rule.notify or (DEFAULT_DESTINATION,)) if visible else (),
         )
+
+
+class _Parts(NamedTuple):
+    """What a rule says about a match."""
+
+    key: dict[str, object]
+    severity: str
+    message: str
+    fields: dict[str, object]
 
 
 class Renderer:
@@ -77,87 +142,95 @@ class Renderer:
         self.rule = rule
         self._partition = partition
         read = _fields_read([*_output_expressions(rule), *also])
-        self._event_types = [
-            _narrowed(events[step.event], read.get(step.index, set())) for step in rule.steps
+        self._readers = [
+            reader(_narrowed(events[step.event], read.get(step.index, set())))
+            for step in rule.steps
         ]
+        self._keys = [(key.name, key.type) for key in rule.keys]
 
     def evidence(self, match: Match) -> Evidence:
         bound: dict[int, list[Record]] = {}
         for event in match.events:
-            read = _read_record(self._event_types[event.step], event.raw)
+            read = self._readers[event.step](event.raw)
             bound.setdefault(event.step, []).append(read)
         return Evidence(match, self._id(match), Environment(None, bound, match.key))
 
     def render(self, evidence: Evidence, suppressed_by: str | None) -> Rendered:
-        match, rule, environment = evidence.match, self.rule, evidence.environment
-        fields = {
-            part.text: json_value(part.expr.type, evaluate(part.expr, environment))
-            for part in rule.message.parts
-            if isinstance(part, Placeholder)
-        }
+        rule, environment = self.rule, evidence.environment
+        fields: dict[str, object] = {}
+        message = _fill(rule.message, environment, fields)
         for name, value in rule.attributes:
             fields[name] = (
-                _fill(value, environment)
+                _fill(value, environment, {})
                 if isinstance(value, Template)
                 else json_value(value.type, evaluate(value, environment))
             )
         severity = fields.get("severity")
-        detection = Detection(
-            id=evidence.id,
-            rule=rule.name,
-            version=rule.version,
-            key=self._key(match),
-            at_ms=match.at_ms,
-            severity=severity if isinstance(severity, str) else rule.severity,
-            message=_fill(rule.message, environment),
-            fields=fields,
-            events=tuple(
-                BoundEvent(rule.steps[event.step].label, event.position, json.loads(event.raw))
-                for event in match.events
-            ),
-            suppressed_by=suppressed_by,
-            notify=rule.notify,
-        )
-        raw = [orjson.Fragment(event.raw.strip()) for event in match.events]
-        return Rendered(detection, evidence, to_json(detection, raw))
-
-    def _key(self, match: Match) -> dict[str, object]:
-        return {
-            key.name: json_value(key.type, value)
-            for key, value in zip(self.rule.keys, match.key, strict=True)
+        if not isinstance(severity, str):
+            severity = rule.severity
+        key = {
+            name: json_value(type, value)
+            for (name, type), value in zip(self._keys, evidence.match.key, strict=True)
         }
+        return Rendered(rule, evidence, _Parts(key, severity, message, fields), suppressed_by)
 
     def _id(self, match: Match) -> str:
-        identity = [
+        identity = (
             self.rule.name,
             self.rule.version,
             self._partition,
             match.key,
             [event.position for event in match.events],
             match.at_ms if match.timer else None,
-        ]
+        )
         return blake2b(orjson.dumps(identity), digest_size=16).hexdigest()
 
 
-def to_json(detection: Detection, events: Sequence[object] | None = None) -> bytes:
-    """One line of JSON; `events`, when given, stand for the bound events (their exact text)."""
-    values = [event.event for event in detection.events] if events is None else events
+def to_json(detection: Detection) -> bytes:
+    """A detection as one line of JSON, as `cep run` prints it."""
+    events = [
+        {"step": bound.step, "position": bound.position, "event": bound.event}
+        for bound in detection.events
+    ]
+    return _json(
+        detection.id,
+        detection.rule,
+        detection.version,
+        detection.key,
+        detection.at_ms,
+        detection.severity,
+        detection.message,
+        detection.fields,
+        events,
+        detection.suppressed_by,
+    )
+
+
+def _json(
+    id: str,
+    rule: str,
+    version: str,
+    key: dict[str, object],
+    at_ms: int,
+    severity: str,
+    message: str,
+    fields: dict[str, object],
+    events: Sequence[object],
+    suppressed_by: str | None,
+) -> bytes:
     body: dict[str, object] = {
-        "id": detection.id,
-        "rule": detection.rule,
-        "version": detection.version,
-        "key": detection.key,
-        "at": iso_time(detection.at_ms),
-        "severity": detection.severity,
-        "message": detection.message,
-        "fields": detection.fields,
-        "events": [
-            {"step": bound.step, "position": bound.position, "event": value}
-            for bound, value in zip(detection.events, values, strict=True)
-        ],
+        "id": id,
+        "rule": rule,
+        "version": version,
+        "key": key,
+        "at": iso_time(at_ms),
+        "severity": severity,
+        "message": message,
+        "fields": fields,
+        "events": events,
     }
-    if detection.suppressed_by is not None:
-        body["suppressed_by"] = detection.suppressed_by
+    if suppressed_by is not None:
+        body["suppressed_by"] = suppressed_by
     return orjson.dumps(body, default=_exact_digits)
 
 
@@ -167,18 +240,25 @@ def _exact_digits(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form here")
 
 
-def _fill(template: Template, environment: Environment) -> str:
-    filled = "".join(
-        part
-        if isinstance(part, str)
-        else text(part.expr.type, evaluate(part.expr, environment), part.spec)
-        for part in template.parts
-    )
-    return _cut(filled)
+def _fill(template: Template, environment: Environment, fields: dict[str, object]) -> str:
+    """The text of `template`; the value of each placeholder goes into `fields`."""
+    filled = []
+    for part in template.parts:
+        if isinstance(part, str):
+            filled.append(part)
+            continue
+        type, value = part.expr.type, evaluate(part.expr, environment)
+        fields[part.text] = shown = json_value(type, value)
+        # Most values are plain strings and numbers: they are their own text.
+        plain = shown if part.spec == "" and shown.__class__ is str else None
+        filled.append(text(type, value, part.spec) if plain is None else plain)
+    return _cut("".join(filled))
 
 
 def _cut(filled: str) -> str:
     """At most `MESSAGE_BYTES_MAX` bytes of UTF-8, with an ellipsis where something was cut."""
+    if len(filled) * 4 <= limits.MESSAGE_BYTES_MAX and filled.isascii():
+        return filled
     encoded = filled.encode("utf-8", "replace")
     if len(encoded) <= limits.MESSAGE_BYTES_MAX:
         return encoded.decode()
@@ -215,8 +295,3 @@ def _narrowed(event: EventType, paths: set[Path]) -> EventType:
     """`event` with the top-level fields that `paths` begin with."""
     names = {path[0] for path in paths}
     return replace(event, fields=tuple(field for field in event.fields if field.name in names))
-
-
-def _read_record(event_type: EventType, raw: bytes) -> Record:
-    """The fields of an event; one that does not fit its declared type is null."""
-    return record(event_type, payload(read_line(raw), event_type), strict=False)

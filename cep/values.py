@@ -52,11 +52,16 @@ def duration_text(duration_ms: int) -> str:
     return "".join(parts)
 
 
+def decimal_text(scaled: int, scale: int) -> str:
+    """The digits of scaled / 10**scale, without trailing zeros after the point."""
+    whole, part = divmod(abs(scaled), 10**scale)
+    sign = "-" if scaled < 0 else ""
+    return f"{sign}{whole}.{part:0{scale}d}".rstrip("0") if part else f"{sign}{whole}"
+
+
 def decimal_value(scaled: int, scale: int) -> Decimal:
     """scaled / 10**scale, exactly, without trailing zeros after the point."""
-    value = Decimal(scaled).scaleb(-scale)
-    whole = value.to_integral_value()
-    return whole.quantize(Decimal(1)) if value == whole else value.normalize()
+    return Decimal(decimal_text(scaled, scale))
 
 
 def json_value(type: Type, value: object) -> object:

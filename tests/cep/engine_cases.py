@@ -47,7 +47,7 @@ rule unblocked "Large and not blocked" {
 rule hop "Two countries" {
   severity medium
   by card
-  match a: Payment -> b: Payment[country != a.country]
+  match a: Payment -> b: Payment[country is not a.country]
   within 20s
   after match no skip
   alert "{a.country} to {b.country} in {b.ts - a.ts}"
