@@ -123,36 +123,39 @@ def _floats(values: Sequence[object], wide: bool = False) -> tuple[NDArray[np.fl
 def _decimals(
     values: Sequence[object], wide: bool, scale: int
 ) -> tuple[NDArray[np.int64], Doubtful]:
-    """Numbers, or with some events numeric texts, scaled and rounded half to even.
+    """Numbers, or with some events numeric texts, scaled and rounded half to even."""
+    if not (wide and str in set(map(type, values))):
+        return scaled(_floats(values)[0], scale)
+    numbers = np.empty(len(values), np.float64)
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            numbers[row] = value  # type: ignore[call-overload]  # None becomes NaN
+            continue
+        try:
+            numbers[row] = float(value) if _PLAIN_NUMBER.issuperset(value) else np.inf
+        except ValueError:
+            numbers[row] = np.inf
+    return scaled(numbers, scale)
+
+
+def scaled(numbers: NDArray[np.float64], scale: int) -> tuple[NDArray[np.int64], Doubtful]:
+    """Doubles read from texts as the decimals of these texts; NaN is null.
 
     A double times 10**scale is off the scaled text by less than |scaled| * 2**-51 (half a unit in
     the last place each for reading and for multiplying).  Unless that may lead across a tie, the
     nearest integer is that of the text; where it may, the row is doubtful.
     """
-    if wide and str in set(map(type, values)):
-        numbers = np.empty(len(values), np.float64)
-        for row, value in enumerate(values):
-            if not isinstance(value, str):
-                numbers[row] = value  # type: ignore[call-overload]  # None becomes NaN
-                continue
-            try:
-                numbers[row] = float(value) if _PLAIN_NUMBER.issuperset(value) else np.inf
-            except ValueError:
-                numbers[row] = np.inf
-    else:
-        numbers, _ = _floats(values)
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = numbers * float(10**scale)
-        nearest = np.rint(scaled)
-        sure = np.abs(scaled - nearest) + np.abs(scaled) * 2.0**-51 < 0.5
+        product = numbers * float(10**scale)
+        nearest = np.rint(product)
+        sure = np.abs(product - nearest) + np.abs(product) * 2.0**-51 < 0.5
     sure &= np.abs(nearest) < DECIMAL_SCALED_MAX
     if sure.all():
         return nearest.astype(np.int64), None
-    null = np.isnan(numbers)
     nearest[~sure] = 0.0
     column = nearest.astype(np.int64)
     column[~sure] = NULL
-    return column, ~(null | sure)
+    return column, ~(np.isnan(numbers) | sure)
 
 
 def _timestamps(values: Sequence[object], wide: bool) -> tuple[NDArray[np.int64], Doubtful]:

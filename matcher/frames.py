@@ -1,43 +1,300 @@
-"""What the kernels of a lane pass around: the events offered, the matches found, working memory."""
+"""Dicts and Arrow tables → a batch of columns, with the meaning of the same events as JSON.
+
+Dicts go through the structs of the NDJSON decoder, tables column by column.  As there, what the
+fast way cannot vouch for is read again by `matcher.record`, one event at a time.  A datetime is a
+timestamp, a timedelta a duration, a Decimal a decimal; NaN is a bad value in a dict or a table, as
+it is in JSON.  In a table, a nested field is one of a struct column.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Shorts = NDArray[np.int32]
-Floats = NDArray[np.float64]
+from dsl.model import Kind, Type
+from matcher.batch import NULL, Column
+from matcher.building import Building, Decoded
+from matcher.convert import Converter, Doubtful, converter, loose_converter, nulls, scaled
+from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
+from matcher.record import BadEvent
+from matcher.structs import Chunk
+
+if TYPE_CHECKING:
+    from matcher.decode import Decoder
+
+CHUNK_EVENTS = 2048
+"""Dicts converted at a time."""
 
 
-class Events(NamedTuple):
-    """The events of a batch that may matter to a rule, in order; `M` rows."""
+@dataclass(frozen=True, slots=True)
+class DictChunk:
+    """start is the index of the dict."""
 
-    ts: Ints
-    position: Ints
-    key: Ints
-    mask: Ints  # bit s: the single-event condition of step s holds
-    values: Ints  # (columns, M): what the byte code reads
+    events: Sequence[Mapping[str, Any]]
 
-
-class Out(NamedTuple):
-    """Matches found, and the positions of events newly bound.  `counts` holds how many of each."""
-
-    at_ms: Ints
-    timer: Ints
-    key: Ints
-    node: Ints  # one reference is held on each, until the caller has read the chain
-    bound: Ints
-    counts: Ints  # (2,): matches, bound
+    def line(self, start: int, end: int) -> bytes:
+        return json_of(self.events[start])
 
 
-class Scratch(NamedTuple):
-    """Working memory: a key's new line of runs, transitions that fit, slots of byte code."""
+@dataclass(frozen=True, slots=True)
+class TableChunk:
+    """start is the row of the table."""
 
-    line: Shorts
-    fits: Ints
-    twins: Ints
-    slots: Ints
-    floats: Floats  # the same memory as `slots`
+    table: Any
+
+    def line(self, start: int, end: int) -> bytes:
+        try:
+            return json_of(self.event(start))
+        except BadEvent:
+            return b""
+
+    def event(self, row: int) -> dict[str, Any]:
+        """The row as a dict, without the columns that are null in it."""
+        try:
+            (event,) = self.table.slice(row, 1).to_pylist()
+        except (ValueError, OverflowError) as error:  # such as a date Python does not have
+            raise BadEvent(f"row cannot be read: {error}") from None
+        return {name: value for name, value in event.items() if value is not None}
+
+
+def json_of(event: Mapping[str, Any]) -> bytes:
+    """An event as JSON; what JSON has no way to write becomes null or its text."""
+    try:
+        return orjson.dumps(event, _json_value, _JSON_OPTIONS)
+    except orjson.JSONEncodeError:  # an int beyond 64 bits, half a surrogate pair …
+        try:
+            return json.dumps(event, default=_json_value, skipkeys=True).encode()
+        except (ValueError, RecursionError):
+            return b"{}"
+
+
+_JSON_OPTIONS = (
+    orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+)
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dt.timedelta):
+        return value // dt.timedelta(milliseconds=1)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value)
+
+
+class Frames:
+    """The decoder's other entrances."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._assembler = decoder.assembler
+        readers = self._assembler.readers
+        self._checked = [_checked(r.type, decoder.converter(r)) for r in readers]
+        self._plain = [_checked(r.type, converter(r.type, decoder.strings)) for r in readers]
+        self._loose = [loose_converter(r.type, decoder.strings) for r in readers]
+
+    # ---------------------------------------------------------------- dicts
+
+    def decode_dicts(self, events: Sequence[dict[str, Any]], first_position: int) -> Decoded:
+        places = np.arange(len(events))
+        building = Building(self._assembler, DictChunk(events), places, places)
+        for begin in range(0, len(events), CHUNK_EVENTS):
+            chunk = self._objects(events, begin, building.doubtful)
+            self._decoder.add_chunk(chunk, self._checked, building)
+        position = places + first_position
+        return building.finish(position, self._decoder.events, lambda row: events[row])
+
+    def _objects(self, events: Sequence[dict[str, Any]], begin: int, doubtful: list[int]) -> Chunk:
+        """Structs of a chunk of the dicts; the rows of the others are doubtful."""
+        structs = self._decoder.structs
+        piece = events[begin : begin + CHUNK_EVENTS]
+        found: list[Any] = []
+        at: list[int] = []
+        for row, event in enumerate(piece, begin):
+            try:
+                if "specversion" not in event:
+                    found.append(msgspec.convert(event, structs.wide.type))
+                    at.append(row)
+                    continue
+            except (msgspec.ValidationError, TypeError, UnicodeError, RecursionError):
+                pass
+            doubtful.append(row)
+        return Chunk(structs, found, np.array(at, np.int64), True)
+
+    # ---------------------------------------------------------------- tables
+
+    def decode_arrow(self, frame: Any, first_position: int) -> Decoded:
+        table = frame if isinstance(frame, pa.Table) else pa.table(frame)
+        places = np.arange(table.num_rows)
+        chunk = TableChunk(table)
+        building = Building(self._assembler, chunk, places, places)
+        self._read_table(table, building)
+        return building.finish(places + first_position, self._decoder.events, chunk.event)
+
+    def _read_table(self, table: Any, building: Building) -> None:
+        names = _texts(table["type"]) if "type" in table.column_names else None
+        if names is None or "specversion" in table.column_names:
+            building.doubtful.extend(range(table.num_rows))
+            return
+        texts, index = names
+        of_text = np.array([self._decoder.index[text] for text in texts] + [-1], np.int16)
+        types = of_text[index]
+        building.doubtful.extend(np.flatnonzero(index < 0).tolist())  # no type
+        line = np.flatnonzero(types >= 0)
+        building.ignored += int(np.count_nonzero(index >= 0)) - len(line)
+        types = types[line]
+
+        def read_column(reader: int) -> tuple[Column, Doubtful]:
+            spec = self._assembler.readers[reader]
+            try:
+                column, bad = self._column(reader, _at(table, spec.source))
+                return column[line], None if bad is None else bad[line]
+            except LookupError:
+                return nulls(spec.type.kind, len(line)), np.ones(len(line), np.bool_)
+
+        def present(source: tuple[str, ...]) -> NDArray[np.bool_]:
+            return ~_null_mask(_at(table, source))[line]
+
+        if len(line):
+            building.add(*self._assembler.assemble(line, types, read_column, present))
+
+    def _column(self, reader: int, values: Any) -> tuple[Column, Doubtful]:
+        """An Arrow column in storage form; a type that has no way of its own goes by value."""
+        declared = self._assembler.readers[reader].type
+        if pa.types.is_null(values.type):
+            return nulls(declared.kind, len(values)), None
+        if declared.kind in _OF_TEXTS and _is_text(values.type):
+            texts, index = _texts(values)
+            codes, refused = self._plain[reader]([*texts, None], True)
+            return codes[index], None if refused is None else refused[index]
+        if declared.kind in _OF_NUMBERS:
+            numbers = _numbers(declared.kind, values)
+            if numbers is not None:
+                return _of_numbers(declared, numbers, _null_mask(values))
+        return self._loose[reader](values.to_pylist(), True)
+
+
+_OF_TEXTS = frozenset({Kind.STRING, Kind.ENUM, Kind.IP, Kind.TIMESTAMP, Kind.DECIMAL})
+_OF_NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.TIMESTAMP, Kind.DURATION})
+_UNITS_PER_MS = {"ms": 1, "us": 1_000, "ns": 1_000_000}
+
+
+def _numbers(kind: Kind, values: Any) -> NDArray[Any] | None:
+    """int64 or float64, anything where null; None for a type that does not stand for `kind`."""
+    arrow = values.type
+    if pa.types.is_timestamp(arrow) or pa.types.is_duration(arrow):
+        if kind is not (Kind.TIMESTAMP if pa.types.is_timestamp(arrow) else Kind.DURATION):
+            return None
+        ticks: NDArray[Any] = values.cast(pa.int64()).fill_null(0).to_numpy()
+        return ticks * 1_000 if arrow.unit == "s" else ticks // _UNITS_PER_MS[arrow.unit]
+    if pa.types.is_integer(arrow) and not pa.types.is_uint64(arrow):
+        whole: NDArray[Any] = values.cast(pa.int64()).fill_null(0).to_numpy()
+        return whole
+    if pa.types.is_floating(arrow):
+        number: NDArray[Any] = values.cast(pa.float64()).fill_null(0.0).to_numpy()
+        return number
+    return None
+
+
+def _of_numbers(
+    declared: Type, numbers: NDArray[Any], null: NDArray[np.bool_]
+) -> tuple[Column, Doubtful]:
+    """Numbers in the storage form of the declared type."""
+    column: Column
+    match declared.kind:
+        case Kind.FLOAT:
+            column = numbers.astype(np.float64)
+            bad = ~np.isfinite(column)
+            column[null] = np.nan
+            return column, bad
+        case Kind.DECIMAL:
+            column, doubtful = scaled(numbers.astype(np.float64), declared.scale)
+            bad = (column == NULL) if doubtful is None else doubtful | (column == NULL)
+        case _:
+            if numbers.dtype == np.float64:
+                bad = ~(np.abs(numbers) < 2**53) | (np.floor(numbers) != numbers)
+                numbers = np.where(bad, 0.0, numbers)
+            else:
+                bad = numbers == NULL
+            column = numbers.astype(np.int64)
+            if declared.kind is Kind.TIMESTAMP:
+                bad |= (column < TIMESTAMP_MS_MIN) | (column > TIMESTAMP_MS_MAX)
+    column[null] = NULL
+    return column, bad & ~null
+
+
+def _at(table: Any, source: tuple[str, ...]) -> Any:
+    """The column of a field, all null if there is none; LookupError if it cannot have fields."""
+    if source[0] not in table.column_names:
+        return pa.nulls(table.num_rows)
+    values = table[source[0]].combine_chunks()
+    for name in source[1:]:
+        if pa.types.is_null(values.type):
+            return values
+        if not pa.types.is_struct(values.type):
+            raise LookupError(name)
+        if values.type.get_field_index(name) < 0:
+            return pa.nulls(table.num_rows)
+        values = pc.struct_field(values, name)
+    return values
+
+
+def _is_text(arrow: Any) -> bool:
+    if pa.types.is_dictionary(arrow):
+        arrow = arrow.value_type
+    return bool(
+        pa.types.is_string(arrow) or pa.types.is_large_string(arrow) or arrow == pa.string_view()
+    )
+
+
+def _texts(values: Any) -> tuple[list[str], NDArray[np.int64]]:
+    """The distinct texts of a column and the index of each row's among them, -1 for null."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    encoded = values.cast(pa.large_string()).dictionary_encode()
+    index = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return encoded.dictionary.to_pylist(), index
+
+
+def _null_mask(values: Any) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = values.is_null().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _checked(declared: Type, convert: Converter) -> Converter:
+    """`convert` for values that may be what JSON cannot say: NaN, infinity, half a surrogate."""
+
+    def with_check(values: Sequence[object], wide: bool) -> tuple[Column, Doubtful]:
+        if declared.kind is Kind.STRING and not _are_unicode(values):
+            wrong = np.array([not _are_unicode([value]) for value in values])
+            clean = [None if bad else value for value, bad in zip(values, wrong, strict=True)]
+            return convert(clean, wide)[0], wrong
+        column, bad = convert(values, wide)
+        if declared.kind in (Kind.FLOAT, Kind.DECIMAL):
+            null = np.isnan(column) | np.isinf(column) if column.dtype == float else column == NULL
+            if null.any():
+                null &= np.fromiter((value is not None for value in values), np.bool_, len(values))
+                bad = null if bad is None else bad | null
+        return column, bad
+
+    return with_check
+
+
+def _are_unicode(texts: Sequence[Any]) -> bool:
+    try:
+        "".join(text for text in texts if isinstance(text, str)).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

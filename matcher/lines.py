@@ -28,6 +28,10 @@ class Lines:
     def __len__(self) -> int:
         return len(self.start)
 
+    def of(self, data: bytes, line: int) -> bytes:
+        """The bytes of one line of `data`."""
+        return data[self.start[line] : self.end[line]]
+
 
 def split_lines(data: bytes) -> Lines:
     """The last line may lack its end."""

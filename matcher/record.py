@@ -21,6 +21,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeAlias
 
+import numpy as np
+
 from dsl.model import EventType, Field, Kind, Path, Type
 from matcher.limits import (
     DECIMAL_SCALED_MAX,
@@ -193,7 +195,9 @@ def _look_up(value: Mapping[str, object], source: Sequence[str]) -> object:
 
 
 def scalar_of(value: object, declared: Type) -> object:
-    """A JSON value that is not null as a scalar of `declared`."""
+    """A JSON value that is not null as a scalar of `declared`; NumPy scalars are read as well."""
+    if isinstance(value, np.generic):
+        value = value.item()
     return _READERS[declared.kind](value, declared)
 
 

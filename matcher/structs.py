@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from dsl.model import Kind
 from matcher.schema import Schema, leaves
@@ -71,21 +73,21 @@ class Structs:
         self._getters: dict[Source, list[Extract]] = {}
 
     def loose(self, source: Source) -> bool:
-        """Whether the values at `source` are decoded as they come, without a check of type."""
-        return self._at(source).loose
-
-    def reachable(self, source: Source) -> bool:
-        """Whether every object around `source` is decoded as an object."""
-        return not any(self._at(source[:depth]).loose for depth in range(1, len(source)))
+        """Whether the values at `source` come as they are in the JSON, without a check of type."""
+        return any(self._at(source[:depth]).loose for depth in range(1, len(source) + 1))
 
     def getters(self, source: Source) -> list[Extract]:
         """For each name of `source`: a function from objects to the values under that name."""
         if source not in self._getters:
             self._getters[source] = [
-                _getter(self._at(source[: depth + 1]).attribute, inner=depth > 0)
-                for depth in range(len(source))
+                self._getter_at(source[: depth + 1]) for depth in range(len(source))
             ]
         return self._getters[source]
+
+    def _getter_at(self, source: Source) -> Extract:
+        if self.loose(source[:-1]):
+            return _loose_getter(source[-1])
+        return _getter(self._at(source).attribute, inner=len(source) > 1)
 
     def _at(self, source: Source) -> _Node:
         node = self._root
@@ -115,3 +117,44 @@ def _getter(attribute: str, inner: bool = False) -> Extract:
     value = f"None if object is None else object.{attribute}" if inner else f"object.{attribute}"
     getter: Extract = eval(f"lambda objects: [{value} for object in objects]")
     return getter
+
+
+_ASTRAY = object()
+"""Stands for a field of what is not an object; no kind of field takes it."""
+
+
+def _loose_getter(name: str) -> Extract:
+    """The values under `name` of objects that were decoded as dicts."""
+
+    def value(around: object) -> object:
+        if isinstance(around, dict):
+            return around.get(name)
+        return None if around is None else _ASTRAY
+
+    return lambda objects: [value(each) for each in objects]
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Decoded objects (by the wide structs or the narrow ones) and the line of each."""
+
+    structs: Structs
+    objects: list[Any]
+    line: NDArray[np.int64]
+    wide: bool
+    _known: dict[Source, list[Any]] = field(default_factory=dict)
+
+    def values(self, source: Source) -> list[Any]:
+        """The value at `source` of each object, extracted once."""
+        here = self.objects
+        for depth, getter in enumerate(self.structs.getters(source), 1):
+            values = self._known.get(source[:depth])
+            if values is None:
+                values = self._known[source[:depth]] = getter(here)
+            here = values
+        return here
+
+    def present(self, source: Source) -> NDArray[np.bool_]:
+        """Where there is an object at `source`."""
+        values = self.values(source)
+        return np.fromiter((value is not None for value in values), np.bool_, len(values))

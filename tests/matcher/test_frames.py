@@ -1,0 +1,185 @@
+"""Dicts, Arrow tables and data frames give the rows of the same events as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_builders import event, field
+from test_decode import EVENTS, PAYMENT, TS, TS_MS, objects, rows_of
+
+from matcher.decode import Decoded, Decoder
+from matcher.record import BadEvent, read_event
+from matcher.schema import Schema, leaves
+from matcher.strings import Strings
+
+SCHEMA = Schema(EVENTS)
+
+
+def outcome(decoded: Decoded, strings: Strings) -> tuple[object, ...]:
+    dead = [(each.position, each.reason) for each in decoded.dead]
+    return rows_of(decoded, SCHEMA, strings), dead, decoded.received, decoded.ignored
+
+
+def naive(events: list[Mapping[str, Any]], first: int) -> tuple[object, ...]:
+    by_discriminator = {each.discriminator: each for each in EVENTS}
+    rows, dead, ignored = [], [], 0
+    for position, value in enumerate(events, first):
+        try:
+            found = read_event(by_discriminator, value)
+        except BadEvent as error:
+            dead.append((position, str(error)))
+            continue
+        if found is None:
+            ignored += 1
+            continue
+        declared, ts, record = found
+        kept = {leaf.path: record[leaf.path] for leaf in leaves(declared)}
+        rows.append((position, declared.name, ts, kept))
+    return rows, dead, len(events), ignored
+
+
+python_only = st.one_of(
+    st.sampled_from(
+        [
+            float("nan"),
+            float("inf"),
+            Decimal("1.005"),
+            Decimal("NaN"),
+            datetime(2024, 1, 1, tzinfo=UTC),
+            timedelta(seconds=1),
+            np.float64(2.5),
+            np.int64(3),
+            np.bool_(True),
+            "\ud800",
+            2**70,
+            b"x",
+            (1, 2),
+        ]
+    )
+)
+dicts = st.lists(
+    st.tuples(
+        objects,
+        st.dictionaries(
+            st.sampled_from(["ts", "user", "amount", "score", "count", "ok", "geo", "extra"]),
+            python_only,
+            max_size=1,
+        ),
+    ).map(lambda both: {**both[0], **both[1]}),
+    max_size=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(dicts)
+def test_dicts_equal_the_naive_reader(events: list[dict[str, Any]]) -> None:
+    strings = Strings()
+    decoded = Decoder(SCHEMA, strings).decode_dicts(events, 50)
+    assert outcome(decoded, strings) == naive(list(events), 50)
+    for row in range(len(decoded.batch)):
+        assert isinstance(json.loads(decoded.batch.raw.line(row)), dict)
+
+
+columns = {
+    "type": st.sampled_from(["Payment", "Payment", "Payment", "Login", "Other", None]),
+    "ts": st.sampled_from([TS, TS_MS, None]),
+    "user": st.text(max_size=3) | st.none(),
+    "amount": st.one_of(st.none(), st.decimals(-99, 99, places=3).map(float), st.just(1.005)),
+    "score": st.one_of(st.none(), st.floats(allow_nan=False)),
+    "count": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "ok": st.none() | st.booleans(),
+    "status": st.sampled_from(["approved", "declined", "maybe", None]),
+    "net": st.none() | st.fixed_dictionaries({"ip": st.sampled_from(["::1", "10.0.0.1", "x"])}),
+    "span": st.none() | st.timedeltas(timedelta(0), timedelta(days=9)),
+    "geo": st.none()
+    | st.fixed_dictionaries(
+        {"lat": st.none() | st.floats(-9, 9), "n": st.none() | st.integers(0, 9)}
+    ),
+}
+stamp_columns = [
+    st.sampled_from([TS, "2024-12-10T06:55:46.5+01:00", "soon"]),
+    st.integers(0, 10**13),
+    st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
+]
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pa.Table:
+    count = draw(st.integers(0, 8))
+
+    def column(values: st.SearchStrategy[Any]) -> list[Any]:
+        return draw(st.lists(values, min_size=count, max_size=count))
+
+    wanted = [name for name in columns if name in ("type", "ts") or draw(st.integers(0, 3))]
+    made = {name: pa.array(column(columns[name])) for name in wanted if name != "ts"}
+    made["ts"] = pa.array(column(draw(st.sampled_from(stamp_columns))))
+    if "amount" in made and draw(st.booleans()):
+        places = column(st.none() | st.decimals(-99, 99, places=3))
+        made["amount"] = pa.array(places, pa.decimal128(9, 3))
+    if draw(st.booleans()) and "user" in made and made["user"].type == pa.string():
+        made["user"] = made["user"].dictionary_encode()
+    return pa.table(made)
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables(), st.booleans())
+def test_tables_equal_the_naive_reader(table: pa.Table, twice: bool) -> None:
+    if twice:
+        table = pa.concat_tables([table, table], promote_options="default")  # two chunks
+    strings = Strings()
+    decoded = Decoder(SCHEMA, strings).decode_arrow(table, 50)
+    rows = [{k: v for k, v in row.items() if v is not None} for row in table.to_pylist()]
+    assert outcome(decoded, strings) == naive(rows, 50)
+    for row in range(len(decoded.batch)):
+        assert isinstance(json.loads(decoded.batch.raw.line(row)), dict)
+
+
+FRAME = {
+    "type": ["Payment", "Payment", "Other"],
+    "ts": [datetime(2024, 12, 10, 6, 55, 46)] * 3,
+    "user": ["ann", "bob", "cid"],
+    "amount": [1.25, 2.0, 3.0],
+    "count": [1, None, 3],
+    "ok": [True, None, False],
+}
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_frames_are_read_through_the_arrow_stream(make: Any) -> None:
+    schema = Schema([PAYMENT])
+    strings = Strings()
+    decoded = Decoder(schema, strings).decode_arrow(make(FRAME), 0)
+    assert (len(decoded.batch), decoded.ignored, decoded.dead) == (2, 1, [])
+    assert decoded.batch.ts.tolist() == [TS_MS, TS_MS]
+    count = decoded.batch.columns[schema.column("Payment", ("count",))].tolist()
+    assert count[0] == 1
+    assert count[1] == np.iinfo(np.int64).min
+    amount = decoded.batch.columns[schema.column("Payment", ("amount",))].tolist()
+    assert amount == [125, 200]
+    first = json.loads(decoded.batch.raw.line(0))
+    assert first["ts"] == "2024-12-10T06:55:46Z"
+    assert first["user"] == "ann"
+
+
+def test_table_without_type_gives_dead_letters() -> None:
+    decoded = Decoder(SCHEMA, Strings()).decode_arrow(pa.table({"x": [1, 2]}), 0)
+    assert [each.reason for each in decoded.dead] == ['no "type"'] * 2
+
+
+def test_date_that_python_does_not_have_is_a_dead_letter() -> None:
+    table = pa.table({"type": ["Login"], "ts": pa.array([2**61], pa.timestamp("ms"))})
+    decoded = Decoder(Schema([event("Login", field("user", "string?"))]), Strings()).decode_arrow(
+        table, 0
+    )
+    assert len(decoded.dead) == 1
