@@ -631,4 +631,7 @@ Declaration: TypeAlias = (
 
 @node
 class File(Node):
+    """`broken` names what was declared in text that does not parse."""
+
     declarations: tuple[Declaration, ...]
+    broken: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from dsl import ast, limits
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source, Span
-from dsl.split import split
+from dsl.split import declared_name, split
 from dsl.syntax_errors import describe
 
 if TYPE_CHECKING:
@@ -70,9 +70,10 @@ def _tables_file() -> str | bool:
 def parse_file(source: Source) -> tuple[ast.File, list[Diagnostic]]:
     """Every declaration that parses, and every syntax error of the file."""
     chunks, problems = split(source)
-    declarations = []
+    declarations, broken = [], []
     for chunk in chunks:
         if not chunk.sound:
+            broken.append(declared_name(source.text, chunk))
             continue
         if len(problems) > limits.DIAGNOSTICS_MAX:
             break
@@ -81,8 +82,10 @@ def parse_file(source: Source) -> tuple[ast.File, list[Diagnostic]]:
             found = _shallow(found, problems)
         if found is not None:
             declarations.append(cast(ast.Declaration, found))
+        else:
+            broken.append(declared_name(source.text, chunk))
     whole = Span(source.path, 0, len(source.text))
-    return ast.File(whole, tuple(declarations)), problems
+    return ast.File(whole, tuple(declarations), tuple(filter(None, broken))), problems
 
 
 def parse_expression(
@@ -108,7 +111,7 @@ def _parse(
             tree = lark.parse(TextSlice(source.text, start, end), start=what)
         except UnexpectedInput as error:
             problems.extend(build.problems)
-            problems.append(describe(error, lark, source, start, end))
+            problems.append(describe(error, lark, source, start, end, what))
             return None
         problems.extend(build.problems)
     return cast(ast.Node, tree)

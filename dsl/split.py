@@ -44,6 +44,7 @@ TOKEN = re.compile(
 _HEAD = re.compile(
     rf"(?:{'|'.join(KEYWORDS)})[ \t\r\n]+[A-Za-z_][A-Za-z0-9_]*[ \t\r\n]*(?:[{{=:(\"']|extends\b)"
 )
+_DECLARED = re.compile(r"(?:event|filter|rule|table|list|feature|template|def)\s+([A-Za-z_]\w*)")
 # Controls, surrogates, and marks that reorder or hide text (as in "trojan source" attacks).
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0e-\x1f\x7f\x85\ud800-\udfff\u2028-\u202e\u2066-\u2069\ufeff]"
@@ -153,6 +154,12 @@ def _walk(scan: _Scan) -> None:
             if scan.chunks:
                 scan.chunks[-1].unclosed_quote = True
     _close_chunk(scan)
+
+
+def declared_name(text: str, chunk: Chunk) -> str | None:
+    """The name a declaration seems to declare, for text that does not parse."""
+    found = _DECLARED.match(text, chunk.start, chunk.end)
+    return found[1] if found is not None else None
 
 
 def _begins_declaration(scan: _Scan, token: re.Match[str], first: bool, at_margin: bool) -> bool:

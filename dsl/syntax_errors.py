@@ -41,9 +41,9 @@ _LISTED_MAX = 8
 
 
 def describe(
-    error: UnexpectedInput, lark: Lark, source: Source, start: int, end: int
+    error: UnexpectedInput, lark: Lark, source: Source, start: int, end: int, what: str
 ) -> Diagnostic:
-    """A diagnostic for Lark's complaint about `source.text[start:end]`."""
+    """A diagnostic for Lark's complaint about the `what` at `source.text[start:end]`."""
     from lark import UnexpectedCharacters, UnexpectedToken
 
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
@@ -54,7 +54,7 @@ def describe(
     else:
         at, text, allowed = end, "", getattr(error, "expected", set())
     shown = text if len(text) <= 30 else text[:27] + "…"
-    message = f"unexpected `{shown}`" if text else "unexpected end of the declaration"
+    message = f"unexpected `{shown}`" if text else f"unexpected end of the {what}"
     span = Span(source.path, at, at + max(1, len(text)))
     if not text:
         span = Span(source.path, max(start, end - 1), end)

@@ -111,7 +111,7 @@ class Context:
 
     def unknown(self, code: str, message: str, name: ast.Name, known: Iterable[str]) -> None:
         """Reports an unknown name with the closest known one, or with all of a short list."""
-        names = [n for n in known if n]
+        names = list(dict.fromkeys(known))
         hint = did_you_mean(name.text, names)
         if hint is None and 0 < len(names) <= 12:
             hint = f"known: {', '.join(f'`{n}`' for n in names)}"

@@ -56,7 +56,7 @@ class _Keys:
         elif len(core.by) == len(self.parts):
             written = list(core.by)
         else:
-            message = f"{len(core.by)} key fields for a key of {len(self.parts)}"
+            message = f"key fields: {len(core.by)}, parts of the rule's key: {len(self.parts)}"
             hint = None if self.parts else "give the rule a `by` with a name for the key"
             self._fail("E053", message, core.by[0], hint)
             return None

@@ -81,13 +81,20 @@ class _Lowering:
         if isinstance(node, ast.Sequence):
             return self.sequence(node, _Where(where.bound, where.repeated, where.optional))
         if isinstance(node, ast.Absent):
-            if where == _Where():
-                what = "`not` without an event before it"
-                self._error("E090", f"{what} is not available yet", node.span)
+            if not where.bound and not where.repeated and not where.optional:
+                self._leading(node)
             else:
                 hint = "`not` stands between two arrows, or last in the pattern"
                 self._error("E034", "`not` cannot stand here", node.span, hint)
         return None  # the rest has been reported as not available
+
+    def _leading(self, node: ast.Absent) -> None:
+        if node.within is None:
+            hint = "write `not N for 5m`, or put an event before it"
+            self._error("E041", "nothing says since when this must not occur", node.span, hint)
+        else:
+            what = "`not` without an event before it"
+            self._error("E090", f"{what} is not available yet", node.span)
 
     def _error(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self.context.report(code, message, span, hint)

@@ -134,9 +134,8 @@ def _check_format(checker: Checker, spec: str, expr: Expr, span: Span) -> None:
         return
     width, places, kind = found[4], found[6], found[7]
     if int(width or 0) > limits.FORMAT_WIDTH_MAX or int(places or 0) > limits.DECIMAL_SCALE_MAX:
-        message = f"a format of more than {limits.FORMAT_WIDTH_MAX} characters"
-        hint = f"at most {limits.DECIMAL_SCALE_MAX} places"
-        checker.error("E063", message, span, hint)
+        most = f"{limits.FORMAT_WIDTH_MAX} characters and {limits.DECIMAL_SCALE_MAX} places"
+        checker.error("E063", f"a format of more than {most}", span)
         return
     numeric = bool(found[2] or found[3] or found[5] or (kind and kind in "df%e"))
     fits = expr.type.kind in NUMBERS if numeric else kind != "s" or expr.type.kind not in NUMBERS

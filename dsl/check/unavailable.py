@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dsl import ast
 from dsl.check.context import Context
+from dsl.operators import LATER_FUNCTIONS
 from dsl.parser import children
 
 _WHOLE: dict[type[ast.Node], str] = {
@@ -41,6 +42,7 @@ _SKIPS = {"past last", "no skip"}
 
 def check_availability(context: Context) -> None:
     for file in context.files:
+        context.broken_names.update(file.broken)
         for declaration in file.declarations:
             found = False
             pending: list[ast.Node] = [declaration]
@@ -86,6 +88,9 @@ def _missing(node: ast.Node, context: Context) -> str | None:
         return "a possessive quantifier"
     if isinstance(node, ast.Modifier):
         return f"`{node.word}` behind a quantifier"
+    if isinstance(node, ast.Invoke) and isinstance(node.function, ast.Variable):
+        name = node.function.name
+        return f"`{name}`" if name in LATER_FUNCTIONS else None
     return None
 
 

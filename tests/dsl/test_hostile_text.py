@@ -1,0 +1,182 @@
+"""Rule text as an attack: whatever it is, it is refused or accepted soon, and never by a crash.
+
+The promise is 250 ms for 64 KiB on one idle core; the tests count processor time and leave room
+for a loaded machine.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from dsl import Loaded, Source, limits, load_sources
+
+SIZE = 64 * 1024
+PROCESSOR_SECONDS_MAX = 0.75
+EVENT = "event A { ts: timestamp @time  x: int  ok: bool  s: string }\n"
+
+
+def load(text: str) -> Loaded:
+    return load_sources([Source("hostile.cep", text)])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_parser() -> None:
+    load("event A { x: int y")
+
+
+def refused_soon(text: str) -> Loaded:
+    begin = time.process_time()
+    loaded = load(text)
+    loaded.render()
+    assert time.process_time() - begin < PROCESSOR_SECONDS_MAX
+    assert loaded.rules is None
+    assert len(loaded.diagnostics) <= 2 * limits.DIAGNOSTICS_MAX + 2
+    return loaded
+
+
+@pytest.mark.parametrize("char", [chr(n) for n in range(128) if chr(n) not in " \t\r\n\f#/"])
+def test_64_kib_of_one_character(char: str) -> None:
+    refused_soon(char * SIZE)
+    refused_soon(f"{EVENT}filter f = A[{char * SIZE}")
+
+
+@pytest.mark.parametrize("char", " \t\r\n\f#/")
+def test_64_kib_of_nothing_is_accepted(char: str) -> None:
+    assert load(char * SIZE).rules is not None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "(",
+        "[",
+        "{",
+        "f(",
+        "x[",
+        "{a:",
+        "not ",
+        "-",
+        "- ",
+        "if ",
+        "exists ",
+        "x in [",
+        "if ok then ",
+    ],
+)
+def test_deep_nesting_is_refused_without_recursion(piece: str) -> None:
+    refused_soon(f"{EVENT}filter f = A[{piece * (SIZE // len(piece))}x]")
+    refused_soon(f"{EVENT}filter f = A[{piece * 500}x]")
+
+
+@pytest.mark.parametrize("piece", ["not ", "-", "if ok then x else "])
+def test_nesting_without_brackets_has_a_limit_of_its_own(piece: str) -> None:
+    loaded = refused_soon(f"{EVENT}filter f = A[{piece * (limits.TREE_DEPTH_MAX + 1)}ok]")
+    assert [d.code for d in loaded.diagnostics] == ["E005"]
+
+
+@pytest.mark.parametrize(
+    "piece", ["x + ", "x ?? ", "s.", "ok == ", "1 - ", "'a' ", "x, ", "5m + ", "`a` and "]
+)
+def test_long_chains(piece: str) -> None:
+    refused_soon(f"{EVENT}filter f = A[{piece * (SIZE // len(piece))}x == 1]")
+
+
+def test_a_chain_of_a_thousand_alternatives_is_fine_and_stays_shallow() -> None:
+    chain = " or ".join(f"x == {n}" for n in range(1000))
+    assert load(f"{EVENT}filter f = A[{chain}]").rules is not None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["A -> ", "A | ", "A & ", "(A -> ", "not A -> ", "3 of (", "A{", "A{2} -> ", "a: A => "],
+)
+def test_hostile_patterns(piece: str) -> None:
+    refused_soon(f'{EVENT}rule r {{ match {piece * (SIZE // len(piece))} A within 5m alert "" }}')
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["rule\n", "event A\n", "filter a=B\n", "rule r {}\n", "test t{}\n", "}\n", "{\n", '"\n', "x "],
+)
+def test_thousands_of_bad_declarations(piece: str) -> None:
+    refused_soon(EVENT + piece * (SIZE // len(piece)))
+    refused_soon(EVENT.replace("\n", " ") + piece.replace("\n", " ") * (SIZE // len(piece)))
+
+
+def test_misspelt_names_among_thousands_of_known_ones() -> None:
+    known = "".join(f"filter known_name_{n} = A\n" for n in range(900))
+    refused_soon(EVENT + known + "".join(f"filter x{n} = knowm_name{n}\n" for n in range(900)))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("event A { x: \x00 }", "E003"),
+        ("event A { x: \ud800 }", "E003"),
+        ("event A { x: int } // \u202e", "E003"),
+        ("rule r { match A alert '\\ud800' }", "E007"),
+        ("rule r { match A alert 'abc }", "E002"),
+        ('rule r { match A alert """abc }', "E002"),
+        ("rule `r { match A }", "E002"),
+        ("filter f = A[x == " + "9" * SIZE + "]", "E006"),
+        ("filter f = A[x == 1.0e" + "9" * SIZE + "]", "E006"),
+        ("filter f = A[x == 0." + "9" * SIZE + "]", "E006"),
+        ("filter f = A[x == 1.0e400]", "E006"),
+        ("rule r { match A within " + "9" * SIZE + "w alert 'x' }", "E006"),
+        ("rule r { match A within " + "9w" * 3000 + " alert 'x' }", "E006"),
+        ("rule r { match A{" + "9" * SIZE + "} within 5m alert 'x' }", "E006"),
+        ("event A { x: decimal(" + "9" * SIZE + ") }", "E006"),
+        ("event A { x: decimal(99) }", "E023"),
+        ("x" * (limits.FILE_CHARS_MAX + 1), "E004"),
+        (" " * (limits.FILE_CHARS_MAX + 1), "E004"),
+    ],
+)
+def test_a_hostile_text_gets_its_code(text: str, code: str) -> None:
+    loaded = refused_soon(text)
+    assert code in {d.code for d in loaded.diagnostics}
+    loaded.render().encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "spaces", ["A{" + " " * SIZE + "3}", "A{3" + " " * SIZE + "x", "A" + "{ " * 40 + "x"]
+)
+def test_spaces_in_quantifiers_do_not_backtrack(spaces: str) -> None:
+    begin = time.process_time()
+    load(f"{EVENT}rule r {{ match {spaces} within 5m alert 'x' }}")
+    assert time.process_time() - begin < PROCESSOR_SECONDS_MAX
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a" * SIZE,
+        "(" * 900 + ")" * 90,
+        "((((((a{100}){100}){100}){100}){100}){100})",
+        "(?=a)",
+        r"(a)\1",
+        "(?P<n>a",
+    ],
+)
+def test_hostile_regular_expressions_are_refused(pattern: str) -> None:
+    loaded = refused_soon(f"{EVENT}filter f = A[s =~ /{pattern}/]")
+    assert [d.code for d in loaded.diagnostics] == ["E025"]
+
+
+@pytest.mark.parametrize("hole", ["{x}", "{+}", "{", "{x:5}", "}}{{", "{'", "{{{"])
+def test_hostile_templates(hole: str) -> None:
+    refused_soon(f'{EVENT}rule r {{ match A alert "{hole * (SIZE // len(hole))}" }}')
+    refused_soon(f'{EVENT}rule r {{ match A alert "{hole * 3000}{{" }}')
+
+
+def test_one_long_line_is_shown_in_part() -> None:
+    loaded = refused_soon(f"filter f = A[{' ' * 5000}nosuch{' ' * 5000}]")
+    assert max(map(len, loaded.render().splitlines())) < 2 * limits.LINE_SHOWN_MAX
+
+
+def test_errors_are_told_when_there_are_many_warnings_before_them() -> None:
+    event = "event A { ts: timestamp @time  x: int? }\n"
+    warnings = "".join(f"filter f{n} = A[x != 5]\n" for n in range(150))
+    loaded = refused_soon(f"{event}{warnings}filter last = A[nosuch]")
+    assert loaded.diagnostics[-1].code == "E011"

@@ -1,0 +1,88 @@
+"""Rule versions: the same for the same meaning, and as narrow as what they stand for."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsl import compile_text
+from dsl.format import format_text
+
+TEXT = """event A { ts: timestamp @time  user: string  x: int  y: int }
+event B { ts: timestamp @time  user: string }
+filter big = A[x > 5]
+rule r "title" {
+  severity high
+  by user
+  match a: big -> b: B
+  within 5m
+  suppress for 1h
+  alert "{user} {a.x}"
+}
+"""
+
+
+def versions(text: str) -> tuple[str, str]:
+    (rule,) = compile_text(text).rules
+    return rule.version, rule.pattern_version
+
+
+def test_versions_are_sixteen_hex_digits() -> None:
+    for version in versions(TEXT):
+        assert len(version) == 16
+        assert set(version) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT.replace("\n", "\n\n  // comment\n"),
+        format_text(TEXT),
+        TEXT.replace("match a: big", "match a: A[(x) > 5]"),
+        TEXT.replace("y: int", "y: string"),
+        TEXT.replace("y: int }", "y: int  added: string? } lateness 5m"),
+        TEXT.replace("5m", "300s"),
+        TEXT + "\nrule s { match B alert 'other' }"[:0],
+    ],
+)
+def test_what_changes_no_meaning_changes_no_version(text: str) -> None:
+    assert versions(text) == versions(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"title"', '"other"'),
+        ("severity high", "severity low"),
+        ("{user} {a.x}", "{user}: {a.x}"),
+        ("{user} {a.x}", "{user} {a.y}"),
+        ("for 1h", "for 2h"),
+        ('alert "', 'notify "mail" alert "'),
+    ],
+)
+def test_what_is_said_changes_the_version_and_keeps_partial_matches(old: str, new: str) -> None:
+    assert old in TEXT
+    version, pattern_version = versions(TEXT.replace(old, new))
+    assert version != versions(TEXT)[0]
+    assert pattern_version == versions(TEXT)[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x > 5", "x > 6"),
+        ("a: big -> b: B", "a: big => b: B"),
+        ("within 5m", "within 6m"),
+        ("by user", "by user as who"),
+        ("x: int", "x: decimal"),
+        ("x: int", 'x: int @path("z")'),
+        ("event B {", 'event B "other" {'),
+        ("within 5m", "within 5m where a.x > 7"),
+        ("within 5m", "within 5m after match no skip"),
+    ],
+)
+def test_what_is_detected_changes_both(old: str, new: str) -> None:
+    assert old in TEXT
+    text = TEXT.replace(old, new).replace("{user} {a.x}", "{a.x}")
+    base = TEXT.replace("{user} {a.x}", "{a.x}")
+    assert versions(text)[0] != versions(base)[0]
+    assert versions(text)[1] != versions(base)[1]
