@@ -31,7 +31,7 @@ from cep.log.sqlite import SqliteLog
 ROOT = Path(__file__).parents[2]
 RULES = ("rules/fraud", "rules/monitoring", "cep/demo/outage.cep")
 SECRET_VARIABLE = "CEP_DEMO_WEBHOOK_SECRET"
-START_SECONDS = 120.0  # the first start compiles the matcher
+START_SECONDS = 400.0  # the first start compiles the matcher
 DELIVERY_SECONDS = 15.0
 STOP_SECONDS = 15.0
 PICTURE: dict[str, Any] = {"record": True, "width": 110, "force_terminal": True}
@@ -55,8 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"Webhook receiver {webhook.url}, mail sink 127.0.0.1:{mail.port}."
         )
         log = SqliteLog(str(folder / "demo.db"), "events")
+        console.print("Starting the engine (the first start on a machine compiles the matcher) …")
         with _serving(folder, destinations, secret):
-            console.print("The engine is up. What it finds, as it arrives by webhook:\n")
+            console.print(
+                "The engine is up. What it finds, as it arrives by webhook (events may be 2 s late, "
+                "so it waits that long):\n"
+            )
             pace = Pace.starting_now(options.seconds, options.speed)
             report = Report(planned.incidents, pace, webhook, mail, console)
             played = play(planned, pace, log, lambda second: report.show_new())
