@@ -7,7 +7,6 @@ not.  All diagnostics of a file are collected; nothing is raised while checking.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -149,6 +148,8 @@ def in_reading_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """`did you mean `x`?` for the known name closest to `name`, if one is close."""
+    import difflib  # loaded only when something is wrong
+
     wanted = name.lower()[:80]
     candidates = {candidate.lower(): candidate for candidate in known if len(candidate) <= 80}
     likely = sorted(candidates, key=lambda c: (c[:1] != wanted[:1], abs(len(c) - len(wanted))))

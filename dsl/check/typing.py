@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from ipaddress import ip_address, ip_network
 
 from dsl import ast, limits
 from dsl.diagnostics import did_you_mean, one_of
@@ -103,12 +102,16 @@ def _adapt_text(value: str, expr: Expr, target: Type) -> Expr:
 
 def canonical_ip(text: str) -> str:
     """The one spelling of an address: IPv6 compressed, IPv4 inside IPv6 as IPv4."""
+    from ipaddress import ip_address  # loaded only for rules that name addresses
+
     address = ip_address(text)
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
 
 
 def is_network(text: str) -> bool:
+    from ipaddress import ip_network
+
     try:
         ip_network(text.strip(), strict=False)
     except ValueError:
