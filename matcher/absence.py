@@ -5,7 +5,7 @@ from __future__ import annotations
 from matcher.batch import NULL
 from matcher.binding import emit, ended, where_holds
 from matcher.buffers import Out, Scratch
-from matcher.compiled import kernel
+from matcher.compiled import inner, kernel
 from matcher.runs import CHANGED, EXPIRED, NONE, Memory, free_run, remove_key
 from matcher.tables import SKIP_PAST_LAST, TIMED, TIMERS, WITHIN_MS, Tables
 
@@ -27,7 +27,7 @@ def sweep(watermark_ms: int, tables: Tables, memory: Memory, out: Out, scratch: 
             slot += 1
 
 
-@kernel
+@inner
 def fire_due(
     slot: int, before_ms: int, tables: Tables, memory: Memory, out: Out, scratch: Scratch
 ) -> None:
@@ -56,7 +56,7 @@ def fire_due(
         _drop(slot, everything, family, NULL, tables, memory, scratch)
 
 
-@kernel
+@inner
 def deadline_ms(run: int, tables: Tables, memory: Memory) -> int:
     """When the run completes unless something comes; NULL when it waits for no such moment."""
     state = memory.runs.state[run]
@@ -72,7 +72,7 @@ def deadline_ms(run: int, tables: Tables, memory: Memory) -> int:
     return at_ms if at_ms <= limit_ms else NULL
 
 
-@kernel
+@inner
 def _drop(
     slot: int,
     everything: int,

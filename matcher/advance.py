@@ -23,7 +23,7 @@ from matcher.binding import (
     where_holds,
 )
 from matcher.buffers import Events, Out, Scratch, Shorts
-from matcher.compiled import kernel
+from matcher.compiled import inner, kernel
 from matcher.runs import (
     CAPPED,
     CHANGED,
@@ -81,7 +81,7 @@ def advance(
     return int(events.ts.shape[0])
 
 
-@kernel
+@inner
 def _offer(
     event: int,
     slot: int,
@@ -136,7 +136,7 @@ def _offer(
         _relink(slot, events.key[event], size, memory, line)
 
 
-@kernel
+@inner
 def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> None:
     """Make the first `size` runs of `line` the runs of the key."""
     if size == 0:
@@ -153,14 +153,14 @@ def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> Non
     memory.runs.next[line[size - 1]] = NONE
 
 
-@kernel
+@inner
 def _free_line(begin: int, size: int, memory: Memory, line: Shorts) -> int:
     for place in range(begin, size):
         free_run(memory, line[place])
     return begin
 
 
-@kernel
+@inner
 def _start(
     event: int,
     size: int,
@@ -210,7 +210,7 @@ def _start(
     return size, NONE
 
 
-@kernel
+@inner
 def _move(
     event: int,
     run: int,
@@ -288,7 +288,7 @@ def _move(
     return size + 1, NONE
 
 
-@kernel
+@inner
 def _blocked(
     event: int, run: int, events: Events, tables: Tables, memory: Memory, scratch: Scratch
 ) -> int:
@@ -316,7 +316,7 @@ def _blocked(
     return int(blocked)
 
 
-@kernel
+@inner
 def _branch(
     event: int,
     run: int,

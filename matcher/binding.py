@@ -7,7 +7,7 @@ import numpy as np
 from matcher.batch import NULL
 from matcher.buffers import Events, Ints, Out, Scratch
 from matcher.bytecode import Action
-from matcher.compiled import kernel
+from matcher.compiled import inner
 from matcher.runs import CHANGED, MATCHED, Memory, Nodes, new_node
 from matcher.tables import AT_ONCE, NO_PROGRAM, WHERE, Tables
 from matcher.vm import add, among_bound, evaluate
@@ -22,7 +22,7 @@ MAX_FLOAT = int(Action.MAX_FLOAT)
 FIRST, DISTINCT, KEEP = int(Action.FIRST), int(Action.DISTINCT), int(Action.KEEP)
 
 
-@kernel
+@inner
 def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) -> bool:
     for guard in range(begin, end):
         count = memory.runs.registers[run, tables.guard_register[guard]]
@@ -31,7 +31,7 @@ def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) 
     return True
 
 
-@kernel
+@inner
 def ended(run: int, tables: Tables, memory: Memory) -> bool:
     state = memory.runs.state[run]
     return guards_hold(
@@ -39,12 +39,12 @@ def ended(run: int, tables: Tables, memory: Memory) -> bool:
     )
 
 
-@kernel
+@inner
 def completes(run: int, tables: Tables, memory: Memory) -> bool:
     return tables.end_kind[memory.runs.state[run]] == AT_ONCE and ended(run, tables, memory)
 
 
-@kernel
+@inner
 def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> bool:
     program = tables.options[WHERE]
     if program == NO_PROGRAM:
@@ -62,7 +62,7 @@ def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> b
     return result == 1
 
 
-@kernel
+@inner
 def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
     state = memory.runs.state[run]
     for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
@@ -73,7 +73,7 @@ def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
     return False
 
 
-@kernel
+@inner
 def can_extend(run: int, tables: Tables, memory: Memory) -> bool:
     state = memory.runs.state[run]
     for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
@@ -84,7 +84,7 @@ def can_extend(run: int, tables: Tables, memory: Memory) -> bool:
     return False
 
 
-@kernel
+@inner
 def bind(
     run: int,
     transition: int,
@@ -122,12 +122,12 @@ def bind(
     memory.runs.state[run] = tables.target[transition]
     memory.runs.last_ts[run] = events.ts[event]
     memory.runs.blocked[run] = 0
-    out.bound[out.counts[1]] = events.position[event]
+    out.bound[out.counts[1]] = node
     out.counts[1] += 1
     memory.totals[CHANGED] = 1
 
 
-@kernel
+@inner
 def _accumulate(
     action: int,
     register: int,
@@ -188,7 +188,7 @@ def _accumulate(
         registers[register] = max(held, value)
 
 
-@kernel
+@inner
 def emit(run: int, at_ms: int, timer: int, memory: Memory, out: Out) -> None:
     place = out.counts[0]
     out.at_ms[place] = at_ms

@@ -23,13 +23,13 @@ class Events(NamedTuple):
 
 
 class Out(NamedTuple):
-    """Matches found, and the positions of events newly bound.  `counts` holds how many of each."""
+    """Matches found, and the evidence newly made.  `counts` holds how many of each."""
 
     at_ms: Ints
     timer: Ints
     key: Ints
     node: Ints  # one reference is held on each, until the caller has read the chain
-    bound: Ints
+    bound: Ints  # nodes, of which some may have been freed since
     counts: Ints  # (2,): matches, bound
 
 

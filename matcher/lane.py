@@ -21,7 +21,7 @@ from matcher.buffers import Events, Out, Scratch
 from matcher.evidence import mark_held, read_matches
 from matcher.keys import KeyCodec
 from matcher.plan import Entry, Plan
-from matcher.runs import CAPPED, CHANGED, EXPIRED, KEYS, MATCHED, NODES, RUNS, STARTED, Store
+from matcher.runs import CAPPED, CHANGED, EXPIRED, KEYS, MATCHED, NODES, NONE, RUNS, STARTED, Store
 from matcher.schema import Schema
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
@@ -85,9 +85,12 @@ class Lane:
             found += self._read()
         return found
 
-    def newly_bound(self) -> Ints:
-        """Positions of events bound in the last `advance`, of which some may be held no more."""
-        return self._out.bound[: self._out.counts[1]]
+    def newly_held(self) -> Ints:
+        """Positions of events bound in the last `advance` and still held by a run."""
+        nodes = self._store.memory.nodes
+        bound = self._out.bound[: self._out.counts[1]]
+        live: Ints = bound[nodes.step[bound] != NONE]
+        return nodes.position[live]
 
     def _run(self, events: Events) -> None:
         store, begin = self._store, 0

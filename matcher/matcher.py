@@ -86,7 +86,7 @@ class Matcher:
         atoms = self._atoms.evaluate(batch) if len(batch) else None
         for lane in self._lanes:
             found += [(lane, match) for match in lane.advance(batch, atoms, watermark_ms)]
-            bound.append(lane.newly_bound())
+            bound.append(lane.newly_held())
         matches = self._matches(batch, found)
         if self._keep_raw:
             self._hold(batch, np.concatenate(bound) if bound else np.empty(0, np.int64))

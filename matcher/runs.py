@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.compiled import kernel
+from matcher.compiled import inner, kernel
 
 Ints = NDArray[np.int64]
 Shorts = NDArray[np.int32]
@@ -70,14 +70,14 @@ class Memory(NamedTuple):
     totals: Ints
 
 
-@kernel
+@inner
 def _home(key: int, mask: int) -> int:
     """Fibonacci hashing: neighbouring keys land far apart."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
     return np.int64((mixed ^ (mixed >> np.uint64(29))) & np.uint64(mask))  # type: ignore[return-value]  # int64
 
 
-@kernel
+@inner
 def key_slot(keys: Keys, key: int) -> int:
     """The slot that holds `key`, or the empty slot where it belongs."""
     mask = keys.head.shape[0] - 1
@@ -87,7 +87,7 @@ def key_slot(keys: Keys, key: int) -> int:
     return slot
 
 
-@kernel
+@inner
 def remove_key(memory: Memory, slot: int) -> None:
     """Empty `slot` and close the gap, so that probing never crosses a tombstone."""
     keys, totals = memory.keys, memory.totals
@@ -117,7 +117,7 @@ def rehash(old: Keys, new: Keys) -> None:
             new.runs[place] = old.runs[slot]
 
 
-@kernel
+@inner
 def new_run(memory: Memory) -> int:
     runs, totals = memory.runs, memory.totals
     run = totals[FREE_RUN]
@@ -126,7 +126,7 @@ def new_run(memory: Memory) -> int:
     return int(run)
 
 
-@kernel
+@inner
 def new_node(memory: Memory, position: int, step: int, previous: int) -> int:
     """A node with one reference, which takes over the reference held on `previous`."""
     nodes, totals = memory.nodes, memory.totals
@@ -140,7 +140,7 @@ def new_node(memory: Memory, position: int, step: int, previous: int) -> int:
     return int(node)
 
 
-@kernel
+@inner
 def release_node(memory: Memory, node: int) -> None:
     nodes, totals = memory.nodes, memory.totals
     while node != NONE:
@@ -155,7 +155,7 @@ def release_node(memory: Memory, node: int) -> None:
         node = previous
 
 
-@kernel
+@inner
 def free_run(memory: Memory, run: int) -> None:
     runs, totals = memory.runs, memory.totals
     release_node(memory, runs.node[run])
@@ -166,7 +166,7 @@ def free_run(memory: Memory, run: int) -> None:
     totals[CHANGED] = 1
 
 
-@kernel
+@inner
 def copy_run(memory: Memory, run: int) -> int:
     """A second run with the same past, sharing its evidence."""
     runs, nodes = memory.runs, memory.nodes

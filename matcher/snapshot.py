@@ -111,13 +111,13 @@ def restore(
     store.memory.totals[COUNTERS] = page["counters"]
     node_of = np.empty(held + 1, np.int64)
     node_of[-1] = NONE
-    for number in range(held):
-        node = new_node(store.memory, evidence["position"][number], evidence["step"][number], NONE)
-        node_of[number] = node
+    rows = np.empty(count, np.int64)
+    _allocate(store.memory, node_of[:-1], rows)
+    store.memory.nodes.position[node_of[:-1]] = evidence["position"]
+    store.memory.nodes.step[node_of[:-1]] = evidence["step"]
     store.memory.nodes.previous[node_of[:-1]] = node_of[evidence["previous"]]
     store.memory.nodes.references[node_of[:-1]] = evidence["references"]
     store.memory.nodes.values[node_of[:-1]] = values
-    rows = np.array([new_run(store.memory) for _ in range(count)], np.int64)
     store.memory.runs.key[rows] = run_keys
     for name in ("start_ts", "start_position", "last_ts", "blocked", "state"):
         getattr(store.memory.runs, name)[rows] = columns[name]
@@ -170,6 +170,15 @@ def _live_runs(memory: Memory, order: Ints) -> None:
             order[size] = run
             size += 1
             run = memory.runs.next[run]
+
+
+@kernel
+def _allocate(memory: Memory, nodes: Ints, runs: Ints) -> None:
+    """Take a free row for each element of `nodes` and `runs` and write its number there."""
+    for place in range(nodes.shape[0]):
+        nodes[place] = new_node(memory, 0, 0, NONE)
+    for place in range(runs.shape[0]):
+        runs[place] = new_run(memory)
 
 
 @kernel

@@ -11,7 +11,7 @@ import numpy as np
 from matcher.batch import NULL
 from matcher.buffers import Ints, Scratch
 from matcher.bytecode import Op
-from matcher.compiled import kernel
+from matcher.compiled import inner
 from matcher.runs import Nodes
 from matcher.tables import Tables
 
@@ -38,7 +38,7 @@ MIN_FLOAT, MAX_FLOAT = int(Op.MIN_FLOAT), int(Op.MAX_FLOAT)
 IN_BOUND, NEW_VALUE = int(Op.IN_BOUND), int(Op.NEW_VALUE)
 
 
-@kernel
+@inner
 def add(a: int, b: int) -> int:
     """a + b, or null when either is null or the sum leaves 64 bits."""
     if a == NULL or b == NULL:
@@ -49,7 +49,7 @@ def add(a: int, b: int) -> int:
     return total
 
 
-@kernel
+@inner
 def multiply(a: int, b: int) -> int:
     if a == NULL or b == NULL:
         return NULL
@@ -61,7 +61,7 @@ def multiply(a: int, b: int) -> int:
     return product
 
 
-@kernel
+@inner
 def remainder_float(a: float, b: float) -> float:
     """Floored remainder as Python defines it; null (NaN) for b = 0."""
     if b == 0.0 or np.isnan(a) or np.isnan(b):
@@ -72,7 +72,7 @@ def remainder_float(a: float, b: float) -> float:
     return rest
 
 
-@kernel
+@inner
 def among_bound(
     value: int, null: bool, walk: int, node: int, nodes: Nodes, tables: Tables, scratch: Scratch
 ) -> int:
@@ -105,7 +105,7 @@ def among_bound(
     return NULL if unknown else 0
 
 
-@kernel
+@inner
 def evaluate(
     program: int,
     registers: Ints,
@@ -150,7 +150,7 @@ def evaluate(
     return int(slots[tables.program_result[program]])
 
 
-@kernel
+@inner
 def _compare(op: int, target: int, a: int, b: int, scratch: Scratch) -> None:
     slots, floats = scratch.slots, scratch.floats
     x = slots[a]
@@ -201,7 +201,7 @@ def _compare(op: int, target: int, a: int, b: int, scratch: Scratch) -> None:
             floats[target] = q if np.isnan(p) else p
 
 
-@kernel
+@inner
 def _calculate(op: int, target: int, a: int, b: int, scratch: Scratch, constants: Ints) -> None:
     slots, floats = scratch.slots, scratch.floats
     if op == TO_FLOAT:
@@ -238,7 +238,7 @@ def _calculate(op: int, target: int, a: int, b: int, scratch: Scratch, constants
         floats[target] = abs(floats[a])
 
 
-@kernel
+@inner
 def _aggregate(op: int, target: int, a: int, b: int, scratch: Scratch) -> None:
     slots, floats = scratch.slots, scratch.floats
     x = slots[a]
