@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ONE_THREAD = dict.fromkeys(THREAD_LIMITS, "1")
 # The many-rule workloads read fewer events, so that the whole run takes minutes.
+VERIFIED = (*rulebook.SINGLE, "R10")  # against the naive matcher, which is slow
+REFERENCE_EVENTS = 10_000
 SHARE = {"R100": 4, "R1000": 20}
 
 
@@ -51,11 +53,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _workload(name: str, events: int, runs: int) -> dict[str, object]:
     n = events // SHARE.get(name, 1)
     workload.cached_ndjson(n)  # here, so that a child's memory is that of the measurement
-    return {
-        "events": n,
-        "matcher_on_columns": _child("matcher", name, n, runs),
-        "ndjson_to_detections": _child("ndjson", name, n, runs),
-    }
+    matcher = _child("matcher", name, n, runs)
+    ndjson = _child("ndjson", name, n, runs)
+    if matcher["detections"] != ndjson["detections"]:
+        sys.exit(f"bench: {name}: {matcher['detections']} and {ndjson['detections']} detections")
+    result: dict[str, object] = {"events": n}
+    if name in VERIFIED:
+        result["equal_to_reference"] = _child("reference", name, REFERENCE_EVENTS, 1)
+    return result | {"matcher_on_columns": matcher, "ndjson_to_detections": ndjson}
 
 
 def _child(what: str, name: str, n: int, runs: int) -> dict[str, object]:

@@ -24,8 +24,11 @@ from bench.columns import batches
 from cep.engine import Engine
 from cep.limits import END_OF_TIME_MS
 from cep.log.file import FileLog
+from dsl.model import RuleSet
 from matcher.batch import Batch
 from matcher.matcher import Matcher
+from matcher.record import record
+from matcher.reference import ReferenceEvent, reference_matches
 from matcher.schema import Schema
 from matcher.strings import Strings
 
@@ -73,6 +76,40 @@ def ndjson_to_detections(name: str, n: int, runs: int) -> dict[str, object]:
     result = _timed(lambda: run(path), n, runs)
     result["ratio_to_bare_decoder"] = round(_rate(result) / bare, 3)
     return result | {"bare_decoder_events_per_second": round(bare)}
+
+
+def agrees_with_reference(name: str, n: int, runs: int) -> dict[str, object]:
+    """Compares the matcher with the naive one on a stream of `n` events."""
+    rules = cep.compile(rulebook.text(name))
+    stream = workload.generate(n)
+    strings, schema = Strings(), Schema.of(rules.events, rules.rules)
+    parts = batches(stream, schema, strings)
+    matcher = Matcher(rules.rules, schema, strings)
+    found = [match for part in parts for match in matcher.advance(part, int(part.ts[-1]))]
+    found += matcher.advance(parts[0].take(np.zeros(0, np.int64)), END_OF_TIME_MS)
+    fast = sorted(
+        (match.rule.name, match.at_ms, tuple(bound.position for bound in match.events))
+        for match in found
+    )
+    events = _reference_events(stream, rules)
+    naive = sorted(
+        (rule.name, match.at_ms, tuple(event.position for _, event in match.bound))
+        for rule in rules.rules
+        for match in reference_matches(rule, events)
+    )
+    assert fast == naive, f"{name}: the matcher and the reference differ"
+    return {"events": n, "matches": len(naive)}
+
+
+def _reference_events(stream: workload.Workload, rules: RuleSet) -> list[ReferenceEvent]:
+    types = {event.discriminator: event for event in rules.events.values()}
+    events = []
+    for position, line in enumerate(workload.ndjson(stream).splitlines()):
+        value = json.loads(line)
+        event = types[value["type"]]
+        fields = record(event, value, strict=False)
+        events.append(ReferenceEvent(int(stream.ts[position]), position, event.name, fields))
+    return events
 
 
 def partial_matches(name: str, n: int, runs: int) -> dict[str, object]:
@@ -134,6 +171,7 @@ def _resident_bytes() -> int:
 MEASURES = {
     "matcher": matcher_alone,
     "ndjson": ndjson_to_detections,
+    "reference": agrees_with_reference,
     "partial": partial_matches,
 }
 

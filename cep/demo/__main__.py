@@ -25,7 +25,7 @@ from rich.console import Console
 from cep.demo.play import Pace, play
 from cep.demo.receivers import MailSink, WebhookReceiver, free_port
 from cep.demo.report import Report
-from cep.demo.scenario import SECONDS_MAX, SECONDS_MIN, scenario
+from cep.demo.scenario import SECONDS_MAX, SECONDS_MIN, Scenario, scenario
 from cep.log.sqlite import SqliteLog
 
 ROOT = Path(__file__).parents[2]
@@ -52,40 +52,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(
             f"[bold]{len(planned.happenings):,} events in {options.seconds} s "
             f"(speed {options.speed:g}), {len(planned.incidents)} incidents planted.[/] "
-            f"Webhook receiver {webhook.url}, mail sink 127.0.0.1:{mail.port}."
+            f"Webhook receiver {webhook.url}, mail sink 127.0.0.1:{mail.port}.\n"
+            "Starting the engine (the first start on a machine compiles the matcher) …"
         )
-        log = SqliteLog(str(folder / "demo.db"), "events")
-        console.print("Starting the engine (the first start on a machine compiles the matcher) …")
         with _serving(folder, destinations, secret):
             console.print(
-                "The engine is up. What it finds, as it arrives by webhook (events may be 2 s late, "
-                "so it waits that long):\n"
+                "The engine is up. What it finds, as it arrives by webhook "
+                "(events may be 2 s late, so it waits that long):\n"
             )
             pace = Pace.starting_now(options.seconds, options.speed)
             report = Report(planned.incidents, pace, webhook, mail, console)
-            played = play(planned, pace, log, lambda second: report.show_new())
-            deadline = time.monotonic() + DELIVERY_SECONDS
-            while not report.complete() and time.monotonic() < deadline:
-                report.show_new()
-                time.sleep(0.1)
-            report.show_new()
-        log.close()
-        table, good = report.table()
-    console.print()
-    console.print(table)
-    console.print(
-        f"{played:,} events appended; {len(webhook.received)} webhooks (all signatures verified: "
-        f"{'yes' if webhook.refused == 0 else 'no'}), {len(mail.received)} e-mails. "
-        f"The log and everything detected: {folder / 'demo.db'}"
-    )
-    console.print(
-        "[bold green]Everything planted was found and delivered.[/]"
-        if good
-        else "[bold red]Planted and found differ.[/]"
-    )
+            _play_and_show(planned, pace, folder / "demo.db", report)
+    good = report.close()
+    console.print(f"The log and everything detected: {folder / 'demo.db'}")
     if options.picture:
         options.picture.write_text(_picture(console))
     return 0 if good else 1
+
+
+def _play_and_show(planned: Scenario, pace: Pace, database: Path, report: Report) -> None:
+    """Shows alerts while events are played, and goes on until all arrived or time is up."""
+    log = SqliteLog(str(database), "events")
+    try:
+        play(planned, pace, log, report.show_new)
+    finally:
+        log.close()
+    deadline = time.monotonic() + DELIVERY_SECONDS
+    while not report.complete() and time.monotonic() < deadline:
+        report.show_new()
+        time.sleep(0.1)
+    report.show_new()
 
 
 def _picture(console: Console) -> str:

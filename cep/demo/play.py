@@ -42,11 +42,8 @@ class Pace:
         return self.wall_start + (event_time - self.event_start) / self.speed
 
 
-def play(scenario: Scenario, pace: Pace, log: SqliteLog, idle: Callable[[float], None]) -> int:
-    """Appends all events as they fall due; `idle` gets the second after each tick.
-
-    Returns how many were appended.
-    """
+def play(scenario: Scenario, pace: Pace, log: SqliteLog, idle: Callable[[], None]) -> None:
+    """Appends all events as they fall due; `idle` is called at each tick."""
     happenings, done = scenario.happenings, 0
     while done < len(happenings):
         second = pace.second_now()
@@ -57,9 +54,8 @@ def play(scenario: Scenario, pace: Pace, log: SqliteLog, idle: Callable[[float],
             lines = [_line(happening, pace) for happening in happenings[done:due]]
             log.append(log.topic, b"".join(lines))
             done = due
-        idle(second)
+        idle()
         time.sleep(TICK_SECONDS)
-    return done
 
 
 def _line(happening: Happening, pace: Pace) -> bytes:

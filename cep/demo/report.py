@@ -48,8 +48,20 @@ class Report:
         """Whether every incident was told to both receivers, exactly once, and nothing else."""
         return self._verdict()[1]
 
-    def table(self) -> tuple[Table, bool]:
-        return self._verdict()
+    def close(self) -> bool:
+        """Prints the table of planted and found, and says whether they agree."""
+        table, good = self._verdict()
+        self._console.print()
+        self._console.print(table)
+        signed = "all signatures verified" if not self._webhook.refused else "not all signed"
+        hooks, mails = len(self._webhook.received), len(self._mail.received)
+        self._console.print(f"{hooks} webhooks ({signed}), {mails} e-mails.")
+        self._console.print(
+            "[bold green]Everything planted was found and delivered.[/]"
+            if good
+            else "[bold red]Planted and found differ.[/]"
+        )
+        return good
 
     def _print(self, received: Received) -> None:
         body = received.body
