@@ -7,8 +7,8 @@ the kernel, makes room when the kernel asks, and reads the matches back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,22 +33,28 @@ SWEEPS_PER_WINDOW = 8
 """How often expired runs of silent keys are collected; it bounds memory, not meaning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A match as the kernel leaves it: `steps` and `positions` in binding order."""
+class Found(NamedTuple):
+    """A match as the kernel leaves it; the fields stand in canonical order, so matches sort.
+
+    `steps` and `positions` are in binding order; `rule` is the number of the rule.
+    """
 
     at_ms: int
     timer: bool
-    key: int
-    steps: tuple[int, ...]
+    last: int
+    rule: int
+    first: int
     positions: tuple[int, ...]
+    steps: tuple[int, ...]
+    key: int
 
 
 class Lane:
     """State and motion of one rule; see the module head."""
 
-    def __init__(self, plan: Plan, schema: Schema, strings: Strings) -> None:
+    def __init__(self, plan: Plan, number: int, schema: Schema, strings: Strings) -> None:
         self.plan = plan
+        self._number = number
         self.page = f"rule/{plan.rule.name}"
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
         self._store = Store(len(plan.layout.registers), plan.layout.places)
@@ -166,12 +172,16 @@ class Lane:
         at_ms, timer, keys = (array[:count].tolist() for array in (out.at_ms, out.timer, out.key))
         for match in range(count):
             first, last = rows[match], rows[match + 1]
+            bound = tuple(places[first:last])
             yield Found(
                 at_ms[match],
                 bool(timer[match]),
-                keys[match],
+                bound[-1],
+                self._number,
+                bound[0],
+                bound,
                 tuple(step_list[first:last]),
-                tuple(places[first:last]),
+                keys[match],
             )
 
     # ------------------------------------------------------------------ selection

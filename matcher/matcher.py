@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Rule
-from matcher.atoms import Atoms, BatchAtoms
-from matcher.batch import NULL, Batch
+from matcher.atoms import Atoms
+from matcher.batch import Batch
 from matcher.lane import Found, Lane
 from matcher.plan import compile_rule
 from matcher.schema import Schema
@@ -25,8 +27,7 @@ from matcher.strings import Strings
 END_OF_TIME_MS = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """An event of a match: the step it was bound to, its position, and its bytes as received."""
 
     step: int
@@ -34,8 +35,7 @@ class Bound:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """`key` in scalar form; `at_ms` the last event's time, or the deadline when `timer`."""
 
     rule: Rule
@@ -72,8 +72,8 @@ class Matcher:
         self._strings = strings
         self._atoms = Atoms(schema, strings)
         self._lanes = [
-            Lane(compile_rule(rule, schema, self._atoms, strings), schema, strings)
-            for rule in rules
+            Lane(compile_rule(rule, schema, self._atoms, strings), number, schema, strings)
+            for number, rule in enumerate(rules)
         ]
         self._keep_raw = keep_raw
         self._raw: dict[int, bytes] = {}
@@ -81,15 +81,16 @@ class Matcher:
 
     def advance(self, batch: Batch, watermark_ms: int) -> list[Match]:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""
-        found: list[tuple[Lane, Found]] = []
-        bound: list[NDArray[np.int64]] = []
+        found: list[Found] = []
+        held: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         atoms = self._atoms.evaluate(batch) if len(batch) else None
         for lane in self._lanes:
-            found += [(lane, match) for match in lane.advance(batch, atoms, watermark_ms)]
-            bound.append(lane.newly_held())
+            found += lane.advance(batch, atoms, watermark_ms)
+            held.append(lane.newly_held())
+        found.sort()
         matches = self._matches(batch, found)
         if self._keep_raw:
-            self._hold(batch, np.concatenate(bound) if bound else np.empty(0, np.int64))
+            self._hold(batch, np.unique(np.concatenate(held)))
         return matches
 
     def snapshot(self) -> dict[str, bytes]:
@@ -112,47 +113,29 @@ class Matcher:
     def counters(self) -> dict[str, Counters]:
         return {lane.plan.rule.name: Counters(*lane.counters()) for lane in self._lanes}
 
-    def _matches(self, batch: Batch, found: list[tuple[Lane, Found]]) -> list[Match]:
-        """Canonical order: time, events before timers, last event, rule, start, all events."""
-        order = {id(lane): number for number, lane in enumerate(self._lanes)}
-        found.sort(
-            key=lambda item: (
-                item[1].at_ms,
-                item[1].timer,
-                item[1].positions[-1],
-                order[id(item[0])],
-                item[1].positions[0],
-                item[1].positions,
-                item[1].steps,
-            )
-        )
-        raw = self._raw_of(batch, {p for _, match in found for p in match.positions})
-        return [
-            Match(
-                lane.plan.rule,
-                lane.keys.scalars(match.key),
-                match.at_ms,
-                match.timer,
-                tuple(
-                    Bound(step, position, raw[position])
-                    for step, position in zip(match.steps, match.positions, strict=True)
-                ),
-            )
-            for lane, match in found
-        ]
+    def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:
+        """The matches with their rules, key scalars and event bytes."""
+        raw = self._raw_of(batch, found)
+        matches = []
+        for at_ms, timer, _, number, _, positions, steps, key in found:
+            lane = self._lanes[number]
+            events = tuple(map(Bound, steps, positions, map(raw.__getitem__, positions)))
+            scalars = lane.keys.scalars(key)
+            matches.append(Match(lane.plan.rule, scalars, at_ms, timer, events))
+        return matches
 
-    def _raw_of(self, batch: Batch, positions: set[int]) -> Mapping[int, bytes]:
-        """The bytes of these positions, from this batch or from what is held."""
+    def _raw_of(self, batch: Batch, found: list[Found]) -> Mapping[int, bytes]:
+        """The bytes of all bound positions, from this batch or from what is held."""
+        positions = set(chain.from_iterable(match[5] for match in found))
         if not self._keep_raw:
             return dict.fromkeys(positions, b"")
-        rows = _rows_of(batch, positions - self._raw.keys())
-        return {p: self._raw.get(p) or batch.raw.line(rows[p]) for p in positions}
+        raw = {p: self._raw[p] for p in positions & self._raw.keys()}
+        new = positions - raw.keys()
+        return raw | _lines(batch, np.fromiter(new, np.int64, len(new)))
 
-    def _hold(self, batch: Batch, bound: NDArray[np.int64]) -> None:
+    def _hold(self, batch: Batch, positions: NDArray[np.int64]) -> None:
         """Keep the bytes of newly bound events; now and then let go of those no run holds."""
-        wanted = set(np.unique(bound).tolist()) - self._raw.keys()
-        for position, row in _rows_of(batch, wanted).items():
-            self._raw[position] = batch.raw.line(row)
+        self._raw |= _lines(batch, positions)
         if len(self._raw) > self._raw_limit:
             held: set[int] = set()
             for lane in self._lanes:
@@ -161,14 +144,10 @@ class Matcher:
             self._raw_limit = max(1024, 2 * len(self._raw))
 
 
-def _rows_of(batch: Batch, positions: set[int]) -> dict[int, int]:
-    """position → row of the batch."""
-    if not positions:
+def _lines(batch: Batch, positions: NDArray[np.int64]) -> dict[int, bytes]:
+    """position → bytes of the batch's events at `positions`."""
+    if not len(positions):
         return {}
-    wanted = np.fromiter(positions, np.int64, len(positions))
     order = np.argsort(batch.position, kind="stable")
-    rows = order[np.searchsorted(batch.position, wanted, sorter=order)]
-    return dict(zip(wanted.tolist(), rows.tolist(), strict=True))
-
-
-__all__ = ["END_OF_TIME_MS", "NULL", "BatchAtoms", "Bound", "Counters", "Match", "Matcher"]
+    rows = order[np.searchsorted(batch.position, positions, sorter=order)]
+    return dict(zip(positions.tolist(), batch.raw.lines(rows), strict=True))
