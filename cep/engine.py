@@ -52,6 +52,7 @@ class Engine:
         notify: Callable[[str], None] = lambda sentence: None,
         progress: Callable[[int], None] = lambda records: None,
         clock: Clock | None = None,
+        batch_records: int = limits.BATCH_RECORDS_MAX,
     ) -> None:
         self.partition = partition or log.partitions[0]
         self.fold: Fold | None = None
@@ -63,6 +64,7 @@ class Engine:
         self._notify = notify
         self._progress = progress
         self._clock = clock or SystemClock()
+        self._batch_records = batch_records
         self._stopping = False
         self._lease: Lease | None = None
         self._source = ""
@@ -81,7 +83,7 @@ class Engine:
         records_read = 0
         idle_ms = 0
         while not self._stopping:
-            records = self._read(fold.position)
+            records = self._read(fold.position, self._batch_records)
             if records is None:
                 ended = True
                 self._add(fold.finish())
@@ -131,7 +133,7 @@ class Engine:
                 "Use another store, or give this log a name of its own with --partition"
             )
 
-    def _read(self, position: int, max_records: int = limits.BATCH_RECORDS_MAX) -> Records | None:
+    def _read(self, position: int, max_records: int) -> Records | None:
         return self._log.read(self.partition, position, max_records)
 
     # ------------------------------------------------------------------------------------ commit

@@ -45,6 +45,10 @@ def run(
             show_default=False,
         ),
     ] = None,
+    batch_records: Annotated[
+        int,
+        typer.Option(min=1, max=65_536, help="At most so many records a step; fewer is slower."),
+    ] = 65_536,
     partition: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of a file's log in the store.")
     ] = None,
@@ -81,6 +85,7 @@ def run(
         dead_letters=DeadLetters(),
         notify=say,
         progress=progress,
+        batch_records=batch_records,
     )
     _stop_on_signals(engine.stop)
     try:

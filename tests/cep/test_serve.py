@@ -1,0 +1,94 @@
+"""`cep serve` as a process: events in by HTTP, detections out, an orderly end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine_cases import BASE_MS, RULES
+
+from cep.store.store import open_store
+
+START_SECONDS = 120  # the first start compiles the kernel
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Base URL and process; output is in serve.log."""
+    rules, log = folder / "r.cep", folder / "serve.log"
+    rules.write_text(RULES)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "cep.cli", "serve", str(rules)),
+                *("--store", str(folder / "s.db"), "--port", "0"),
+            ],
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            address = wait_for(lambda: re.search(rb"http://\S+", log.read_bytes()), START_SECONDS)
+            yield address.group().decode(), process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_for(look: Callable[[], Any], seconds: float = 30) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def post(url: str, events: list[dict[str, object]]) -> Any:
+    request = urllib.request.Request(
+        url, json.dumps(events).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def payment(at_s: int, amount: float) -> dict[str, object]:
+    return {"type": "Payment", "ts": BASE_MS + at_s * 1000, "card": "c", "amount": amount}
+
+
+def test_events_posted_become_detections_and_sigterm_ends_well(tmp_path: Path) -> None:
+    with serving(tmp_path) as (url, process):
+        assert get(f"{url}/healthz") == {"status": "ok"}
+        answer = post(f"{url}/api/v1/events", [payment(0, 1.0), payment(5, 600.0), payment(60, 1)])
+        assert answer["accepted"] == 3
+        items = wait_for(lambda: get(f"{url}/api/v1/detections")["items"])
+        assert [item["rule"] for item in items] == ["escalation"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    with serving(tmp_path) as (url, _):
+        assert len(get(f"{url}/api/v1/detections")["items"]) == 1
+
+
+def test_engine_that_lost_its_partition_ends_the_program_with_the_reason(tmp_path: Path) -> None:
+    with serving(tmp_path) as (url, process):
+        post(f"{url}/api/v1/events", [payment(0, 1.0)])
+        store = open_store(str(tmp_path / "s.db"))
+        store.acquire("events")
+        store.close()
+        # The engine may have committed the first event before it was overtaken.
+        post(f"{url}/api/v1/events", [payment(1, 1.0)])
+        assert process.wait(30) == 3
+    assert b"taken over by another engine" in (tmp_path / "serve.log").read_bytes()
