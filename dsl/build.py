@@ -27,37 +27,46 @@ class Build(Transformer[Token, ast.Node]):
     def __init__(self) -> None:
         super().__init__()
         self.source_path = ""
+        self.offset = 0
         self.problems: list[Diagnostic] = []
 
-    def begin(self, path: str) -> None:
+    def begin(self, path: str, offset: int) -> None:
+        """`offset` is where the text to be parsed begins in the file."""
         self.source_path = path
+        self.offset = offset
         self.problems = []
 
     # ---- places, names and literals
 
     def _span(self, children: Children) -> Span:
-        present = [child for child in children if child is not None and child != ()]
-        first: Any = present[0]
-        last: Any = present[-1]
+        """From the first child that is there to the last one."""
+        first: Any = next(filter(None, children))
+        last: Any = next(filter(None, reversed(children)))
         while type(first) is tuple:
             first = first[0]
         while type(last) is tuple:
             last = last[-1]
-        return Span(self.source_path, _start(first), _end(last))
+        start = self._token_span(first).start if type(first) is Token else first.span.start
+        end = self._token_span(last).end if type(last) is Token else last.span.end
+        return Span(self.source_path, start, end)
+
+    def _token_span(self, token: Token) -> Span:
+        start = (token.start_pos or 0) + self.offset
+        return Span(self.source_path, start, start + len(token))
 
     def _problem(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self.problems.append(Diagnostic(code, message, span, hint))
 
     def _name(self, token: Token) -> ast.Name:
         text = str(token)
-        span = Span(self.source_path, token.start_pos or 0, token.end_pos or 0)
+        span = self._token_span(token)
         return ast.Name(span, text[1:-1] if text[0] == "`" else text)
 
     def _optional_name(self, token: Token | None) -> ast.Name | None:
         return None if token is None else self._name(token)
 
     def _string(self, token: Token) -> ast.String:
-        span = self._span([token])
+        span = self._token_span(token)
         value, bad_escape = unescape(str(token))
         if bad_escape is not None:
             at = Span(self.source_path, span.start + bad_escape, span.start + bad_escape + 2)
@@ -68,7 +77,7 @@ class Build(Transformer[Token, ast.Node]):
         return None if token is None else self._string(token)
 
     def _duration(self, token: Token) -> ast.Duration:
-        span = self._span([token])
+        span = self._token_span(token)
         ms = duration_ms(str(token))
         if ms > limits.DURATION_MS_MAX:
             self._problem("E006", "a duration of more than a hundred years", span)
@@ -80,12 +89,12 @@ class Build(Transformer[Token, ast.Node]):
 
     def _integer(self, token: Token, most: int = limits.INTEGER_MAX) -> int:
         if len(token) > 19 or int(token) > most:
-            self._problem("E006", f"a number larger than {most:,}", self._span([token]))
+            self._problem("E006", f"a number larger than {most:,}", self._token_span(token))
             return most
         return int(token)
 
     def _number(self, token: Token) -> ast.Number:
-        span = self._span([token])
+        span = self._token_span(token)
         if token.type == "INT":
             return ast.Number(span, self._integer(token), str(token))
         value = Decimal(str(token)) if len(token) <= 40 else None
@@ -338,7 +347,7 @@ class Build(Transformer[Token, ast.Node]):
         parts = [part.strip() for part in text[1:-1].split(",")]
         numbers = [int(p) if p and len(p) < 10 else limits.REPEAT_MAX + 1 for p in parts if p]
         if max(numbers) > limits.REPEAT_MAX:
-            span = self._span([token])
+            span = self._token_span(token)
             self._problem("E006", f"a count larger than {limits.REPEAT_MAX:,}", span)
             return 1, 1
         if len(parts) == 1:
@@ -507,14 +516,6 @@ class Build(Transformer[Token, ast.Node]):
 
 def _only(kind: type[_N], children: Children) -> tuple[_N, ...]:
     return tuple(child for child in children if isinstance(child, kind))
-
-
-def _start(child: Token | ast.Node) -> int:
-    return child.span.start if isinstance(child, ast.Node) else child.start_pos or 0
-
-
-def _end(child: Token | ast.Node) -> int:
-    return child.span.end if isinstance(child, ast.Node) else child.end_pos or 0
 
 
 def _node(child: ast.Node) -> ast.Node:

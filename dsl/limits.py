@@ -9,14 +9,14 @@ from __future__ import annotations
 FILE_CHARS_MAX = 256 * 1024
 """Characters of one file."""
 
-DECLARATIONS_MAX = 2048
-"""Top-level declarations of one file."""
+CHARS_PER_DECLARATION_MIN = 32
+CHARS_PER_TOKEN_MIN = 2.5
+DENSITY_FREE_CHARS = 8 * 1024
+"""A file may hold one token (word, number, literal or sign) per 2.5 characters and one declaration
+per 32, beyond the first 8 KiB: twice what people write, and it bounds the time per KiB."""
 
 DECLARATION_TOKENS_MAX = 8192
-"""Words, numbers, literals and signs of one declaration."""
-
-FILE_TOKENS_MAX = 32 * 1024
-"""The same, of one file."""
+"""Tokens of one declaration."""
 
 BRACKET_DEPTH_MAX = 48
 """Brackets open at one place; checked before parsing."""

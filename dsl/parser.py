@@ -102,13 +102,13 @@ def parse_expression(
 def _parse(
     source: Source, start: int, end: int, what: str, problems: list[Diagnostic]
 ) -> ast.Node | None:
-    from lark import TextSlice, UnexpectedInput
+    from lark import UnexpectedInput
 
     with _lock:
         lark, build = _machine()
-        build.begin(source.path)
+        build.begin(source.path, start)
         try:
-            tree = lark.parse(TextSlice(source.text, start, end), start=what)
+            tree = lark.parse(source.text[start:end], start=what)
         except UnexpectedInput as error:
             problems.extend(build.problems)
             problems.append(describe(error, lark, source, start, end, what))

@@ -42,7 +42,10 @@ TOKEN = re.compile(
     r"|(?P<control>[\s\S])"
 )
 _HEAD = re.compile(
-    rf"(?:{'|'.join(KEYWORDS)})[ \t\r\n]+[A-Za-z_][A-Za-z0-9_]*[ \t\r\n]*(?:[{{=:(\"']|extends\b)"
+    r"(?:event NAME (?:extends\b|[{\"'])|table NAME \{|list NAME :|(?:feature|filter) NAME ="
+    r"|(?:def|template) NAME \(|rule NAME [{=\"']|test NAME [{\"'])".replace(
+        " NAME ", r"\s+[A-Za-z_][A-Za-z0-9_]*\s*"
+    )
 )
 _DECLARED = re.compile(r"(?:event|filter|rule|table|list|feature|template|def)\s+([A-Za-z_]\w*)")
 # Controls, surrogates, and marks that reorder or hide text (as in "trojan source" attacks).
@@ -106,6 +109,9 @@ def split(source: Source) -> tuple[list[Chunk], list[Diagnostic]]:
 
 def _walk(scan: _Scan) -> None:
     text, total, first_on_line, line_start = scan.source.text, 0, True, 0
+    length_allowed = len(text) + limits.DENSITY_FREE_CHARS
+    tokens_max = length_allowed / limits.CHARS_PER_TOKEN_MIN
+    declarations_max = length_allowed / limits.CHARS_PER_DECLARATION_MIN
     position, length, stray = 0, len(scan.source.text), False
     while position < length and not scan.full:
         token = TOKEN.match(text, position)
@@ -119,15 +125,16 @@ def _walk(scan: _Scan) -> None:
         if kind == "comment":
             continue
         total += 1
-        if total > limits.FILE_TOKENS_MAX:
-            scan.problem("E004", "too many words and signs in one file", start, position, None)
+        if total > tokens_max:
+            message = "too many words and signs for a file of this length"
+            scan.problem("E004", message, start, position, None)
             scan.spoil()
             return
         if kind == "word" and _begins_declaration(scan, token, first_on_line, start == line_start):
             _close_chunk(scan)
-            if len(scan.chunks) == limits.DECLARATIONS_MAX:
-                message = f"more than {limits.DECLARATIONS_MAX:,} declarations in one file"
-                scan.problem("E004", message, start, position, "split the file")
+            if len(scan.chunks) >= declarations_max:
+                message = "too many declarations for a file of this length"
+                scan.problem("E004", message, start, position, None)
                 return
             scan.chunks.append(Chunk(start, length))
             stray = False

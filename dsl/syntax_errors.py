@@ -47,9 +47,9 @@ def describe(
     from lark import UnexpectedCharacters, UnexpectedToken
 
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        at, text, allowed = error.token.start_pos or start, str(error.token), error.expected
+        at, text, allowed = start + (error.token.start_pos or 0), str(error.token), error.expected
     elif isinstance(error, UnexpectedCharacters):
-        at, allowed = error.pos_in_stream or start, error.allowed
+        at, allowed = start + (error.pos_in_stream or 0), error.allowed
         text = source.text[at]
     else:
         at, text, allowed = end, "", getattr(error, "expected", set())
