@@ -19,6 +19,7 @@ from cep.store import reads
 from cep.store.store import open_store
 
 START_SECONDS_MAX = 0.4
+BARE_INTERPRETER_SECONDS = 0.02  # on an idle machine of the class the goal is for
 
 
 def cep(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -217,13 +218,16 @@ def test_format_changes_a_file_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "{rules}"], ["--version"]])
 def test_command_line_starts_at_once(rule_file: Path, arguments: list[str]) -> None:
-    """Processor time: it does not depend on what else the machine does, and waiting is none."""
-    filled = [part.format(rules=rule_file) for part in arguments]
-    assert min(_processor_seconds(filled) for _ in range(5)) < START_SECONDS_MAX
+    """In processor time, and in units of this machine's bare interpreter: a busy one is no slower
+    start of ours."""
+    filled = command(*(part.format(rules=rule_file) for part in arguments))
+    bare = min(_processor_seconds([sys.executable, "-c", "pass"]) for _ in range(5))
+    allowed = START_SECONDS_MAX * max(1.0, bare / BARE_INTERPRETER_SECONDS)
+    assert min(_processor_seconds(filled) for _ in range(5)) < allowed
 
 
 def _processor_seconds(arguments: list[str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command(*arguments), check=True, capture_output=True)
+    subprocess.run(arguments, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
