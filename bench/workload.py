@@ -21,12 +21,13 @@ START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 SPAN_MS = 6 * 3_600_000
 TYPES = ("login_failed", "login_ok", "tx", "password_change")
 LOGIN_FAILED, LOGIN_OK, TX, PASSWORD_CHANGE = range(4)
-TYPE_SHARES = (0.08, 0.20, 0.70, 0.02)
+TYPE_SHARES = (0.05, 0.20, 0.746, 0.004)
 USERS = 100_000
+ZIPF_EXPONENT = 0.8  # the busiest user makes one event in 45
 COUNTRIES = 50
-HOME_SHARE = 0.9  # of a user's payments are made in the user's own country
+HOME_SHARE = 0.95  # of a user's payments are made in the user's own country
 AMOUNT_MEDIAN = 30.0
-AMOUNT_SIGMA = 1.2
+AMOUNT_SIGMA = 1.0
 PLANTED_EACH = 200  # instances of each of P1..P4
 
 
@@ -136,7 +137,7 @@ def cached_ndjson(n: int, seed: int = 1) -> Path:
 
 
 def _zipf(n: int, top: int, random: np.random.Generator) -> NDArray[np.int32]:
-    weights = 1.0 / np.arange(1, top + 1)
+    weights = np.arange(1, top + 1) ** -ZIPF_EXPONENT
     bounds = np.cumsum(weights / weights.sum())
     bounds[-1] = 1.0
     return np.searchsorted(bounds, random.random(n), side="right").astype(np.int32)
