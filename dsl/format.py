@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from dsl import ast, printer
 from dsl.diagnostics import RuleError, has_errors
 from dsl.parser import parse_file
+from dsl.print_expression import entry, expression, logic_operands, quoted
 from dsl.source import Source, Span
 from dsl.split import TOKEN
 
@@ -180,7 +181,7 @@ def _fields(
         writer.item(span.start, span.end, 0, [one_line])
         return
     _open(writer, span, header)
-    width = max((len(printer.quoted(item.name.text)) for item in node.fields), default=0) + 1
+    width = max((len(quoted(item.name.text)) for item in node.fields), default=0) + 1
     for item in node.fields:
         writer.item(item.span.start, item.span.end, 2, [printer.field(item, width)])
     sources_start = node.sources[0].span.start if node.sources else span.end
@@ -214,7 +215,7 @@ def _object_text(text: str, node: ast.Object) -> str:
 
 
 def _alert(message: ast.String, attributes: ast.Object) -> list[str]:
-    entries = [f"  {printer.entry(item)}," for item in attributes.entries]
+    entries = [f"  {entry(item)}," for item in attributes.entries]
     if entries:
         entries[-1] = entries[-1][:-1]
     return [f"alert {message.text} {{", *entries, "}"]
@@ -264,8 +265,8 @@ def _wrap_core(prefix: str, node: ast.Core, behind: str, indent: int) -> list[st
 def _wrap(prefix: str, node: ast.Expression, behind: str, indent: int) -> list[str]:
     """`prefix`, a chain of and/or filled into lines below each other, `behind`."""
     if not isinstance(node, ast.Logic):
-        return [prefix + printer.expression(node) + behind]
-    first, *rest = printer.logic_operands(node)
+        return [prefix + expression(node) + behind]
+    first, *rest = logic_operands(node)
     lines, line = [], prefix + first
     for number, operand in enumerate(rest, 1):
         more = f" {node.op} {operand}"

@@ -14,6 +14,7 @@ from tree_strategies import expressions, filters, patterns, rules
 from dsl import RuleError, Source, ast, printer
 from dsl.format import format_text
 from dsl.parser import parse_expression, parse_file
+from dsl.print_expression import expression
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [ROOT / "tests/dsl/examples.cep", *sorted(ROOT.glob("rules/*/*.cep"))]
@@ -38,7 +39,7 @@ def test_formatting_keeps_the_tree_and_every_comment(path: Path) -> None:
 @settings(max_examples=150, deadline=None)
 @given(expressions)
 def test_a_printed_expression_parses_to_itself(tree: Any) -> None:
-    text = printer.expression(tree)
+    text = expression(tree)
     again, problems = parse_expression(Source("x", text), 0, len(text))
     assert (again, problems) == (tree, [])
 
