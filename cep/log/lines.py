@@ -41,7 +41,9 @@ class LineReader:
     def __init__(self, read_block: Callable[[int], bytes | None]) -> None:
         self.position = 0  # of the next line to hand out
         self._read_block = read_block
-        self._buffer = b""
+        self._blocks: list[bytes] = []  # what is read and not handed out: joined, the buffer
+        self._size = 0  # of the buffer, in bytes
+        self._ends = np.empty(0, np.int64)  # offsets of the newlines in the buffer
         self._ended = False
         self._first_line = b""
         self._dropping: Oversized | None = None  # a long line whose end has not been seen
@@ -49,17 +51,17 @@ class LineReader:
 
     def next(self, max_records: int) -> Records | None:
         """At most `max_records` lines of about `BATCH_BYTES_MAX`; none yet: count 0; end: None."""
-        ends = self._gather(max_records)
+        self._gather(max_records)
         if self.ended:
             return None
-        return self._take(ends, min(max_records, len(ends)))
-
-    def first_line(self) -> bytes:
-        """The begin of line 0 without moving on; b"" while it is not there."""
-        if not self._first_line and self.position == 0:
-            # A short block may hold the one unterminated line: only another look tells.
-            self._keep_first_line(ends if len(ends := self._gather(1)) else self._gather(1))
-        return self._first_line
+        count = min(max_records, len(self._ends))
+        self._keep_first_line()
+        data = self._cut(int(self._ends[count - 1]) + 1 if count else 0)
+        self._ends = self._ends[count:] - len(data)
+        first, self.position = self.position, self.position + count
+        taken = tuple(line for line in self._oversized if line.position < self.position)
+        self._oversized = self._oversized[len(taken) :]
+        return Records(first, data, count, taken)
 
     def skip_to(self, position: int) -> bool:
         """Drops lines until `position` is next; False when they are not all there (yet)."""
@@ -69,60 +71,97 @@ class LineReader:
                 return False
         return True
 
+    def first_line(self) -> bytes:
+        """The begin of line 0 without moving on; b"" while it is not there."""
+        for _ in range(2):  # a short block may hold the one unterminated line: look again
+            if not self._first_line and self.position == 0:
+                self._gather(1)
+                self._keep_first_line()
+        return self._first_line
+
     @property
     def ended(self) -> bool:
-        return self._ended and not self._buffer
+        return self._ended and not self._size
 
-    def _gather(self, max_records: int) -> NDArray[np.int64]:
-        """Fills the buffer with up to `max_records` lines; where they end."""
-        ends = line_ends(self._buffer)
-        while not self._ended and len(ends) < max_records:
-            if len(ends) and len(self._buffer) >= limits.BATCH_BYTES_MAX:
+    def _gather(self, max_records: int) -> None:
+        """Fills the buffer until it holds `max_records` lines or enough bytes of them."""
+        while not self._ended and len(self._ends) < max_records:
+            if len(self._ends) and self._size >= limits.BATCH_BYTES_MAX:
                 break
-            more = self._fill(int(ends[-1]) + 1 if len(ends) else 0, len(ends))
-            ends = line_ends(self._buffer)
-            if not more:
+            if not self._fill():
                 break
-        return ends
 
-    def _keep_first_line(self, ends: NDArray[np.int64]) -> None:
-        if len(ends):
+    def _keep_first_line(self) -> None:
+        if self.position == 0 and len(self._ends) and not self._first_line:
             long_line = self._oversized[0] if self._oversized else None
             is_long = long_line is not None and long_line.position == 0
-            line = long_line.head if long_line and is_long else self._buffer[: int(ends[0]) + 1]
-            self._first_line = line[: limits.SOURCE_MARK_BYTES]
+            line = long_line.head if long_line and is_long else self._joined()
+            end = len(line) if is_long else int(self._ends[0]) + 1
+            self._first_line = line[: min(end, limits.SOURCE_MARK_BYTES)]
 
-    def _take(self, ends: NDArray[np.int64], count: int) -> Records:
-        if self.position == 0:
-            self._keep_first_line(ends)
-        stop = int(ends[count - 1]) + 1 if count else 0
-        data, self._buffer = self._buffer[:stop], self._buffer[stop:]
-        first, self.position = self.position, self.position + count
-        taken = tuple(line for line in self._oversized if line.position < self.position)
-        self._oversized = self._oversized[len(taken) :]
-        return Records(first, data, count, taken)
+    def _joined(self) -> bytes:
+        """The buffer as one block."""
+        self._blocks = [b"".join(self._blocks)]
+        return self._blocks[0]
 
-    def _fill(self, open_start: int, lines: int) -> bool:
-        """Adds a block to the buffer, whose open last line starts at `open_start`.
+    def _cut(self, stop: int) -> bytes:
+        """Takes the first `stop` bytes out of the buffer, copying as little as can be."""
+        parts: list[bytes | memoryview] = []
+        missing = stop
+        while missing and len(self._blocks[0]) <= missing:
+            missing -= len(self._blocks[0])
+            parts.append(self._blocks.pop(0))
+        if missing:
+            parts.append(memoryview(self._blocks[0])[:missing])
+            self._blocks[0] = self._blocks[0][missing:]
+        self._size -= stop
+        return b"".join(parts)
 
-        False when nothing more is there right now.
-        """
-        size = len(self._buffer) - open_start
-        if size > limits.LINE_BYTES_MAX:
-            head = self._buffer[open_start : open_start + limits.DEAD_LETTER_RAW_BYTES]
-            self._dropping = Oversized(self.position + lines, size, head)
-            self._buffer = self._buffer[:open_start]
+    def _fill(self) -> bool:
+        """Adds a block to the buffer; False when nothing more is there right now."""
+        open_start = int(self._ends[-1]) + 1 if len(self._ends) else 0
+        if self._size - open_start > limits.LINE_BYTES_MAX:
+            self._begin_to_drop(open_start)
         block = self._read_block(limits.READ_BLOCK_BYTES)
         if block is None:
             return False
         if block == b"":
             self._ended = True
-            if self._dropping is None and len(self._buffer) == open_start:
+            if self._dropping is None and self._size == open_start:
                 return False
             block = b"\n"
-        kept = block if self._dropping is None else self._drop(self._dropping, block)
-        self._buffer = self._blank_long_lines(self._buffer + kept)
+        self._add(block if self._dropping is None else self._drop(self._dropping, block))
         return len(block) == limits.READ_BLOCK_BYTES
+
+    def _add(self, block: bytes) -> None:
+        """Appends to the buffer; terminated lines that are too long become blank."""
+        known = len(self._ends)
+        self._ends = np.concatenate((self._ends, line_ends(block) + self._size))
+        self._blocks.append(block)
+        self._size += len(block)
+        starts = np.concatenate((np.zeros(1, np.int64), self._ends[:-1] + 1))[known:]
+        long_lines = np.flatnonzero(self._ends[known:] - starts > limits.LINE_BYTES_MAX) + known
+        if not len(long_lines):
+            return
+        buffer, pieces, kept_from = self._joined(), [], 0
+        for line in long_lines.tolist():
+            start, end = int(starts[line - known]), int(self._ends[line])
+            head = buffer[start : start + limits.DEAD_LETTER_RAW_BYTES]
+            self._oversized.append(Oversized(self.position + line, end - start, head))
+            pieces.append(buffer[kept_from:start])
+            kept_from = end
+        self._replace(b"".join([*pieces, buffer[kept_from:]]))
+
+    def _replace(self, buffer: bytes) -> None:
+        self._blocks, self._size, self._ends = [buffer], len(buffer), line_ends(buffer)
+
+    def _begin_to_drop(self, open_start: int) -> None:
+        """The open last line is too long already: its rest is dropped as it comes."""
+        buffer = self._joined()
+        head = buffer[open_start : open_start + limits.DEAD_LETTER_RAW_BYTES]
+        size = len(buffer) - open_start
+        self._dropping = Oversized(self.position + len(self._ends), size, head)
+        self._replace(buffer[:open_start])
 
     def _drop(self, long_line: Oversized, block: bytes) -> bytes:
         """What of `block` follows the text of the long line, from its newline on."""
@@ -135,21 +174,3 @@ class LineReader:
         self._dropping = None
         self._oversized.append(grown)
         return block[end:]
-
-    def _blank_long_lines(self, data: bytes) -> bytes:
-        """Blanks the terminated lines of `data` (the whole buffer) that are too long."""
-        ends = line_ends(data)
-        if not len(ends):
-            return data
-        starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1] + 1))
-        long_lines = np.flatnonzero(ends - starts > limits.LINE_BYTES_MAX)
-        if not len(long_lines):
-            return data
-        pieces, kept_from = [], 0
-        for line in long_lines.tolist():
-            start, end = int(starts[line]), int(ends[line])
-            head = data[start : start + limits.DEAD_LETTER_RAW_BYTES]
-            self._oversized.append(Oversized(self.position + line, end - start, head))
-            pieces.append(data[kept_from:start])
-            kept_from = end
-        return b"".join([*pieces, data[kept_from:]])
