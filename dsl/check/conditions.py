@@ -7,8 +7,9 @@ before it by alias.  Not the ones after it, and never an absence: there is no su
 from __future__ import annotations
 
 from dsl.check.context import Context, RuleDraft, StepDraft
-from dsl.check.expressions import Checker, fold
+from dsl.check.expressions import Checker
 from dsl.check.scope import Scope, StepName
+from dsl.check.typing import fold
 from dsl.model import Const, Expr
 
 

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dsl import ast, limits
+from dsl import ast
+from dsl.check.aggregates import aggregate_field
 from dsl.check.context import Context
+from dsl.check.functions import call
+from dsl.check.membership import contained
+from dsl.check.regexes import regex_problem
 from dsl.check.scope import Scope, chain, field_path, resolve
 from dsl.check.typing import (
     BOOL,
@@ -23,21 +27,19 @@ from dsl.check.typing import (
     TEXTS,
     Misfit,
     adapt,
-    is_network,
+    fold,
     joined,
-    literal,
     name_of,
     optional,
     to_float,
     unify,
     unify_numbers,
 )
-from dsl.model import Aggregate, Call, Const, Expr, FieldRef, Kind, Type
+from dsl.model import Call, Const, Expr, FieldRef, Kind, Type
 from dsl.source import Span
 
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
-_REGEX_FLAGS = "ims"
 Operands = list[tuple[ast.Expression, Expr]]
 
 
@@ -81,6 +83,14 @@ class Checker:
         except Misfit as misfit:
             return self.error(misfit.code, misfit.message, misfit.span, misfit.hint)
 
+    def takes(self, node: ast.Invoke, name: str, count: int) -> bool:
+        """Whether a call has `count` arguments; reports it when not."""
+        if len(node.arguments) == count:
+            return True
+        takes = f"{count} argument{'s' if count != 1 else ''}"
+        self.error("E022", f"`{name}` takes {takes}, not {len(node.arguments)}", node.span)
+        return False
+
     def operands(self, *nodes: ast.Expression) -> Operands | None:
         """All nodes checked; None if one is wrong, but only after checking them all."""
         checked = [(node, self.check(node)) for node in nodes]
@@ -114,8 +124,6 @@ class Checker:
                 names.append(base.name)
                 base = base.base
             if isinstance(base, ast.Invoke):  # first(a).x
-                from dsl.check.functions import aggregate_field
-
                 return aggregate_field(self, base, tuple(reversed(names)), node.span)
         expr = resolve(self.context, self.scope, node)
         if expr is not None and expr.type.kind is Kind.LIST:
@@ -130,7 +138,7 @@ class Checker:
         if node.op in _ARITHMETIC:
             return self._arithmetic(node)
         if node.op == "in":
-            return self._in(node.left, node.right, node.span)
+            return contained(self, node.left, node.right, node.span)
         if node.op == "is":
             return self._is(node.left, node.right, node.span)
         if node.op == "like":
@@ -145,7 +153,7 @@ class Checker:
             hint = "write `is null`" if node.op == "==" else "write `is not null`"
             message = f"`{node.op}` with null is never true"
             return self.error("E020", message, node.span, hint)
-        both = self._unified(operands, node.op, node.span)
+        both = self.unified(operands, node.op, node.span)
         if both is None:
             return None
         op = _COMPARISONS[node.op]
@@ -156,7 +164,7 @@ class Checker:
             self._warn_null(both, node.span)
         return Call(optional(BOOL, *both), op, tuple(both), node.span)
 
-    def _unified(self, operands: Operands, sign: str, span: Span) -> list[Expr] | None:
+    def unified(self, operands: Operands, sign: str, span: Span) -> list[Expr] | None:
         together = unify(operands)
         if together is None:
             types = " and ".join(name_of(expr.type) for _, expr in operands)
@@ -208,64 +216,8 @@ class Checker:
             type_ = replace(type_, optional=True)
         return Call(type_, op, tuple(both), node.span)
 
-    def _in(self, value: ast.Expression, within: ast.Expression, span: Span) -> Expr | None:
-        from dsl.check.functions import list_of_step
-
-        tested = self.check(value)
-        listed = list_of_step(self, within)
-        if listed is not None:
-            if tested is None or isinstance(listed, bool):
-                return None
-            both = unify([(value, tested), (within, replace(listed, type=_item(listed)))])
-            if both is None or not isinstance(both[1], Aggregate):
-                types = f"{name_of(tested.type)} and {name_of(_item(listed))}"
-                return self.error("E020", f"`in` cannot compare {types}", span)
-            return Call(optional(BOOL, both[0]), "in", (both[0], listed), span)
-        if not isinstance(within, ast.Array):
-            self.check(within)
-            hint = "write a list such as `[1, 2]`, or the field of a repeated step"
-            return self.error("E020", "`in` needs a list on its right", within.span, hint)
-        if not within.items:
-            return self.error("E023", "an empty list contains nothing", within.span)
-        items = self.operands(*within.items)
-        if tested is None or items is None:
-            return None
-        return self._in_items(value, tested, items, span)
-
-    def _in_items(
-        self, value: ast.Expression, tested: Expr, items: Operands, span: Span
-    ) -> Expr | None:
-        networks: list[Expr] = []
-        if tested.type.kind is Kind.IP:
-            cidrs = [x for x in items if isinstance(text := literal(x[0]), str) and "/" in text]
-            items = [item for item in items if item not in cidrs]
-            for node, expr in cidrs:
-                found = self.in_network(tested, node, expr, span)
-                if found is None:
-                    return None
-                networks.append(found)
-        if items:
-            all_ = [(value, tested), *items]
-            together = self._unified(all_, "in", span)
-            if together is None:
-                return None
-            networks.append(_member(together[0], together[1:], span))
-        return fold("or", networks, span)
-
-    def in_network(
-        self, address: Expr, node: ast.Expression, network: Expr, span: Span
-    ) -> Expr | None:
-        """`address` (an ip) in a network that must be a literal."""
-        text = literal(node)
-        if not isinstance(text, str):
-            return self.error("E026", "the network must be written as a literal", node.span)
-        if not is_network(text):
-            return self.error("E023", f"`{text}` is not a network", node.span, 'e.g. "10.0.0.0/8"')
-        const = Const(STRING, text.strip(), network.span)
-        return Call(optional(BOOL, address), "in_cidr", (address, const), span)
-
     def not_in(self, node: ast.NotIn) -> Expr | None:
-        expr = self._in(node.value, node.within, node.span)
+        expr = contained(self, node.value, node.within, node.span)
         return None if expr is None else Call(expr.type, "not", (expr,), node.span)
 
     def _is(self, left: ast.Expression, right: ast.Expression, span: Span) -> Expr | None:
@@ -273,7 +225,7 @@ class Checker:
             found = self.any(left)
             return None if found is None else self._null_test("is_null", found, span)
         operands = self.operands(left, right)
-        both = None if operands is None else self._unified(operands, "is", span)
+        both = None if operands is None else self.unified(operands, "is", span)
         return None if both is None else Call(BOOL, "is_same", tuple(both), span)
 
     def is_not(self, node: ast.IsNot) -> Expr | None:
@@ -320,7 +272,7 @@ class Checker:
 
     def regex(self, node: ast.MatchesRegex) -> Expr | None:
         text = self.check(node.value)
-        problem = _regex_problem(node.pattern, node.flags)
+        problem = regex_problem(node.pattern, node.flags)
         if problem is not None:
             self.error("E025", problem, node.span)
         if text is None or problem is not None:
@@ -333,7 +285,7 @@ class Checker:
 
     def _coalesce(self, node: ast.Binary) -> Expr | None:
         operands = self.operands(node.left, node.right)
-        both = None if operands is None else self._unified(operands, "??", node.span)
+        both = None if operands is None else self.unified(operands, "??", node.span)
         if both is None:
             return None
         type_ = replace(joined(both), optional=both[1].type.optional)
@@ -369,14 +321,12 @@ class Checker:
         operands = self.operands(node.then, node.otherwise)
         if condition is None or operands is None:
             return None
-        both = self._unified(operands, "if … else", node.span)
+        both = self.unified(operands, "if … else", node.span)
         if both is None:
             return None
         return Call(joined(both), "if", (condition, *both), node.span)
 
     def invoke(self, node: ast.Invoke) -> Expr | None:
-        from dsl.check.functions import call
-
         return call(self, node)
 
     def misplaced(self, node: ast.Array | ast.Object) -> None:
@@ -402,30 +352,6 @@ class Checker:
         return field_path(self.context, event, names)
 
 
-def fold(op: str, operands: list[Expr], span: Span) -> Expr:
-    """`and` or `or` over a chain, as a balanced tree so that long chains stay shallow."""
-    if len(operands) == 1:
-        return operands[0]
-    middle = (len(operands) + 1) // 2
-    left, right = fold(op, operands[:middle], span), fold(op, operands[middle:], span)
-    return Call(optional(BOOL, left, right), op, (left, right), span)
-
-
-def _member(tested: Expr, items: list[Expr], span: Span) -> Expr:
-    item = joined(items)
-    if all(isinstance(expr, Const) for expr in items):
-        values = tuple(expr.value for expr in items if isinstance(expr, Const))
-        listed: Expr = Const(Type(Kind.LIST, item=item), values, span)
-    else:
-        listed = Call(Type(Kind.LIST, item=item), "array", tuple(items), span)
-    return Call(optional(BOOL, tested), "in", (tested, listed), span)
-
-
-def _item(listed: Expr) -> Type:
-    assert listed.type.item is not None, "a list knows its item type"
-    return listed.type.item
-
-
 def _ratio(expr: Expr) -> Expr:
     """A duration as a float of ms, for the quotient of two."""
     return to_float(expr)
@@ -437,25 +363,6 @@ def _advice(operands: Operands) -> str | None:
         return "numbers are written without quotes"
     if Kind.DURATION in kinds and kinds & NUMBERS:
         return "durations have a unit: `5m`"
-    return None
-
-
-def _regex_problem(pattern: str, flags: str) -> str | None:
-    if len(pattern) > limits.REGEX_CHARS_MAX:
-        return f"a regular expression longer than {limits.REGEX_CHARS_MAX} characters"
-    for flag in flags:
-        if flag not in _REGEX_FLAGS:
-            return f"unknown flag `{flag}`; flags are i, m and s"
-    import re2  # native code; loaded only for rules that use it
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else "unsupported"
-        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        return f"RE2 does not take this regular expression: {text}"
     return None
 
 

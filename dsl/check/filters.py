@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dsl import ast
 from dsl.check.context import Context, Filter
-from dsl.check.expressions import Checker, fold
+from dsl.check.expressions import Checker
 from dsl.check.scope import Scope
+from dsl.check.typing import fold
 from dsl.model import Expr
 
 

@@ -170,6 +170,15 @@ def unify(operands: list[tuple[ast.Expression, Expr]]) -> list[Expr] | None:
     return None
 
 
+def fold(op: str, operands: list[Expr], span: Span) -> Expr:
+    """`and` or `or` over a chain, as a balanced tree so that long chains stay shallow."""
+    if len(operands) == 1:
+        return operands[0]
+    middle = (len(operands) + 1) // 2
+    left, right = fold(op, operands[:middle], span), fold(op, operands[middle:], span)
+    return Call(optional(BOOL, left, right), op, (left, right), span)
+
+
 def joined(exprs: list[Expr]) -> Type:
     """The type of a value that may be any of `exprs`, which `unify` has brought together."""
     types = [expr.type for expr in exprs]

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from dsl.check.conditions import match_scope
 from dsl.check.context import Context, RuleDraft
-from dsl.check.expressions import Checker, fold
+from dsl.check.expressions import Checker
+from dsl.check.typing import fold
 from dsl.model import Call, Const, Expr, FieldRef
 
 

@@ -1,0 +1,100 @@
+"""`in`: a value in a written list, in the values of a repeated step, an address in networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dsl import ast
+from dsl.check.aggregates import list_of_step
+from dsl.check.typing import (
+    BOOL,
+    STRING,
+    fold,
+    is_network,
+    joined,
+    literal,
+    name_of,
+    optional,
+    unify,
+)
+from dsl.model import Aggregate, Call, Const, Expr, Kind, Type
+from dsl.source import Span
+
+if TYPE_CHECKING:
+    from dsl.check.expressions import Checker, Operands
+
+
+def contained(
+    checker: Checker, value: ast.Expression, within: ast.Expression, span: Span
+) -> Expr | None:
+    """`value in within`."""
+    tested = checker.check(value)
+    listed = list_of_step(checker, within)
+    if listed is not None:
+        if tested is None or isinstance(listed, bool):
+            return None
+        both = unify([(value, tested), (within, replace(listed, type=_item(listed)))])
+        if both is None or not isinstance(both[1], Aggregate):
+            types = f"{name_of(tested.type)} and {name_of(_item(listed))}"
+            return checker.error("E020", f"`in` cannot compare {types}", span)
+        return Call(optional(BOOL, both[0]), "in", (both[0], listed), span)
+    if not isinstance(within, ast.Array):
+        checker.check(within)
+        hint = "write a list such as `[1, 2]`, or the field of a repeated step"
+        return checker.error("E020", "`in` needs a list on its right", within.span, hint)
+    if not within.items:
+        return checker.error("E023", "an empty list contains nothing", within.span)
+    items = checker.operands(*within.items)
+    if tested is None or items is None:
+        return None
+    return _in_items(checker, value, tested, items, span)
+
+
+def _in_items(
+    checker: Checker, value: ast.Expression, tested: Expr, items: Operands, span: Span
+) -> Expr | None:
+    networks: list[Expr] = []
+    if tested.type.kind is Kind.IP:
+        cidrs = [x for x in items if isinstance(text := literal(x[0]), str) and "/" in text]
+        items = [item for item in items if item not in cidrs]
+        for node, expr in cidrs:
+            found = in_network(checker, tested, node, expr, span)
+            if found is None:
+                return None
+            networks.append(found)
+    if items:
+        all_ = [(value, tested), *items]
+        together = checker.unified(all_, "in", span)
+        if together is None:
+            return None
+        networks.append(_member(together[0], together[1:], span))
+    return fold("or", networks, span)
+
+
+def in_network(
+    checker: Checker, address: Expr, node: ast.Expression, network: Expr, span: Span
+) -> Expr | None:
+    """`address` (an ip) in a network that must be a literal."""
+    text = literal(node)
+    if not isinstance(text, str):
+        return checker.error("E026", "the network must be written as a literal", node.span)
+    if not is_network(text):
+        return checker.error("E023", f"`{text}` is not a network", node.span, 'e.g. "10.0.0.0/8"')
+    const = Const(STRING, text.strip(), network.span)
+    return Call(optional(BOOL, address), "in_cidr", (address, const), span)
+
+
+def _member(tested: Expr, items: list[Expr], span: Span) -> Expr:
+    item = joined(items)
+    if all(isinstance(expr, Const) for expr in items):
+        values = tuple(expr.value for expr in items if isinstance(expr, Const))
+        listed: Expr = Const(Type(Kind.LIST, item=item), values, span)
+    else:
+        listed = Call(Type(Kind.LIST, item=item), "array", tuple(items), span)
+    return Call(optional(BOOL, tested), "in", (tested, listed), span)
+
+
+def _item(listed: Expr) -> Type:
+    assert listed.type.item is not None, "a list knows its item type"
+    return listed.type.item
