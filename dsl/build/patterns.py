@@ -1,0 +1,115 @@
+"""Patterns to nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lark import Token
+
+from dsl import ast, limits
+from dsl.build.expressions import Expressions
+from dsl.build.literals import Children, as_node
+
+
+class Patterns(Expressions):
+    """One method per rule of the grammar's section on patterns."""
+
+    def pattern(self, c: Children) -> ast.Node:
+        pairs = zip(c[1::2], c[2::2], strict=True)
+        rest = tuple(ast.Follow(self._span([arrow, p]), arrow, p) for arrow, p in pairs)
+        return ast.Sequence(self._span(c), c[0], rest)
+
+    def plain_arrow(self, c: Children) -> ast.Node:
+        return ast.Arrow(self._span(c), _sign(str(c[0])), None)
+
+    def gap_arrow(self, c: Children) -> ast.Node:
+        return ast.Arrow(self._span(c), _sign(str(c[2])[1:]), c[1])
+
+    def gap_both(self, c: Children) -> ast.Node:
+        return ast.Gap(self._span(c), self._duration(c[0]), self._duration(c[2]))
+
+    def gap_most(self, c: Children) -> ast.Node:
+        return ast.Gap(self._span(c), None, self._duration(c[1]))
+
+    def gap_least(self, c: Children) -> ast.Node:
+        return ast.Gap(self._span(c), self._duration(c[0]), None)
+
+    def alternation(self, c: Children) -> ast.Node:
+        return ast.Alternation(self._span(c), tuple(c[::2]))
+
+    def conjunction(self, c: Children) -> ast.Node:
+        return ast.Conjunction(self._span(c), tuple(c[::2]))
+
+    def absent(self, c: Children) -> ast.Node:
+        return ast.Absent(self._span(c), c[1], self._optional_duration(c[3]))
+
+    def repetition(self, c: Children) -> ast.Node:
+        counts, preference, *modifiers = c[1]
+        span = self._span([c[0], counts, preference, *modifiers])
+        least, most = self._counts(counts)
+        word = {None: "greedy", "?": "reluctant", "+": "possessive"}[preference and str(preference)]
+        return ast.Repetition(span, c[0], least, most, _preference(word), tuple(modifiers))
+
+    def quantifier(self, c: Children) -> tuple[Any, ...]:
+        return tuple(c)
+
+    def _counts(self, token: Token) -> tuple[int, int | None]:
+        text = str(token)
+        if text in {"?", "*", "+"}:
+            return (1 if text == "+" else 0), (1 if text == "?" else None)
+        parts = [part.strip() for part in text[1:-1].split(",")]
+        numbers = [int(p) if p and len(p) < 10 else limits.REPEAT_MAX + 1 for p in parts if p]
+        if max(numbers) > limits.REPEAT_MAX:
+            span = self._token_span(token)
+            self._problem("E006", f"a count larger than {limits.REPEAT_MAX:,}", span)
+            return 1, 1
+        if len(parts) == 1:
+            return numbers[0], numbers[0]
+        return (numbers[0] if parts[0] else 0), (numbers[-1] if parts[1] else None)
+
+    def consecutive(self, c: Children) -> ast.Node:
+        return ast.Modifier(self._span(c), "consecutive", None)
+
+    def combinations(self, c: Children) -> ast.Node:
+        return ast.Modifier(self._span(c), "combinations", None)
+
+    def until(self, c: Children) -> ast.Node:
+        return ast.Modifier(self._span(c), "until", c[1])
+
+    def gap_within(self, c: Children) -> ast.Node:
+        return ast.Modifier(self._span(c), "gap", c[1])
+
+    def group(self, c: Children) -> ast.Node:
+        return as_node(c[1])
+
+    def some_of(self, c: Children) -> ast.Node:
+        return ast.SomeOf(self._span(c), self._integer(c[0]), tuple(c[3::2]))
+
+    def step(self, c: Children) -> ast.Node:
+        return ast.Step(self._span(c), self._optional_name(c[0]), c[2])
+
+    def core(self, c: Children) -> ast.Node:
+        return ast.Core(self._span(c), self._name(c[0]), c[2], c[5])
+
+    def key_of_one(self, c: Children) -> tuple[Any, ...]:
+        return (c[0],)
+
+    def key_of_many(self, c: Children) -> tuple[Any, ...]:
+        return tuple(c[1::2])
+
+    def path(self, c: Children) -> ast.Node:
+        return ast.Path(self._span(c), tuple(str(token) for token in c[::2]))
+
+    def names(self, c: Children) -> tuple[ast.Name, ...]:
+        return tuple(self._name(token) for token in c[::2])
+
+    def name(self, c: Children) -> ast.Node:
+        return self._name(c[0])
+
+
+def _sign(text: str) -> Any:
+    return text
+
+
+def _preference(word: str) -> Any:
+    return word
