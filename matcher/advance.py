@@ -22,7 +22,16 @@ from matcher.binding import (
     guards_hold,
     where_holds,
 )
-from matcher.buffers import Events, Out, Scratch, Shorts
+from matcher.buffers import (
+    EVENT_KEY,
+    EVENT_MASK,
+    EVENT_POSITION,
+    EVENT_TS,
+    Ints,
+    Out,
+    Scratch,
+    Shorts,
+)
 from matcher.compiled import inner, kernel
 from matcher.runs import (
     CAPPED,
@@ -31,7 +40,19 @@ from matcher.runs import (
     KEYS,
     NODES,
     NONE,
+    RUN_BLOCKED,
+    RUN_KEY,
+    RUN_LAST_TS,
+    RUN_NEXT,
+    RUN_NODE,
+    RUN_REGISTERS,
+    RUN_START_POSITION,
+    RUN_START_TS,
+    RUN_STATE,
     RUNS,
+    SLOT_HEAD,
+    SLOT_KEY,
+    SLOT_RUNS,
     STARTED,
     Memory,
     copy_run,
@@ -56,36 +77,36 @@ from matcher.vm import evaluate
 
 @kernel
 def advance(
-    begin: int, events: Events, tables: Tables, memory: Memory, out: Out, scratch: Scratch
+    begin: int, events: Ints, tables: Tables, memory: Memory, out: Out, scratch: Scratch
 ) -> int:
     """Process events from number `begin`; returns the first event not processed."""
     options = tables.options
     forks, starts = options[FORKS], options[STARTS]
-    for event in range(begin, events.ts.shape[0]):
-        slot = key_slot(memory.keys, events.key[event])
-        held = memory.keys.runs[slot] if memory.keys.head[slot] != NONE else 0
+    for event in range(begin, events.shape[0]):
+        slot = key_slot(memory.keys, events[event, EVENT_KEY])
+        held = memory.keys[slot, SLOT_RUNS] if memory.keys[slot, SLOT_HEAD] != NONE else 0
         more = held * forks + starts
         if (
-            memory.runs.state.shape[0] - memory.totals[RUNS] < more
-            or memory.nodes.step.shape[0] - memory.totals[NODES] < held + more
+            memory.runs.shape[0] - memory.totals[RUNS] < more
+            or memory.nodes.shape[0] - memory.totals[NODES] < held + more
             or scratch.line.shape[0] < held + more
             or out.at_ms.shape[0] - out.counts[0] < 2 * held + starts
             or out.bound.shape[0] - out.counts[1] < held + more
-            or 2 * (memory.totals[KEYS] + 1) > memory.keys.head.shape[0]
+            or 2 * (memory.totals[KEYS] + 1) > memory.keys.shape[0]
         ):
             return event
         if options[TIMERS] and held:
-            fire_due(slot, events.ts[event], tables, memory, out, scratch)
-            slot = key_slot(memory.keys, events.key[event])
+            fire_due(slot, events[event, EVENT_TS], tables, memory, out, scratch)
+            slot = key_slot(memory.keys, events[event, EVENT_KEY])
         _offer(event, slot, events, tables, memory, out, scratch)
-    return int(events.ts.shape[0])
+    return int(events.shape[0])
 
 
 @inner
 def _offer(
     event: int,
     slot: int,
-    events: Events,
+    events: Ints,
     tables: Tables,
     memory: Memory,
     out: Out,
@@ -97,13 +118,13 @@ def _offer(
     size = 0
     pruned = False
     relink = False
-    run = memory.keys.head[slot]
+    run = memory.keys[slot, SLOT_HEAD]
     while run != NONE:
-        family = memory.runs.start_position[run]
+        family = memory.runs[run, RUN_START_POSITION]
         family_begin = size
         matched = False
-        while run != NONE and memory.runs.start_position[run] == family:
-            following = memory.runs.next[run]
+        while run != NONE and memory.runs[run, RUN_START_POSITION] == family:
+            following = memory.runs[run, RUN_NEXT]
             if matched:
                 free_run(memory, run)
             else:
@@ -111,7 +132,7 @@ def _offer(
                 size, completed = _move(event, run, size, events, tables, memory, out, scratch)
                 relink = relink or size != before + 1 or line[before] != run
                 if completed != NONE:
-                    emit(completed, events.ts[event], 0, memory, out)
+                    emit(completed, events[event, EVENT_TS], 0, memory, out)
                     matched = True
                     size = _free_line(family_begin, size, memory, line)
             run = following
@@ -120,37 +141,37 @@ def _offer(
             if past_last:
                 size = _free_line(0, size, memory, line)
                 while run != NONE:
-                    following = memory.runs.next[run]
+                    following = memory.runs[run, RUN_NEXT]
                     free_run(memory, run)
                     run = following
                 pruned = True
-    if not pruned and events.mask[event] != 0:
+    if not pruned and events[event, EVENT_MASK] != 0:
         before = size
         size, completed = _start(event, size, events, tables, memory, out, scratch)
         if completed != NONE:
-            emit(completed, events.ts[event], 0, memory, out)
+            emit(completed, events[event, EVENT_TS], 0, memory, out)
             size = _free_line(0 if past_last else before, size, memory, line)
             relink = True
         relink = relink or size != before
     if relink:
-        _relink(slot, events.key[event], size, memory, line)
+        _relink(slot, events[event, EVENT_KEY], size, memory, line)
 
 
 @inner
 def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> None:
     """Make the first `size` runs of `line` the runs of the key."""
     if size == 0:
-        if memory.keys.head[slot] != NONE:
+        if memory.keys[slot, SLOT_HEAD] != NONE:
             remove_key(memory, slot)
         return
-    if memory.keys.head[slot] == NONE:
-        memory.keys.key[slot] = key
+    if memory.keys[slot, SLOT_HEAD] == NONE:
+        memory.keys[slot, SLOT_KEY] = key
         memory.totals[KEYS] += 1
-    memory.keys.head[slot] = line[0]
-    memory.keys.runs[slot] = size
+    memory.keys[slot, SLOT_HEAD] = line[0]
+    memory.keys[slot, SLOT_RUNS] = size
     for place in range(size - 1):
-        memory.runs.next[line[place]] = line[place + 1]
-    memory.runs.next[line[size - 1]] = NONE
+        memory.runs[line[place], RUN_NEXT] = line[place + 1]
+    memory.runs[line[size - 1], RUN_NEXT] = NONE
 
 
 @inner
@@ -164,7 +185,7 @@ def _free_line(begin: int, size: int, memory: Memory, line: Shorts) -> int:
 def _start(
     event: int,
     size: int,
-    events: Events,
+    events: Ints,
     tables: Tables,
     memory: Memory,
     out: Out,
@@ -173,13 +194,11 @@ def _start(
     """Start a run for each way the event fits the beginning of the pattern."""
     fitting = 0
     for transition in range(tables.transition_begin[0], tables.transition_begin[1]):
-        if not (events.mask[event] >> tables.step[transition]) & 1:
+        if not (events[event, EVENT_MASK] >> tables.step[transition]) & 1:
             continue
         program = tables.program[transition]
         if program == NO_PROGRAM or (
-            evaluate(
-                program, tables.registers, event, events.values, NONE, memory.nodes, tables, scratch
-            )
+            evaluate(program, tables.initial, event, events, NONE, memory.nodes, tables, scratch)
             == 1
         ):
             scratch.fits[fitting] = transition
@@ -192,12 +211,12 @@ def _start(
     memory.totals[STARTED] += 1
     for number in range(fitting):
         run = new_run(memory)
-        memory.runs.key[run] = events.key[event]
-        memory.runs.start_ts[run] = events.ts[event]
-        memory.runs.start_position[run] = events.position[event]
-        memory.runs.node[run] = NONE
-        for register in range(tables.registers.shape[0]):
-            memory.runs.registers[run, register] = tables.registers[register]
+        memory.runs[run, RUN_KEY] = events[event, EVENT_KEY]
+        memory.runs[run, RUN_START_TS] = events[event, EVENT_TS]
+        memory.runs[run, RUN_START_POSITION] = events[event, EVENT_POSITION]
+        memory.runs[run, RUN_NODE] = NONE
+        for place in range(RUN_REGISTERS, tables.initial.shape[0]):
+            memory.runs[run, place] = tables.initial[place]
         scratch.line[size] = run
         size += 1
         bind(run, scratch.fits[number], event, events, tables, memory, out, scratch)
@@ -215,7 +234,7 @@ def _move(
     event: int,
     run: int,
     size: int,
-    events: Events,
+    events: Ints,
     tables: Tables,
     memory: Memory,
     out: Out,
@@ -225,11 +244,11 @@ def _move(
 
     Returns the new size of the line and the run that completed, or NONE.
     """
-    ts = events.ts[event]
-    state = memory.runs.state[run]
-    since_last_ms = ts - memory.runs.last_ts[run]
+    ts = events[event, EVENT_TS]
+    state = memory.runs[run, RUN_STATE]
+    since_last_ms = ts - memory.runs[run, RUN_LAST_TS]
     if (
-        ts - memory.runs.start_ts[run] > tables.options[WITHIN_MS]
+        ts - memory.runs[run, RUN_START_TS] > tables.options[WITHIN_MS]
         or since_last_ms > tables.gap_max_ms[state]
     ):
         memory.totals[EXPIRED] += 1
@@ -242,7 +261,7 @@ def _move(
     for transition in range(first, tables.transition_begin[state + 1]):
         if (
             (blocked >> (transition - first)) & 1
-            or not (events.mask[event] >> tables.step[transition]) & 1
+            or not (events[event, EVENT_MASK] >> tables.step[transition]) & 1
             or since_last_ms < tables.gap_from_ms[transition]
             or since_last_ms > tables.gap_to_ms[transition]
             or not guards_hold(
@@ -258,10 +277,10 @@ def _move(
         if program != NO_PROGRAM and (
             evaluate(
                 program,
-                memory.runs.registers[run],
+                memory.runs[run],
                 event,
-                events.values,
-                memory.runs.node[run],
+                events,
+                memory.runs[run, RUN_NODE],
                 memory.nodes,
                 tables,
                 scratch,
@@ -281,8 +300,8 @@ def _move(
     if blocked & tables.all_bits[state] == tables.all_bits[state]:
         free_run(memory, run)
         return size, NONE
-    if blocked != memory.runs.blocked[run]:
-        memory.runs.blocked[run] = blocked
+    if blocked != memory.runs[run, RUN_BLOCKED]:
+        memory.runs[run, RUN_BLOCKED] = blocked
         memory.totals[CHANGED] = 1
     scratch.line[size] = run
     return size + 1, NONE
@@ -290,22 +309,22 @@ def _move(
 
 @inner
 def _blocked(
-    event: int, run: int, events: Events, tables: Tables, memory: Memory, scratch: Scratch
+    event: int, run: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch
 ) -> int:
     """The run's blocked transitions, with those that the event forbids."""
-    state = memory.runs.state[run]
-    blocked = memory.runs.blocked[run]
+    state = memory.runs[run, RUN_STATE]
+    blocked = memory.runs[run, RUN_BLOCKED]
     for absent in range(tables.absent_begin[state], tables.absent_begin[state + 1]):
-        if not (events.mask[event] >> tables.absent_step[absent]) & 1:
+        if not (events[event, EVENT_MASK] >> tables.absent_step[absent]) & 1:
             continue
         program = tables.absent_program[absent]
         if program == NO_PROGRAM or (
             evaluate(
                 program,
-                memory.runs.registers[run],
+                memory.runs[run],
                 event,
-                events.values,
-                memory.runs.node[run],
+                events,
+                memory.runs[run, RUN_NODE],
                 memory.nodes,
                 tables,
                 scratch,
@@ -324,7 +343,7 @@ def _branch(
     fitting: int,
     loops: bool,
     blocked: int,
-    events: Events,
+    events: Ints,
     tables: Tables,
     memory: Memory,
     out: Out,
@@ -341,7 +360,7 @@ def _branch(
     stay = NONE
     if tables.options[WHERE] != NO_PROGRAM and not loops and can_loop(run, tables, memory):
         stay = copy_run(memory, run)
-        memory.runs.blocked[stay] = blocked
+        memory.runs[stay, RUN_BLOCKED] = blocked
     scratch.twins[0] = run
     for number in range(1, fitting):
         scratch.twins[number] = copy_run(memory, run)

@@ -5,14 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from matcher.batch import NULL
-from matcher.buffers import Events, Ints, Out, Scratch
+from matcher.buffers import EVENT_POSITION, EVENT_TS, EVENT_VALUES, Ints, Out, Scratch
 from matcher.bytecode import Action
 from matcher.compiled import inner
-from matcher.runs import CHANGED, MATCHED, Memory, Nodes, new_node
+from matcher.runs import (
+    CHANGED,
+    MATCHED,
+    NODE_PREVIOUS,
+    NODE_REFERENCES,
+    NODE_VALUES,
+    RUN_BLOCKED,
+    RUN_KEY,
+    RUN_LAST_TS,
+    RUN_NODE,
+    RUN_REGISTERS,
+    RUN_STATE,
+    Memory,
+    new_node,
+)
 from matcher.tables import AT_ONCE, NO_PROGRAM, WHERE, Tables
 from matcher.vm import add, among_bound, evaluate
 
-NO_VALUES = np.zeros((0, 1), np.int64)
+NO_EVENTS = np.zeros((0, EVENT_VALUES), np.int64)
 
 STORE, COUNT = int(Action.STORE), int(Action.COUNT)
 COUNT_INT, COUNT_FLOAT = int(Action.COUNT_INT), int(Action.COUNT_FLOAT)
@@ -25,7 +39,7 @@ FIRST, DISTINCT, KEEP = int(Action.FIRST), int(Action.DISTINCT), int(Action.KEEP
 @inner
 def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) -> bool:
     for guard in range(begin, end):
-        count = memory.runs.registers[run, tables.guard_register[guard]]
+        count = memory.runs[run, RUN_REGISTERS + tables.guard_register[guard]]
         if count < tables.guard_least[guard] or count > tables.guard_most[guard]:
             return False
     return True
@@ -33,7 +47,7 @@ def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) 
 
 @inner
 def ended(run: int, tables: Tables, memory: Memory) -> bool:
-    state = memory.runs.state[run]
+    state = memory.runs[run, RUN_STATE]
     return guards_hold(
         run, tables.end_guard_begin[state], tables.end_guard_begin[state + 1], tables, memory
     )
@@ -41,7 +55,7 @@ def ended(run: int, tables: Tables, memory: Memory) -> bool:
 
 @inner
 def completes(run: int, tables: Tables, memory: Memory) -> bool:
-    return tables.end_kind[memory.runs.state[run]] == AT_ONCE and ended(run, tables, memory)
+    return tables.end_kind[memory.runs[run, RUN_STATE]] == AT_ONCE and ended(run, tables, memory)
 
 
 @inner
@@ -51,10 +65,10 @@ def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> b
         return True
     result = evaluate(
         program,
-        memory.runs.registers[run],
+        memory.runs[run],
         0,
-        NO_VALUES,
-        memory.runs.node[run],
+        NO_EVENTS,
+        memory.runs[run, RUN_NODE],
         memory.nodes,
         tables,
         scratch,
@@ -64,7 +78,7 @@ def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> b
 
 @inner
 def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
-    state = memory.runs.state[run]
+    state = memory.runs[run, RUN_STATE]
     for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
         if tables.again[transition] and guards_hold(
             run, tables.guard_begin[transition], tables.guard_begin[transition + 1], tables, memory
@@ -75,7 +89,7 @@ def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
 
 @inner
 def can_extend(run: int, tables: Tables, memory: Memory) -> bool:
-    state = memory.runs.state[run]
+    state = memory.runs[run, RUN_STATE]
     for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
         if guards_hold(
             run, tables.guard_begin[transition], tables.guard_begin[transition + 1], tables, memory
@@ -89,7 +103,7 @@ def bind(
     run: int,
     transition: int,
     event: int,
-    events: Events,
+    events: Ints,
     tables: Tables,
     memory: Memory,
     out: Out,
@@ -97,8 +111,8 @@ def bind(
 ) -> None:
     """Take a transition: registers, counters, evidence."""
     step = tables.step[transition]
-    registers = memory.runs.registers[run]
-    node = new_node(memory, events.position[event], step, memory.runs.node[run])
+    registers = memory.runs[run, RUN_REGISTERS:]
+    node = new_node(memory, events[event, EVENT_POSITION], step, memory.runs[run, RUN_NODE])
     for row in range(tables.action_begin[step], tables.action_begin[step + 1]):
         action = tables.actions[row, 0]
         register = tables.actions[row, 1]
@@ -107,21 +121,21 @@ def bind(
         if action == COUNT:
             registers[register] += 1
         elif action == KEEP:
-            memory.nodes.values[node, register] = events.values[column, event]
+            memory.nodes[node, NODE_VALUES + register] = events[event, EVENT_VALUES + column]
         else:
             _accumulate(
-                action, register, events.values[column, event], walk, registers,
-                memory.nodes.previous[node], memory.nodes, tables, scratch,
+                action, register, events[event, EVENT_VALUES + column], walk, registers,
+                memory.nodes[node, NODE_PREVIOUS], memory.nodes, tables, scratch,
             )  # fmt: skip
     for count in range(tables.count_begin[transition], tables.count_begin[transition + 1]):
         if tables.count_again[count]:
             registers[tables.count_register[count]] += 1
         else:
             registers[tables.count_register[count]] = 1
-    memory.runs.node[run] = node
-    memory.runs.state[run] = tables.target[transition]
-    memory.runs.last_ts[run] = events.ts[event]
-    memory.runs.blocked[run] = 0
+    memory.runs[run, RUN_NODE] = node
+    memory.runs[run, RUN_STATE] = tables.target[transition]
+    memory.runs[run, RUN_LAST_TS] = events[event, EVENT_TS]
+    memory.runs[run, RUN_BLOCKED] = 0
     out.bound[out.counts[1]] = node
     out.counts[1] += 1
     memory.totals[CHANGED] = 1
@@ -135,7 +149,7 @@ def _accumulate(
     walk: int,
     registers: Ints,
     node: int,
-    nodes: Nodes,
+    nodes: Ints,
     tables: Tables,
     scratch: Scratch,
 ) -> None:
@@ -193,8 +207,8 @@ def emit(run: int, at_ms: int, timer: int, memory: Memory, out: Out) -> None:
     place = out.counts[0]
     out.at_ms[place] = at_ms
     out.timer[place] = timer
-    out.key[place] = memory.runs.key[run]
-    out.node[place] = memory.runs.node[run]
-    memory.nodes.references[memory.runs.node[run]] += 1
+    out.key[place] = memory.runs[run, RUN_KEY]
+    out.node[place] = memory.runs[run, RUN_NODE]
+    memory.nodes[memory.runs[run, RUN_NODE], NODE_REFERENCES] += 1
     out.counts[0] = place + 1
     memory.totals[MATCHED] += 1

@@ -12,14 +12,9 @@ Shorts = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
 
-class Events(NamedTuple):
-    """The events of a batch that may matter to a rule, in order; `M` rows."""
-
-    ts: Ints
-    position: Ints
-    key: Ints
-    mask: Ints  # bit s: the single-event condition of step s holds
-    values: Ints  # (columns, M): what the byte code reads
+# Columns of the events offered to a rule, one row an event that may matter, in order.  The mask's
+# bit s says that the single-event condition of step s holds; what the byte code reads comes last.
+EVENT_TS, EVENT_POSITION, EVENT_KEY, EVENT_MASK, EVENT_VALUES = range(5)
 
 
 class Out(NamedTuple):

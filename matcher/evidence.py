@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matcher.buffers import Ints, Out
 from matcher.compiled import kernel
-from matcher.runs import NONE, Memory, release_node
+from matcher.runs import NODE_POSITION, NODE_PREVIOUS, NODE_STEP, NONE, Memory, release_node
 
 
 @kernel
@@ -22,7 +22,7 @@ def read_matches(
         node = out.node[match]
         while node != NONE:
             size += 1
-            node = memory.nodes.previous[node]
+            node = memory.nodes[node, NODE_PREVIOUS]
     begin[count] = size
     if size > steps.shape[0]:
         return size
@@ -31,9 +31,9 @@ def read_matches(
         node = out.node[match]
         while node != NONE:
             place -= 1
-            steps[place] = memory.nodes.step[node]
-            positions[place] = memory.nodes.position[node]
-            node = memory.nodes.previous[node]
+            steps[place] = memory.nodes[node, NODE_STEP]
+            positions[place] = memory.nodes[node, NODE_POSITION]
+            node = memory.nodes[node, NODE_PREVIOUS]
         release_node(memory, out.node[match])
     return size
 
@@ -42,8 +42,8 @@ def read_matches(
 def mark_held(memory: Memory, positions: Ints) -> int:
     """Write the positions of all live nodes into `positions`; returns how many."""
     size = 0
-    for node in range(memory.nodes.step.shape[0]):
-        if memory.nodes.step[node] != NONE:
-            positions[size] = memory.nodes.position[node]
+    for node in range(memory.nodes.shape[0]):
+        if memory.nodes[node, NODE_STEP] != NONE:
+            positions[size] = memory.nodes[node, NODE_POSITION]
             size += 1
     return size

@@ -17,11 +17,33 @@ from matcher.absence import sweep
 from matcher.advance import advance
 from matcher.atoms import BatchAtoms
 from matcher.batch import NULL, Batch
-from matcher.buffers import Events, Out, Scratch
+from matcher.buffers import (
+    EVENT_KEY,
+    EVENT_MASK,
+    EVENT_POSITION,
+    EVENT_TS,
+    EVENT_VALUES,
+    Out,
+    Scratch,
+)
 from matcher.evidence import mark_held, read_matches
 from matcher.keys import KeyCodec
 from matcher.plan import Entry, Plan
-from matcher.runs import CAPPED, CHANGED, EXPIRED, KEYS, MATCHED, NODES, NONE, RUNS, STARTED, Store
+from matcher.runs import (
+    CAPPED,
+    CHANGED,
+    EXPIRED,
+    KEYS,
+    MATCHED,
+    NODE_POSITION,
+    NODE_STEP,
+    NODES,
+    NONE,
+    RUNS,
+    SLOT_RUNS,
+    STARTED,
+    Store,
+)
 from matcher.schema import Schema
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
@@ -95,12 +117,13 @@ class Lane:
         """Positions of events bound in the last `advance` and still held by a run."""
         nodes = self._store.memory.nodes
         bound = self._out.bound[: self._out.counts[1]]
-        live: Ints = bound[nodes.step[bound] != NONE]
-        return nodes.position[live]
+        live: Ints = bound[nodes[bound, NODE_STEP] != NONE]
+        positions: Ints = nodes[live, NODE_POSITION]
+        return positions
 
-    def _run(self, events: Events) -> None:
+    def _run(self, events: Ints) -> None:
         store, begin = self._store, 0
-        while begin < len(events.ts):
+        while begin < len(events):
             begin = advance(
                 begin,
                 events,
@@ -109,7 +132,7 @@ class Lane:
                 self._out,
                 self._scratch,
             )
-            if begin < len(events.ts):
+            if begin < len(events):
                 self._make_room()
 
     def _sweep_is_due(self, watermark_ms: int) -> bool:
@@ -135,7 +158,7 @@ class Lane:
     def _make_room(self) -> None:
         """Double what may be short, for the key with the most runs."""
         store, options = self._store, self.plan.tables.options
-        held = int(store.memory.keys.runs.max(initial=0))
+        held = int(store.memory.keys[:, SLOT_RUNS].max(initial=0))
         more = held * int(options[FORKS]) + int(options[STARTS])
         store.reserve(more, held + more, 1)
         if len(self._scratch.line) < held + more:
@@ -186,7 +209,7 @@ class Lane:
 
     # ------------------------------------------------------------------ selection
 
-    def _select(self, batch: Batch, atoms: BatchAtoms) -> Events | None:
+    def _select(self, batch: Batch, atoms: BatchAtoms) -> Ints | None:
         """The events that may matter, with their key and mask; None when there are none."""
         parts = []
         for entry, columns in zip(self.plan.entries, self._key_columns, strict=True):
@@ -199,10 +222,14 @@ class Lane:
             rows, keys, masks = parts[0]
         else:
             rows, keys, masks = _merged(parts, self._shares_type)
-        values = np.empty((len(self.plan.columns), len(rows)), np.int64)
+        events = np.empty((len(rows), EVENT_VALUES + len(self.plan.columns)), np.int64)
+        events[:, EVENT_TS] = batch.ts[rows]
+        events[:, EVENT_POSITION] = batch.position[rows]
+        events[:, EVENT_KEY] = keys
+        events[:, EVENT_MASK] = masks
         for place, column in enumerate(self.plan.columns):
-            values[place] = atoms.values(column)[rows].view(np.int64)
-        return Events(batch.ts[rows], batch.position[rows], keys, masks, values)
+            events[:, EVENT_VALUES + place] = atoms.values(column)[rows].view(np.int64)
+        return events
 
     def _entry(
         self, entry: Entry, columns: list[int], batch: Batch, atoms: BatchAtoms

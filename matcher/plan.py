@@ -17,6 +17,7 @@ from matcher.automaton import Automaton, Guard, State, Transition, automaton
 from matcher.expressions import Code, compile_program, own_parts
 from matcher.layout import Layout
 from matcher.limits import RUNS_PER_KEY_MAX
+from matcher.runs import RUN_REGISTERS
 from matcher.schema import Schema
 from matcher.strings import Strings
 from matcher.tables import (
@@ -171,7 +172,7 @@ def _tables(
         walk_step=_ints(walk.step for walk in layout.walks),
         walk_place=_ints(walk.place for walk in layout.walks),
         walk_float=_ints(walk.float_ for walk in layout.walks),
-        registers=_ints(register.initial for register in layout.registers),
+        initial=_ints([0] * RUN_REGISTERS + [r.initial for r in layout.registers]),
         options=_options(rule, states, where),
     )
 

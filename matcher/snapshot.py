@@ -9,8 +9,7 @@ pattern version; a page of another version is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -20,7 +19,28 @@ from matcher.batch import NULL
 from matcher.compiled import kernel
 from matcher.keys import KeyCodec
 from matcher.plan import Plan
-from matcher.runs import KEYS, NONE, RUNS, TOTALS, Memory, Store, key_slot, new_node, new_run
+from matcher.runs import (
+    KEYS,
+    NODE_POSITION,
+    NODE_PREVIOUS,
+    NODE_STEP,
+    NODE_VALUES,
+    NONE,
+    RUN_KEY,
+    RUN_NEXT,
+    RUN_NODE,
+    RUN_REGISTERS,
+    RUNS,
+    SLOT_HEAD,
+    SLOT_KEY,
+    SLOT_RUNS,
+    TOTALS,
+    Memory,
+    Store,
+    key_slot,
+    new_node,
+    new_run,
+)
 from matcher.strings import Strings
 
 FORMAT = 1
@@ -37,47 +57,29 @@ def dump(
     plan: Plan, store: Store, keys: KeyCodec, strings: Strings, raw: Mapping[int, bytes]
 ) -> bytes:
     """The page of one rule; `raw` has the bytes of every position held as evidence."""
-    runs, nodes = store.memory.runs, store.memory.nodes
+    memory = store.memory
     order = np.empty(int(store.memory.totals[RUNS]), np.int64)
     _live_runs(store.memory, order)
-    live = np.flatnonzero(nodes.step != NONE)
-    renumbered = np.full(len(nodes.step) + 1, NONE, np.int64)
+    runs = memory.runs[order]
+    live = np.flatnonzero(memory.nodes[:, NODE_STEP] != NONE)
+    nodes = memory.nodes[live]
+    renumbered = np.full(len(memory.nodes) + 1, NONE, np.int64)
     renumbered[live] = np.arange(len(live))
+    runs[:, RUN_NODE] = renumbered[runs[:, RUN_NODE]]
+    nodes[:, NODE_PREVIOUS] = renumbered[nodes[:, NODE_PREVIOUS]]
     texts = _Texts(strings)
-    registers = runs.registers[order]
-    for column, register in enumerate(plan.layout.registers):
-        if register.text:
-            registers[:, column] = texts.indexes(registers[:, column])
-    values = nodes.values[live]
-    for walk in plan.layout.walks:
-        if walk.text:
-            of_step = nodes.step[live] == walk.step
-            values[of_step, walk.place] = texts.indexes(values[of_step, walk.place])
-    distinct, key_index = np.unique(runs.key[order], return_inverse=True)
+    for rows, column in _text_columns(plan, runs, nodes):
+        column[rows] = texts.indexes(column[rows])
+    keyed, runs[:, RUN_KEY] = np.unique(runs[:, RUN_KEY], return_inverse=True)
     page = {
         "format": FORMAT,
         "pattern": plan.rule.pattern_version,
-        "counters": store.memory.totals[COUNTERS].tolist(),
-        "keys": [keys.scalars(key) for key in distinct.tolist()],
+        "counters": memory.totals[COUNTERS].tolist(),
+        "keys": [keys.scalars(key) for key in keyed.tolist()],
         "texts": texts.found,
-        "events": {int(position): raw[position] for position in nodes.position[live].tolist()},
-        "runs": {
-            "key": _bytes(key_index),
-            "start_ts": _bytes(runs.start_ts[order]),
-            "start_position": _bytes(runs.start_position[order]),
-            "last_ts": _bytes(runs.last_ts[order]),
-            "registers": _bytes(registers),
-            "blocked": _bytes(runs.blocked[order]),
-            "state": _bytes(runs.state[order]),
-            "node": _bytes(renumbered[runs.node[order]]),
-        },
-        "nodes": {
-            "position": _bytes(nodes.position[live]),
-            "values": _bytes(values),
-            "step": _bytes(nodes.step[live]),
-            "previous": _bytes(renumbered[nodes.previous[live]]),
-            "references": _bytes(nodes.references[live]),
-        },
+        "events": {position: raw[position] for position in nodes[:, NODE_POSITION].tolist()},
+        "runs": runs.tobytes(),
+        "nodes": nodes.tobytes(),
     }
     return msgspec.msgpack.encode(page)
 
@@ -91,40 +93,37 @@ def restore(
         raise PageMismatch(f"page format {page['format']}, this version reads {FORMAT}")
     if page["pattern"] != plan.rule.pattern_version:
         raise PageMismatch(f"the pattern of {plan.rule.name} has changed")
-    columns = {name: _array(data) for name, data in page["runs"].items()}
-    evidence = {name: _array(data) for name, data in page["nodes"].items()}
-    count, held = len(columns["key"]), len(evidence["step"])
+    store = Store(len(plan.layout.registers), plan.layout.places)
+    memory = store.memory
+    runs = np.frombuffer(page["runs"], np.int64).reshape(-1, memory.runs.shape[1]).copy()
+    nodes = np.frombuffer(page["nodes"], np.int64).reshape(-1, memory.nodes.shape[1]).copy()
     codes = np.array([strings.code(text) for text in page["texts"]] or [0], np.int64)
-    registers = columns["registers"].reshape(count, len(plan.layout.registers)).copy()
-    for column, register in enumerate(plan.layout.registers):
+    for rows, column in _text_columns(plan, runs, nodes):
+        column[rows] = _codes(codes, column[rows])
+    keyed = np.array([keys.key(tuple(scalars)) for scalars in page["keys"]] or [0], np.int64)
+    runs[:, RUN_KEY] = keyed[runs[:, RUN_KEY]]
+    store.reserve(len(runs), len(nodes), len(page["keys"]))
+    memory = store.memory
+    memory.totals[COUNTERS] = page["counters"]
+    node_of = np.full(len(nodes) + 1, NONE, np.int64)
+    run_of = np.empty(len(runs), np.int64)
+    _allocate(memory, node_of[:-1], run_of)
+    nodes[:, NODE_PREVIOUS] = node_of[nodes[:, NODE_PREVIOUS]]
+    runs[:, RUN_NODE] = node_of[runs[:, RUN_NODE]]
+    memory.nodes[node_of[:-1]] = nodes
+    memory.runs[run_of] = runs
+    _link(run_of, memory)
+    return store, {int(position): bytes(raw) for position, raw in page["events"].items()}
+
+
+def _text_columns(plan: Plan, runs: Ints, nodes: Ints) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
+    """(rows, column) of every register and kept value that holds codes of texts."""
+    for number, register in enumerate(plan.layout.registers):
         if register.text:
-            registers[:, column] = _codes(codes, registers[:, column])
-    values = evidence["values"].reshape(held, plan.layout.places).copy()
+            yield np.ones(len(runs), np.bool_), runs[:, RUN_REGISTERS + number]
     for walk in plan.layout.walks:
         if walk.text:
-            of_step = evidence["step"] == walk.step
-            values[of_step, walk.place] = _codes(codes, values[of_step, walk.place])
-    key_values = [keys.key(tuple(scalars)) for scalars in page["keys"]]
-    run_keys = np.array(key_values or [0], np.int64)[columns["key"]]
-    store = Store(len(plan.layout.registers), plan.layout.places)
-    store.reserve(count, held, len(key_values))
-    store.memory.totals[COUNTERS] = page["counters"]
-    node_of = np.empty(held + 1, np.int64)
-    node_of[-1] = NONE
-    rows = np.empty(count, np.int64)
-    _allocate(store.memory, node_of[:-1], rows)
-    store.memory.nodes.position[node_of[:-1]] = evidence["position"]
-    store.memory.nodes.step[node_of[:-1]] = evidence["step"]
-    store.memory.nodes.previous[node_of[:-1]] = node_of[evidence["previous"]]
-    store.memory.nodes.references[node_of[:-1]] = evidence["references"]
-    store.memory.nodes.values[node_of[:-1]] = values
-    store.memory.runs.key[rows] = run_keys
-    for name in ("start_ts", "start_position", "last_ts", "blocked", "state"):
-        getattr(store.memory.runs, name)[rows] = columns[name]
-    store.memory.runs.registers[rows] = registers
-    store.memory.runs.node[rows] = node_of[columns["node"]]
-    _link(rows, store.memory)
-    return store, {int(position): bytes(raw) for position, raw in page["events"].items()}
+            yield nodes[:, NODE_STEP] == walk.step, nodes[:, NODE_VALUES + walk.place]
 
 
 class _Texts:
@@ -152,24 +151,16 @@ def _codes(codes: Ints, indexes: Ints) -> Ints:
     return np.where(known, codes[np.where(known, indexes, 0)], NULL)
 
 
-def _bytes(array: NDArray[Any]) -> bytes:
-    return np.ascontiguousarray(array, np.int64).tobytes()
-
-
-def _array(data: bytes) -> Ints:
-    return np.frombuffer(data, np.int64)
-
-
 @kernel
 def _live_runs(memory: Memory, order: Ints) -> None:
     """Write the live runs, key by key, each key's in the order of its line."""
     size = 0
-    for slot in range(memory.keys.head.shape[0]):
-        run = memory.keys.head[slot]
+    for slot in range(memory.keys.shape[0]):
+        run = memory.keys[slot, SLOT_HEAD]
         while run != NONE:
             order[size] = run
             size += 1
-            run = memory.runs.next[run]
+            run = memory.runs[run, RUN_NEXT]
 
 
 @kernel
@@ -187,13 +178,13 @@ def _link(rows: Ints, memory: Memory) -> None:
     runs, keys = memory.runs, memory.keys
     for place in range(rows.shape[0]):
         run = rows[place]
-        slot = key_slot(keys, runs.key[run])
-        runs.next[run] = NONE
-        if keys.head[slot] == NONE:
-            keys.key[slot] = runs.key[run]
-            keys.head[slot] = run
-            keys.runs[slot] = 1
+        slot = key_slot(keys, runs[run, RUN_KEY])
+        runs[run, RUN_NEXT] = NONE
+        if keys[slot, SLOT_HEAD] == NONE:
+            keys[slot, SLOT_KEY] = runs[run, RUN_KEY]
+            keys[slot, SLOT_HEAD] = run
+            keys[slot, SLOT_RUNS] = 1
             memory.totals[KEYS] += 1
         else:
-            keys.runs[slot] += 1
-            runs.next[rows[place - 1]] = run
+            keys[slot, SLOT_RUNS] += 1
+            runs[rows[place - 1], RUN_NEXT] = run

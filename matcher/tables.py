@@ -61,7 +61,7 @@ class Tables(NamedTuple):
     walk_step: Ints
     walk_place: Ints
     walk_float: Ints
-    registers: Ints  # their initial values
+    initial: Ints  # a new run's row: zeros, then the initial registers
     options: Ints  # see below
 
 

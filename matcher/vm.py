@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from matcher.batch import NULL
-from matcher.buffers import Ints, Scratch
+from matcher.buffers import EVENT_VALUES, Ints, Scratch
 from matcher.bytecode import Op
 from matcher.compiled import inner
-from matcher.runs import Nodes
+from matcher.runs import NODE_PREVIOUS, NODE_STEP, NODE_VALUES, RUN_REGISTERS
 from matcher.tables import Tables
 
 CONST, COLUMN, REGISTER, MOVE = (int(op) for op in list(Op)[:4])
@@ -74,7 +74,7 @@ def remainder_float(a: float, b: float) -> float:
 
 @inner
 def among_bound(
-    value: int, null: bool, walk: int, node: int, nodes: Nodes, tables: Tables, scratch: Scratch
+    value: int, null: bool, walk: int, node: int, nodes: Ints, tables: Tables, scratch: Scratch
 ) -> int:
     """1 if `value` (bits) is among the kept values of the walk's step, NULL if unknown, else 0."""
     slots, floats = scratch.slots, scratch.floats
@@ -85,10 +85,10 @@ def among_bound(
     slots[63] = value
     wanted = floats[63]
     while node >= 0:
-        if nodes.step[node] == step:
+        if nodes[node, NODE_STEP] == step:
             if null:
                 return NULL
-            kept = nodes.values[node, place]
+            kept = nodes[node, NODE_VALUES + place]
             if is_float:
                 slots[62] = kept
                 other = floats[62]
@@ -101,22 +101,22 @@ def among_bound(
                     return 1
                 if kept == NULL:
                     unknown = True
-        node = nodes.previous[node]
+        node = nodes[node, NODE_PREVIOUS]
     return NULL if unknown else 0
 
 
 @inner
 def evaluate(
     program: int,
-    registers: Ints,
+    run: Ints,
     event: int,
-    values: Ints,
+    events: Ints,
     node: int,
-    nodes: Nodes,
+    nodes: Ints,
     tables: Tables,
     scratch: Scratch,
 ) -> int:
-    """The program's result: 1, 0 or NULL.  `registers` is the run's row, `event` a column index."""
+    """The program's result: 1, 0 or NULL.  `run` is the run's row."""
     slots, floats = scratch.slots, scratch.floats
     begin = tables.program_begin[program]
     end = tables.program_begin[program + 1]
@@ -126,9 +126,9 @@ def evaluate(
         a = tables.code[place, 2]
         b = tables.code[place, 3]
         if op == COLUMN:
-            slots[target] = values[a, event]
+            slots[target] = events[event, EVENT_VALUES + a]
         elif op == REGISTER:
-            slots[target] = registers[a]
+            slots[target] = run[RUN_REGISTERS + a]
         elif op == CONST:
             slots[target] = tables.constants[a]
         elif op == MOVE:
