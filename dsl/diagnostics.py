@@ -75,8 +75,6 @@ CODES: Mapping[str, str] = {
     "W001": "`not` overlaps the next step",
     "W002": "`!=` or `not` over an optional field",
     "W003": "a condition that is always the same",
-    "W004": "a declaration nothing uses",
-    "W005": "a trigger that several steps share",
 }
 
 

@@ -24,7 +24,7 @@ from dsl.syntax_errors import describe
 if TYPE_CHECKING:
     from lark import Lark
 
-    from dsl.build import Build
+    from dsl.builder import Build
 
 GRAMMAR = Path(__file__).with_name("grammar.lark")
 _SLOTS: dict[type[ast.Node], tuple[str, ...]] = {}
@@ -36,7 +36,7 @@ def _machine() -> tuple[Lark, Build]:
     """Lark with its tables, kept in the user's cache so that a start does not rebuild them."""
     from lark import Lark
 
-    from dsl.build import Build
+    from dsl.builder import Build
 
     build = Build()
     lark = Lark(

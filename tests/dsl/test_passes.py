@@ -43,3 +43,13 @@ def test_declarations_called_fine_are_not_reported() -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("rule") and '"fine' in line:
                 assert line not in report, line
+
+
+def test_every_code_of_the_catalogue_is_used() -> None:
+    package = Path(__file__).parents[2] / "dsl"
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for path in package.rglob("*.py")
+        if path.name != "diagnostics.py"
+    )
+    assert [code for code in CODES if f'"{code}"' not in source] == []

@@ -7,8 +7,8 @@ from typing import Any
 from lark import Token
 
 from dsl import ast, limits
-from dsl.build.expressions import Expressions
-from dsl.build.literals import Children, as_node
+from dsl.builder.expressions import Expressions
+from dsl.builder.literals import Children, as_node
 
 
 class Patterns(Expressions):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsl import ast
-from dsl.build.literals import Children, Literals, as_node, only
+from dsl.builder.literals import Children, Literals, as_node, only
 
 
 class Expressions(Literals):

@@ -7,6 +7,6 @@ in `[…]` that is not there arrives as one None per token.
 
 from __future__ import annotations
 
-from dsl.build.declarations import Build
+from dsl.builder.declarations import Build
 
 __all__ = ["Build"]

@@ -7,8 +7,8 @@ from typing import Any
 from lark import Token
 
 from dsl import ast
-from dsl.build.literals import Children, only
-from dsl.build.patterns import Patterns
+from dsl.builder.literals import Children, only
+from dsl.builder.patterns import Patterns
 
 
 class Rules(Patterns):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dsl import ast
-from dsl.build.literals import Children, as_node, only
-from dsl.build.rules import Rules
+from dsl.builder.literals import Children, as_node, only
+from dsl.builder.rules import Rules
 
 
 class Build(Rules):
