@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matcher.decode import Decoded, Decoder
-
 from cep import limits
-from cep.errors import SourceError
+from cep.errors import SourceError, StoreError
 from cep.event_time import EventTime, Ordered
 from cep.ports import Checkpoint, DeadLetterRow, Records
 from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
+from matcher.decode import Decoded, Decoder
 from matcher.matcher import Match, Matcher
 from matcher.schema import Schema
+from matcher.snapshot import PageMismatch
 from matcher.strings import Strings
 
 COUNTERS = (
@@ -195,7 +195,10 @@ class Fold:
             else:
                 self._dropped_pages.append(name)
         self._dropped_pages += self._suppression.restore(suppression)
-        self._matcher.restore(partial)
+        try:
+            self._matcher.restore(partial)
+        except PageMismatch as error:
+            raise StoreError(f"the stored partial matches cannot be read: {error}") from error
 
 
 def rule_of_page(name: str) -> str:

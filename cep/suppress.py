@@ -28,6 +28,7 @@ class Suppression:
         # page name → values → (when shown, id)
         self._pages: dict[str, dict[str, tuple[int, str]]] = {}
         self._changed: set[str] = set()
+        self._sweep_ms = limits.BEGINNING_OF_TIME_MS  # when all pages are looked through again
 
     def hidden_by(self, rule: str, values: tuple[object, ...], at_ms: int, id: str) -> str | None:
         """The id of the detection that hides this one; if none, this one is shown from now on."""
@@ -43,12 +44,20 @@ class Suppression:
 
     def changed_pages(self, watermark_ms: int) -> dict[str, bytes]:
         """Pages to write, without what can hide nothing any more; b"": the page is gone."""
+        sweep = watermark_ms >= self._sweep_ms and bool(self._pages)
+        if sweep:
+            self._sweep_ms = watermark_ms + min(self._for_ms.values())
         changed: dict[str, bytes] = {}
-        for name in sorted(self._changed):
+        for name in sorted(self._pages if sweep else self._changed):
+            page = self._pages[name]
             horizon_ms = watermark_ms - self._for_ms[_rule_of(name)]
-            kept = {k: v for k, v in self._pages[name].items() if v[0] >= horizon_ms}
-            changed[name] = orjson.dumps(kept) if kept else b""
-            self._pages[name] = kept
+            kept = {k: v for k, v in page.items() if v[0] >= horizon_ms}
+            if name in self._changed or len(kept) < len(page):
+                changed[name] = orjson.dumps(kept) if kept else b""
+            if kept:
+                self._pages[name] = kept
+            else:
+                del self._pages[name]
         self._changed.clear()
         return changed
 

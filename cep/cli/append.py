@@ -24,7 +24,7 @@ def append(
 
     if not is_embedded(to):
         raise UsageError(f"cannot append to {to!r}: use an embedded log, app.db#topic")
-    reading, log = open_log(source, follow=False), open_log(to)
+    reading, log = open_log(source, follow=False), open_log(to, create=True)
     topic = log.partitions[0]
     position, appended, too_long = 0, 0, 0
     while records := reading.read(reading.partitions[0], position, limits.BATCH_RECORDS_MAX):

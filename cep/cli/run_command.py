@@ -7,6 +7,7 @@ they are committed, and a restart goes on where the last commit was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from cep.errors import UsageError
 
 if TYPE_CHECKING:
     from cep.engine import Summary
+    from cep.render import Rendered
 
 
 def run(
@@ -77,11 +79,16 @@ def run(
         kept = open_store(store)
     pretty = out is Format.PRETTY or (out is None and sys.stdout.isatty())
     progress = Progress(lambda: log.done if isinstance(log, FileLog) else None)
+
+    def show(detections: Sequence[Rendered]) -> None:
+        progress.clear()
+        (print_pretty if pretty else print_jsonl)(detections)
+
     engine = Engine(
         rule_set,
         log,
         kept,
-        sink=print_pretty if pretty else print_jsonl,
+        sink=show,
         dead_letters=DeadLetters(),
         notify=say,
         progress=progress,

@@ -52,7 +52,7 @@ def serve(
     log_url = log or store
     if not is_embedded(log_url):
         raise UsageError(f"cep serve follows an embedded log (app.db#topic), not {log_url!r}")
-    opened_store, opened_log = open_store(store), open_log(log_url, follow=True)
+    opened_store, opened_log = open_store(store), open_log(log_url, follow=True, create=True)
     try:
         Service(
             rule_set,

@@ -13,7 +13,7 @@ _DEFAULT_TOPIC = "events"
 _DATABASE_ENDINGS = (".db", ".sqlite", ".sqlite3")
 
 
-def open_log(url: str, *, follow: bool | None = None) -> Log:
+def open_log(url: str, *, follow: bool | None = None, create: bool = False) -> Log:
     """Opens a log by what its URL looks like.
 
         -                                   standard input
@@ -22,13 +22,16 @@ def open_log(url: str, *, follow: bool | None = None) -> Log:
         sqlite:///app.db#logins             the same
         postgresql://host/base#logins       the same tables in PostgreSQL
 
-    `follow=None` means what suits the source: a file ends, an embedded log goes on.
+    `follow=None` means what suits the source: a file ends, an embedded log goes on.  Only with
+    `create` may the file of an embedded log be a new one.
     """
     if is_embedded(url):
         from cep.log.sqlite import SqliteLog
 
         database, _, topic = url.partition("#")
-        return SqliteLog(database, topic or _DEFAULT_TOPIC, follow=follow is not False)
+        return SqliteLog(
+            database, topic or _DEFAULT_TOPIC, follow=follow is not False, create=create
+        )
     if "://" in url and not url.startswith("file://"):
         raise UsageError(f"no such kind of log: {url!r} (use a file, -, x.db#topic)")
     from cep.log.file import FileLog

@@ -7,6 +7,10 @@ Works on every database the store works on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -22,16 +26,23 @@ _APPEND_ATTEMPTS = 20  # appenders of one topic that collide on PostgreSQL try a
 
 
 class SqliteLog:
-    """`follow`: the end of the topic means "nothing yet"."""
+    """`follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one."""
 
-    def __init__(self, database: str, topic: str, *, follow: bool = True) -> None:
+    def __init__(
+        self, database: str, topic: str, *, follow: bool = True, create: bool = True
+    ) -> None:
         self.topic = topic
         self._follow = follow
         self._engine = open_database(database)
-        try:
+        url = self._engine.url
+        if (
+            not create
+            and url.get_backend_name() == "sqlite"
+            and not Path(str(url.database)).exists()
+        ):
+            raise UsageError(f"no such log: {url.database}")
+        with _named_errors(f"open {database}"):
             metadata.create_all(self._engine, tables=[log_chunk])
-        except SQLAlchemyError as error:
-            raise SourceError(f"log: cannot open {database}: {_cause(error)}") from error
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -39,13 +50,10 @@ class SqliteLog:
 
     def read(self, partition: str, position: int, max_records: int) -> Records | None:
         """Chunks are joined up to `max_records` records and `BATCH_BYTES_MAX` bytes."""
-        try:
-            with self._engine.connect() as connection:
-                connection.execution_options(read_only=True)
-                chunks = _chunks_from(connection, partition, position, max_records)
-                end = position if chunks else _end(connection, partition)
-        except SQLAlchemyError as error:
-            raise SourceError(f"log: cannot read: {_cause(error)}") from error
+        with _named_errors("read"), self._engine.connect() as connection:
+            connection.execution_options(read_only=True)
+            chunks = _chunks_from(connection, partition, position, max_records)
+            end = position if chunks else _end(connection, partition)
         if end < position:
             raise SourceError(f"log: {partition} ends at record {end}, before record {position}")
         if not chunks:
@@ -62,7 +70,7 @@ class SqliteLog:
         return mark_of(first.data) if first is not None else ""
 
     def end(self, partition: str) -> int:
-        with self._engine.connect() as connection:
+        with _named_errors("read"), self._engine.connect() as connection:
             connection.execution_options(read_only=True)
             return _end(connection, partition)
 
@@ -82,22 +90,20 @@ class SqliteLog:
                 f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
             )
         count = len(ends)
-        for attempt in range(_APPEND_ATTEMPTS):
+        for _ in range(_APPEND_ATTEMPTS - 1):
             try:
-                with self._engine.begin() as connection:
-                    first = _end(connection, partition)
-                    connection.execute(
-                        insert(log_chunk).values(
-                            topic=partition, position=first, count=count, data=data
-                        )
-                    )
-                return range(first, first + count)
-            except IntegrityError as error:
-                if attempt == _APPEND_ATTEMPTS - 1:
-                    raise SourceError(f"log: cannot append: {_cause(error)}") from error
-            except SQLAlchemyError as error:
-                raise SourceError(f"log: cannot append: {_cause(error)}") from error
-        raise AssertionError("unreachable")
+                return self._append(partition, data, count)
+            except IntegrityError:  # another appender took the position
+                continue
+        return self._append(partition, data, count)
+
+    def _append(self, topic: str, data: bytes, count: int) -> range:
+        with _named_errors("append"), self._engine.begin() as connection:
+            first = _end(connection, topic)
+            connection.execute(
+                insert(log_chunk).values(topic=topic, position=first, count=count, data=data)
+            )
+        return range(first, first + count)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -148,5 +154,13 @@ def _chunks_from(
     return chunks
 
 
-def _cause(error: SQLAlchemyError) -> object:
-    return getattr(error, "orig", None) or error
+@contextmanager
+def _named_errors(action: str) -> Iterator[None]:
+    """Any database error becomes a `SourceError`; a taken position stays what it is."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise SourceError(f"log: cannot {action}: {cause}") from error

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cep import limits
 from cep.errors import SourceError, UsageError
+from cep.log import open_log
 from cep.log.sqlite import SqliteLog
 from cep.ports import Records
 
@@ -49,9 +50,8 @@ def test_any_position_reads_on_in_order(
     log.close()
 
 
-def test_followed_topic_says_nothing_yet_and_then_goes_on(tmp_path: Path) -> None:
-    url = str(tmp_path / "a.db")
-    reader, writer = SqliteLog(url, "t"), SqliteLog(url, "t")
+def test_followed_topic_says_nothing_yet_and_then_goes_on(store_url: str) -> None:
+    reader, writer = SqliteLog(store_url, "t"), SqliteLog(store_url, "t")
     assert reader.read("t", 0, 10) == Records(0, b"", 0)
     writer.append("t", b"a\nb\n")
     assert reader.read("t", 0, 10) == Records(0, b"a\nb\n", 2)
@@ -60,9 +60,8 @@ def test_followed_topic_says_nothing_yet_and_then_goes_on(tmp_path: Path) -> Non
     writer.close()
 
 
-def test_concurrent_appenders_get_disjoint_positions(tmp_path: Path) -> None:
-    url = str(tmp_path / "a.db")
-    logs = [SqliteLog(url, "t", follow=False) for _ in range(4)]
+def test_concurrent_appenders_get_disjoint_positions(store_url: str) -> None:
+    logs = [SqliteLog(store_url, "t", follow=False) for _ in range(4)]
     ranges: list[range] = []
 
     def work(number: int) -> None:
@@ -90,3 +89,16 @@ def test_record_over_the_limit_is_refused_whole(tmp_path: Path) -> None:
     assert log.end("t") == 0
     assert log.append("t", b"x" * limits.LINE_BYTES_MAX) == range(1)
     log.close()
+
+
+def test_reading_a_log_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such log"):
+        open_log(str(tmp_path / "typo.db"))
+    assert not (tmp_path / "typo.db").exists()
+
+
+def test_database_that_is_gone_is_a_named_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(SourceError, match="cannot open"):
+        SqliteLog(str(path), "t")

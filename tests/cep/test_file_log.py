@@ -196,7 +196,7 @@ def test_damaged_gzip_is_a_named_source_error(tmp_path: Path) -> None:
 def test_urls_say_what_kind_of_log_they_are(tmp_path: Path) -> None:
     (tmp_path / "e.ndjson").touch()
     for url in (str(tmp_path / "a.db"), f"sqlite:///{tmp_path}/a.db#logins"):
-        log = open_log(url)
+        log = open_log(url, create=True)
         assert log.partitions == ("logins" if "#" in url else "events",)
         log.close()
     assert isinstance(open_log(str(tmp_path / "e.ndjson")), FileLog)
