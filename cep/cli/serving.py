@@ -103,7 +103,9 @@ class Service:
         loop.call_soon_threadsafe(stop.set)
 
     def _health(self) -> str | None:
-        return None if self._failure is None else f"the engine stopped: {self._failure}"
+        if self._failure is not None:
+            return f"the engine stopped: {self._failure}"
+        return "the engine is starting" if self._engine.fold is None else None
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -34,13 +34,9 @@ class SqliteLog:
         self.topic = topic
         self._follow = follow
         self._engine = open_database(database)
-        url = self._engine.url
-        if (
-            not create
-            and url.get_backend_name() == "sqlite"
-            and not Path(str(url.database)).exists()
-        ):
-            raise UsageError(f"no such log: {url.database}")
+        is_file = self._engine.dialect.name == "sqlite"
+        if not create and is_file and not Path(str(self._engine.url.database)).exists():
+            raise UsageError(f"no such log: {self._engine.url.database}")
         with _named_errors(f"open {database}"):
             metadata.create_all(self._engine, tables=[log_chunk])
 
@@ -90,12 +86,12 @@ class SqliteLog:
                 f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
             )
         count = len(ends)
-        for _ in range(_APPEND_ATTEMPTS - 1):
+        for _ in range(_APPEND_ATTEMPTS):
             try:
                 return self._append(partition, data, count)
             except IntegrityError:  # another appender took the position
                 continue
-        return self._append(partition, data, count)
+        raise SourceError("log: cannot append: too many others append to this topic")
 
     def _append(self, topic: str, data: bytes, count: int) -> range:
         with _named_errors("append"), self._engine.begin() as connection:

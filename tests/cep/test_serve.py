@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,15 @@ def get(url: str) -> Any:
         return json.load(answer)
 
 
+def healthy(url: str) -> bool:
+    """503 until the engine has taken its partition over."""
+    try:
+        return get(f"{url}/healthz") == {"status": "ok"}
+    except urllib.error.HTTPError as error:
+        assert error.code == 503
+        return False
+
+
 def post(url: str, events: list[dict[str, object]]) -> Any:
     request = urllib.request.Request(
         url, json.dumps(events).encode(), {"Content-Type": "application/json"}
@@ -71,7 +81,7 @@ def payment(at_s: int, amount: float) -> dict[str, object]:
 
 def test_events_posted_become_detections_and_sigterm_ends_well(tmp_path: Path) -> None:
     with serving(tmp_path) as (url, process):
-        assert get(f"{url}/healthz") == {"status": "ok"}
+        assert wait_for(lambda: healthy(url), START_SECONDS)
         answer = post(f"{url}/api/v1/events", [payment(0, 1.0), payment(5, 600.0), payment(60, 1)])
         assert answer["accepted"] == 3
         items = wait_for(lambda: get(f"{url}/api/v1/detections")["items"])
@@ -84,11 +94,10 @@ def test_events_posted_become_detections_and_sigterm_ends_well(tmp_path: Path) -
 
 def test_engine_that_lost_its_partition_ends_the_program_with_the_reason(tmp_path: Path) -> None:
     with serving(tmp_path) as (url, process):
-        post(f"{url}/api/v1/events", [payment(0, 1.0)])
+        assert wait_for(lambda: healthy(url), START_SECONDS)
         store = open_store(str(tmp_path / "s.db"))
         store.acquire("events")
         store.close()
-        # The engine may have committed the first event before it was overtaken.
         post(f"{url}/api/v1/events", [payment(1, 1.0)])
         assert process.wait(30) == 3
     assert b"taken over by another engine" in (tmp_path / "serve.log").read_bytes()
