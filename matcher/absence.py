@@ -5,7 +5,7 @@ from __future__ import annotations
 from matcher.batch import NULL
 from matcher.binding import emit, ended, where_holds
 from matcher.buffers import Out, Scratch
-from matcher.compiled import inner, kernel
+from matcher.compiled import inlined, kernel
 from matcher.runs import (
     CHANGED,
     EXPIRED,
@@ -43,7 +43,7 @@ def sweep(watermark_ms: int, tables: Tables, memory: Memory, out: Out, scratch: 
             slot += 1
 
 
-@inner
+@inlined
 def fire_due(
     slot: int, before_ms: int, tables: Tables, memory: Memory, out: Out, scratch: Scratch
 ) -> None:
@@ -73,7 +73,7 @@ def fire_due(
         _drop(slot, everything, family, NULL, tables, memory, scratch)
 
 
-@inner
+@inlined
 def deadline_ms(run: int, tables: Tables, memory: Memory) -> int:
     """When the run completes unless something comes; NULL when it waits for no such moment."""
     state = memory.runs[run, RUN_STATE]
@@ -89,7 +89,7 @@ def deadline_ms(run: int, tables: Tables, memory: Memory) -> int:
     return at_ms if at_ms <= limit_ms else NULL
 
 
-@inner
+@inlined
 def _drop(
     slot: int,
     everything: int,

@@ -32,7 +32,7 @@ from matcher.buffers import (
     Scratch,
     Shorts,
 )
-from matcher.compiled import inner, kernel
+from matcher.compiled import inlined, kernel
 from matcher.runs import (
     CAPPED,
     CHANGED,
@@ -102,7 +102,7 @@ def advance(
     return int(events.shape[0])
 
 
-@inner
+@inlined
 def _offer(
     event: int,
     slot: int,
@@ -157,7 +157,7 @@ def _offer(
         _relink(slot, events[event, EVENT_KEY], size, memory, line)
 
 
-@inner
+@inlined
 def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> None:
     """Make the first `size` runs of `line` the runs of the key."""
     if size == 0:
@@ -174,14 +174,14 @@ def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> Non
     memory.runs[line[size - 1], RUN_NEXT] = NONE
 
 
-@inner
+@inlined
 def _free_line(begin: int, size: int, memory: Memory, line: Shorts) -> int:
     for place in range(begin, size):
         free_run(memory, line[place])
     return begin
 
 
-@inner
+@inlined
 def _start(
     event: int,
     size: int,
@@ -229,7 +229,7 @@ def _start(
     return size, NONE
 
 
-@inner
+@inlined
 def _move(
     event: int,
     run: int,
@@ -307,7 +307,7 @@ def _move(
     return size + 1, NONE
 
 
-@inner
+@inlined
 def _blocked(
     event: int, run: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch
 ) -> int:
@@ -335,7 +335,7 @@ def _blocked(
     return int(blocked)
 
 
-@inner
+@inlined
 def _branch(
     event: int,
     run: int,

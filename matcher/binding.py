@@ -7,7 +7,7 @@ import numpy as np
 from matcher.batch import NULL
 from matcher.buffers import EVENT_POSITION, EVENT_TS, EVENT_VALUES, Ints, Out, Scratch
 from matcher.bytecode import Action
-from matcher.compiled import inner
+from matcher.compiled import inlined
 from matcher.runs import (
     CHANGED,
     MATCHED,
@@ -36,7 +36,7 @@ MAX_FLOAT = int(Action.MAX_FLOAT)
 FIRST, DISTINCT, KEEP = int(Action.FIRST), int(Action.DISTINCT), int(Action.KEEP)
 
 
-@inner
+@inlined
 def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) -> bool:
     for guard in range(begin, end):
         count = memory.runs[run, RUN_REGISTERS + tables.guard_register[guard]]
@@ -45,7 +45,7 @@ def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) 
     return True
 
 
-@inner
+@inlined
 def ended(run: int, tables: Tables, memory: Memory) -> bool:
     state = memory.runs[run, RUN_STATE]
     return guards_hold(
@@ -53,12 +53,12 @@ def ended(run: int, tables: Tables, memory: Memory) -> bool:
     )
 
 
-@inner
+@inlined
 def completes(run: int, tables: Tables, memory: Memory) -> bool:
     return tables.end_kind[memory.runs[run, RUN_STATE]] == AT_ONCE and ended(run, tables, memory)
 
 
-@inner
+@inlined
 def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> bool:
     program = tables.options[WHERE]
     if program == NO_PROGRAM:
@@ -76,7 +76,7 @@ def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> b
     return result == 1
 
 
-@inner
+@inlined
 def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
     state = memory.runs[run, RUN_STATE]
     for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
@@ -87,7 +87,7 @@ def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
     return False
 
 
-@inner
+@inlined
 def can_extend(run: int, tables: Tables, memory: Memory) -> bool:
     state = memory.runs[run, RUN_STATE]
     for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
@@ -98,7 +98,7 @@ def can_extend(run: int, tables: Tables, memory: Memory) -> bool:
     return False
 
 
-@inner
+@inlined
 def bind(
     run: int,
     transition: int,
@@ -141,7 +141,7 @@ def bind(
     memory.totals[CHANGED] = 1
 
 
-@inner
+@inlined
 def _accumulate(
     action: int,
     register: int,
@@ -185,7 +185,7 @@ def _accumulate(
         return
     if action == DISTINCT:
         null = np.isnan(floats[0]) if tables.walk_float[walk] else value == NULL
-        if not null and among_bound(value, null, walk, node, nodes, tables, scratch) != 1:
+        if not null and not among_bound(value, walk, node, nodes, tables, scratch):
             registers[register] = held + 1
         return
     if value == NULL:
@@ -202,7 +202,7 @@ def _accumulate(
         registers[register] = max(held, value)
 
 
-@inner
+@inlined
 def emit(run: int, at_ms: int, timer: int, memory: Memory, out: Out) -> None:
     place = out.counts[0]
     out.at_ms[place] = at_ms

@@ -28,8 +28,8 @@ def kernel(function: Function) -> Function:
     return _compile(function, called_from_python=True)
 
 
-def inner(function: Function) -> Function:
-    """As `kernel`, for functions that only kernels call: no wrapper, so much less to compile."""
+def inlined(function: Function) -> Function:
+    """Compiled into each kernel that calls it; it has no wrapper, so there is less to compile."""
     return _compile(function, called_from_python=False)
 
 
@@ -57,11 +57,7 @@ def cache_folder() -> Path:
     digest = blake2b(numba.__version__.encode(), digest_size=8)
     for source in sorted(Path(__file__).parent.glob("*.py")):
         text = source.read_bytes()
-        if (
-            b"@kernel" in text
-            or b"@inner" in text
-            or source.name in ("bytecode.py", "tables.py", "buffers.py")
-        ):
+        if b"matcher.compiled" in text or source.name in CONSTANTS:
             digest.update(text)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "cep" / f"kernels-{digest.hexdigest()}"

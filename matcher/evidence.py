@@ -1,49 +1,107 @@
-"""Read the evidence of matches and runs out of the chains the kernels keep."""
+"""The bytes of events that runs hold as evidence, by position, for as long as a run holds them.
+
+A batch of which many events are held is kept as it came, a segment; from others, and from segments
+most of whose events have been let go, the held events are copied out one by one.  Either way the
+memory stays within a small factor of the evidence that is alive.
+"""
 
 from __future__ import annotations
 
-from matcher.buffers import Ints, Out
-from matcher.compiled import kernel
-from matcher.runs import NODE_POSITION, NODE_PREVIOUS, NODE_STEP, NONE, Memory, release_node
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matcher.batch import Batch, RawLines
+
+Ints = NDArray[np.int64]
+
+SEGMENT_SHARE = 0.25
+"""A batch is kept whole while at least this share of its events is held."""
+
+ROWS_MIN = 4096
+"""Fewer events than this are not worth tidying up."""
 
 
-@kernel
-def read_matches(
-    count: int, out: Out, memory: Memory, begin: Ints, steps: Ints, positions: Ints
-) -> int:
-    """Unwind the evidence of the first `count` matches into arrays, oldest event first.
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`positions` in rising order; event i is row `rows[i]` of `raw`."""
 
-    `begin` (count + 1) delimits each match's rows of `steps` and `positions`.  Returns the rows
-    needed; when they do not fit nothing is released and the caller tries again with more room.
-    """
-    size = 0
-    for match in range(count):
-        begin[match] = size
-        node = out.node[match]
-        while node != NONE:
-            size += 1
-            node = memory.nodes[node, NODE_PREVIOUS]
-    begin[count] = size
-    if size > steps.shape[0]:
-        return size
-    for match in range(count):
-        place = begin[match + 1]
-        node = out.node[match]
-        while node != NONE:
-            place -= 1
-            steps[place] = memory.nodes[node, NODE_STEP]
-            positions[place] = memory.nodes[node, NODE_POSITION]
-            node = memory.nodes[node, NODE_PREVIOUS]
-        release_node(memory, out.node[match])
-    return size
+    positions: Ints
+    rows: Ints
+    raw: RawLines
+
+    @staticmethod
+    def of(batch: Batch) -> Segment:
+        rows = np.argsort(batch.position, kind="stable")
+        return Segment(batch.position[rows], rows, batch.raw)
+
+    def places(self, positions: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """(place of each position in this segment, whether it is there)."""
+        if not len(self.positions):
+            return np.zeros(len(positions), np.int64), np.zeros(len(positions), np.bool_)
+        places = np.searchsorted(self.positions, positions).clip(max=len(self.positions) - 1)
+        return places, self.positions[places] == positions
+
+    def lines(self, positions: Ints) -> dict[int, bytes]:
+        """The bytes of those of `positions` that are in this segment."""
+        places, found = self.places(positions)
+        lines = self.raw.lines(self.rows[places[found]])
+        return dict(zip(positions[found].tolist(), lines, strict=True))
 
 
-@kernel
-def mark_held(memory: Memory, positions: Ints) -> int:
-    """Write the positions of all live nodes into `positions`; returns how many."""
-    size = 0
-    for node in range(memory.nodes.shape[0]):
-        if memory.nodes[node, NODE_STEP] != NONE:
-            positions[size] = memory.nodes[node, NODE_POSITION]
-            size += 1
-    return size
+class Evidence:
+    """See the module head; `held` gives the positions that runs hold now."""
+
+    def __init__(self, held: Callable[[], Ints]) -> None:
+        self._held = held
+        self._segments: list[Segment] = []
+        self._single: dict[int, bytes] = {}
+        self._rows_max = ROWS_MIN
+
+    def hold(self, batch: Batch, positions: Ints) -> None:
+        """Keep the events of `batch` at `positions` (rising, each in the batch)."""
+        if not len(positions):
+            return
+        segment = Segment.of(batch)
+        if len(positions) >= SEGMENT_SHARE * len(batch):
+            self._segments.append(segment)
+        else:
+            self._single |= segment.lines(positions)
+        if self._rows() > self._rows_max:
+            self._tidy()
+
+    def read(self, positions: Ints, batch: Batch | None = None) -> dict[int, bytes]:
+        """position → bytes, for positions that are held or in `batch`."""
+        wanted = np.unique(positions)
+        found: dict[int, bytes] = {}
+        segments = [*self._segments] if batch is None else [Segment.of(batch), *self._segments]
+        for segment in segments:
+            if len(wanted):
+                _, present = segment.places(wanted)
+                found |= segment.lines(wanted[present])
+                wanted = wanted[~present]
+        return found | {position: self._single[position] for position in wanted.tolist()}
+
+    def load(self, lines: dict[int, bytes]) -> None:
+        """Take over events read from a snapshot."""
+        self._single |= lines
+
+    def _rows(self) -> int:
+        return len(self._single) + sum(len(segment.rows) for segment in self._segments)
+
+    def _tidy(self) -> None:
+        """Let go of what no run holds."""
+        held = np.unique(self._held())
+        kept = []
+        for segment in self._segments:
+            _, live = segment.places(held)
+            if live.sum() >= SEGMENT_SHARE * len(segment.rows):
+                kept.append(segment)
+            else:
+                self._single |= segment.lines(held[live])
+        self._segments = kept
+        alive = set(held.tolist())
+        self._single = {at: line for at, line in self._single.items() if at in alive}
+        self._rows_max = max(ROWS_MIN, 2 * self._rows())

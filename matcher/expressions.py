@@ -244,8 +244,8 @@ class _Compiler:
             if not group.own:
                 return found
             own = self.emit(Op.COLUMN, self.layout.column(group.step, field))
-            same = self.emit(Op.EQ_FLOAT if is_float(field.type) else Op.EQ_INT, wanted, own)
-            return self.emit(Op.OR, found, same)
+            same = self.emit(Op.SAME_FLOAT if is_float(field.type) else Op.SAME_INT, wanted, own)
+            return self.null_with(value, self.emit(Op.OR, found, same))
         if isinstance(group, Const):
             assert isinstance(group.value, tuple)
             item = group.type.item or value.type
@@ -254,9 +254,19 @@ class _Compiler:
             members = list(group.args)
         else:
             raise UnsupportedExpression("not a list that can be searched here", group)
+        return self.equal_to_any(value, members)
+
+    def equal_to_any(self, value: Expr, members: list[Expr]) -> int:
+        """Null when the value is; a member that is null equals nothing."""
         result = self.constant(0)
         for each in members:
-            result = self.emit(Op.OR, result, self.typed("eq", (value, each)))
+            result = self.emit(Op.OR, result, self.typed("is_same", (value, each)))
+        return self.null_with(value, result)
+
+    def null_with(self, value: Expr, result: int) -> int:
+        """`result`, or null when `value` is null."""
+        unknown, null = self.typed("is_null", (value,)), self.constant(NULL)
+        self.code.rows.append((int(Op.MOVE_IF), result, unknown, null))
         return result
 
     def aggregate(self, expr: Aggregate) -> int:

@@ -6,7 +6,7 @@ the kernel, makes room when the kernel asks, and reads the matches back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import reduce
 from typing import NamedTuple
 
@@ -26,7 +26,8 @@ from matcher.buffers import (
     Out,
     Scratch,
 )
-from matcher.evidence import mark_held, read_matches
+from matcher.chains import mark_held, read_matches
+from matcher.evidence import Evidence
 from matcher.keys import KeyCodec
 from matcher.plan import Entry, Plan
 from matcher.runs import (
@@ -264,8 +265,9 @@ class Lane:
         """Whether the state differs from the last `dump`."""
         return bool(self._store.memory.totals[CHANGED])
 
-    def dump(self, strings: Strings, raw: Mapping[int, bytes]) -> bytes:
+    def dump(self, strings: Strings, evidence: Evidence) -> bytes:
         self._store.memory.totals[CHANGED] = 0
+        raw = evidence.read(self.held())
         return dump(self.plan, self._store, self.keys, strings, raw)
 
     def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dsl.model import Rule
 from matcher.atoms import Atoms
 from matcher.batch import Batch
+from matcher.evidence import Evidence
 from matcher.lane import Found, Lane
 from matcher.plan import compile_rule
 from matcher.schema import Schema
@@ -76,8 +77,7 @@ class Matcher:
             for number, rule in enumerate(rules)
         ]
         self._keep_raw = keep_raw
-        self._raw: dict[int, bytes] = {}
-        self._raw_limit = 1024
+        self._evidence = Evidence(self._held)
 
     def advance(self, batch: Batch, watermark_ms: int) -> list[Match]:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""
@@ -90,13 +90,15 @@ class Matcher:
         found.sort()
         matches = self._matches(batch, found)
         if self._keep_raw:
-            self._hold(batch, np.unique(np.concatenate(held)))
+            self._evidence.hold(batch, np.unique(np.concatenate(held)))
         return matches
 
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
         return {
-            lane.page: lane.dump(self._strings, self._raw) for lane in self._lanes if lane.changed()
+            lane.page: lane.dump(self._strings, self._evidence)
+            for lane in self._lanes
+            if lane.changed()
         }
 
     def restore(self, pages: Mapping[str, bytes]) -> None:
@@ -107,7 +109,7 @@ class Matcher:
         for lane in self._lanes:
             data = pages.get(lane.page)
             if data:
-                self._raw.update(lane.restore(self._strings, data))
+                self._evidence.load(lane.restore(self._strings, data))
 
     @property
     def counters(self) -> dict[str, Counters]:
@@ -124,30 +126,13 @@ class Matcher:
             matches.append(Match(lane.plan.rule, scalars, at_ms, timer, events))
         return matches
 
-    def _raw_of(self, batch: Batch, found: list[Found]) -> Mapping[int, bytes]:
+    def _raw_of(self, batch: Batch, found: list[Found]) -> dict[int, bytes]:
         """The bytes of all bound positions, from this batch or from what is held."""
-        positions = set(chain.from_iterable(match[5] for match in found))
+        bound = [match.positions for match in found]
+        positions = np.fromiter(chain.from_iterable(bound), np.int64, sum(map(len, bound)))
         if not self._keep_raw:
-            return dict.fromkeys(positions, b"")
-        raw = {p: self._raw[p] for p in positions & self._raw.keys()}
-        new = positions - raw.keys()
-        return raw | _lines(batch, np.fromiter(new, np.int64, len(new)))
+            return dict.fromkeys(positions.tolist(), b"")
+        return self._evidence.read(positions, batch)
 
-    def _hold(self, batch: Batch, positions: NDArray[np.int64]) -> None:
-        """Keep the bytes of newly bound events; now and then let go of those no run holds."""
-        self._raw |= _lines(batch, positions)
-        if len(self._raw) > self._raw_limit:
-            held: set[int] = set()
-            for lane in self._lanes:
-                held.update(lane.held().tolist())
-            self._raw = {position: raw for position, raw in self._raw.items() if position in held}
-            self._raw_limit = max(1024, 2 * len(self._raw))
-
-
-def _lines(batch: Batch, positions: NDArray[np.int64]) -> dict[int, bytes]:
-    """position → bytes of the batch's events at `positions`."""
-    if not len(positions):
-        return {}
-    order = np.argsort(batch.position, kind="stable")
-    rows = order[np.searchsorted(batch.position, positions, sorter=order)]
-    return dict(zip(positions.tolist(), batch.raw.lines(rows), strict=True))
+    def _held(self) -> NDArray[np.int64]:
+        return np.concatenate([np.empty(0, np.int64), *(lane.held() for lane in self._lanes)])

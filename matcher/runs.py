@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.compiled import inner, kernel
+from matcher.compiled import inlined, kernel
 
 Ints = NDArray[np.int64]
 
@@ -60,14 +60,14 @@ class Memory(NamedTuple):
     totals: Ints
 
 
-@inner
+@inlined
 def _home(key: int, mask: int) -> int:
     """Fibonacci hashing: neighbouring keys land far apart."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
     return np.int64((mixed ^ (mixed >> np.uint64(29))) & np.uint64(mask))  # type: ignore[return-value]  # int64
 
 
-@inner
+@inlined
 def key_slot(keys: Ints, key: int) -> int:
     """The slot that holds `key`, or the empty slot where it belongs."""
     mask = keys.shape[0] - 1
@@ -77,7 +77,7 @@ def key_slot(keys: Ints, key: int) -> int:
     return slot
 
 
-@inner
+@inlined
 def remove_key(memory: Memory, slot: int) -> None:
     """Empty `slot` and close the gap, so that probing never crosses a tombstone."""
     keys, totals = memory.keys, memory.totals
@@ -107,7 +107,7 @@ def rehash(old: Ints, new: Ints) -> None:
             new[place, SLOT_RUNS] = old[slot, SLOT_RUNS]
 
 
-@inner
+@inlined
 def new_run(memory: Memory) -> int:
     runs, totals = memory.runs, memory.totals
     run = totals[FREE_RUN]
@@ -116,7 +116,7 @@ def new_run(memory: Memory) -> int:
     return int(run)
 
 
-@inner
+@inlined
 def new_node(memory: Memory, position: int, step: int, previous: int) -> int:
     """A node with one reference, which takes over the reference held on `previous`."""
     nodes, totals = memory.nodes, memory.totals
@@ -130,7 +130,7 @@ def new_node(memory: Memory, position: int, step: int, previous: int) -> int:
     return int(node)
 
 
-@inner
+@inlined
 def release_node(memory: Memory, node: int) -> None:
     nodes, totals = memory.nodes, memory.totals
     while node != NONE:
@@ -145,7 +145,7 @@ def release_node(memory: Memory, node: int) -> None:
         node = previous
 
 
-@inner
+@inlined
 def free_run(memory: Memory, run: int) -> None:
     runs, totals = memory.runs, memory.totals
     release_node(memory, runs[run, RUN_NODE])
@@ -156,7 +156,7 @@ def free_run(memory: Memory, run: int) -> None:
     totals[CHANGED] = 1
 
 
-@inner
+@inlined
 def copy_run(memory: Memory, run: int) -> int:
     """A second run with the same past, sharing its evidence."""
     runs, nodes = memory.runs, memory.nodes

@@ -11,7 +11,7 @@ import numpy as np
 from matcher.batch import NULL
 from matcher.buffers import EVENT_VALUES, Ints, Scratch
 from matcher.bytecode import Op
-from matcher.compiled import inner
+from matcher.compiled import inlined
 from matcher.runs import NODE_PREVIOUS, NODE_STEP, NODE_VALUES, RUN_REGISTERS
 from matcher.tables import Tables
 
@@ -38,7 +38,7 @@ MIN_FLOAT, MAX_FLOAT = int(Op.MIN_FLOAT), int(Op.MAX_FLOAT)
 IN_BOUND, NEW_VALUE = int(Op.IN_BOUND), int(Op.NEW_VALUE)
 
 
-@inner
+@inlined
 def add(a: int, b: int) -> int:
     """a + b, or null when either is null or the sum leaves 64 bits."""
     if a == NULL or b == NULL:
@@ -49,7 +49,7 @@ def add(a: int, b: int) -> int:
     return total
 
 
-@inner
+@inlined
 def multiply(a: int, b: int) -> int:
     if a == NULL or b == NULL:
         return NULL
@@ -61,7 +61,7 @@ def multiply(a: int, b: int) -> int:
     return product
 
 
-@inner
+@inlined
 def remainder_float(a: float, b: float) -> float:
     """Floored remainder as Python defines it; null (NaN) for b = 0."""
     if b == 0.0 or np.isnan(a) or np.isnan(b):
@@ -72,40 +72,27 @@ def remainder_float(a: float, b: float) -> float:
     return rest
 
 
-@inner
+@inlined
 def among_bound(
-    value: int, null: bool, walk: int, node: int, nodes: Ints, tables: Tables, scratch: Scratch
-) -> int:
-    """1 if `value` (bits) is among the kept values of the walk's step, NULL if unknown, else 0."""
+    value: int, walk: int, node: int, nodes: Ints, tables: Tables, scratch: Scratch
+) -> bool:
+    """Whether `value` (bits, not null) is among the kept values of the walk's step."""
     slots, floats = scratch.slots, scratch.floats
     is_float = tables.walk_float[walk]
     step = tables.walk_step[walk]
-    place = tables.walk_place[walk]
-    unknown = False
+    place = NODE_VALUES + tables.walk_place[walk]
     slots[63] = value
     wanted = floats[63]
     while node >= 0:
         if nodes[node, NODE_STEP] == step:
-            if null:
-                return NULL
-            kept = nodes[node, NODE_VALUES + place]
-            if is_float:
-                slots[62] = kept
-                other = floats[62]
-                if other == wanted:
-                    return 1
-                if np.isnan(other):
-                    unknown = True
-            else:
-                if kept == value:
-                    return 1
-                if kept == NULL:
-                    unknown = True
+            slots[62] = nodes[node, place]
+            if slots[62] == value or (is_float and floats[62] == wanted):
+                return True
         node = nodes[node, NODE_PREVIOUS]
-    return NULL if unknown else 0
+    return False
 
 
-@inner
+@inlined
 def evaluate(
     program: int,
     run: Ints,
@@ -142,15 +129,15 @@ def evaluate(
         else:
             value = slots[a]
             null = np.isnan(floats[a]) if tables.walk_float[b] else value == NULL
-            found = among_bound(value, null, b, node, nodes, tables, scratch)
-            if op == IN_BOUND:
-                slots[target] = found
+            found = not null and among_bound(value, b, node, nodes, tables, scratch)
+            if op == NEW_VALUE:
+                slots[target] = int(not null and not found)
             else:
-                slots[target] = 0 if null or found == 1 else 1
+                slots[target] = NULL if null else int(found)
     return int(slots[tables.program_result[program]])
 
 
-@inner
+@inlined
 def _compare(op: int, target: int, a: int, b: int, scratch: Scratch) -> None:
     slots, floats = scratch.slots, scratch.floats
     x = slots[a]
@@ -201,7 +188,7 @@ def _compare(op: int, target: int, a: int, b: int, scratch: Scratch) -> None:
             floats[target] = q if np.isnan(p) else p
 
 
-@inner
+@inlined
 def _calculate(op: int, target: int, a: int, b: int, scratch: Scratch, constants: Ints) -> None:
     slots, floats = scratch.slots, scratch.floats
     if op == TO_FLOAT:
@@ -238,7 +225,7 @@ def _calculate(op: int, target: int, a: int, b: int, scratch: Scratch, constants
         floats[target] = abs(floats[a])
 
 
-@inner
+@inlined
 def _aggregate(op: int, target: int, a: int, b: int, scratch: Scratch) -> None:
     slots, floats = scratch.slots, scratch.floats
     x = slots[a]
