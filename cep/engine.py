@@ -93,6 +93,11 @@ class Engine:
                 idle_ms = min(2 * idle_ms + 1, limits.LOG_POLL_INTERVAL_MS_MAX)
                 self._clock.sleep_ms(idle_ms)
                 continue
+            if not records_read and fold.watermark_ms >= limits.END_OF_TIME_MS:
+                self._notify(
+                    f"{self.partition} was read to its end before: the events added since then, "
+                    f"from record {records.first_position} on, are late"
+                )
             idle_ms = 0
             self._add(fold.step(records))
             if self._commit_due():
@@ -118,11 +123,6 @@ class Engine:
             self._source = before.source
             for notice in fold.notices:
                 self._notify(notice)
-            if before.watermark_ms >= limits.END_OF_TIME_MS:
-                self._notify(
-                    f"{self.partition} was read to its end before (record {before.position}): "
-                    "records added since then are late"
-                )
         return fold
 
     def _check_source(self, known: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -19,9 +18,10 @@ import orjson
 
 from cep import limits
 from cep.detection import BoundEvent, Detection
+from cep.detection_json import detection_json
 from cep.fields import reader
 from cep.ports import DetectionRow
-from cep.values import iso_time, json_value, text
+from cep.values import json_value, text
 from dsl.model import Aggregate, Call, EventType, Expr, FieldRef, Path, Placeholder, Rule, Template
 from matcher.evaluate import Environment, evaluate
 from matcher.matcher import Match
@@ -69,7 +69,7 @@ class Rendered:
             }
             for bound in match.events
         ]
-        self.body = _json(
+        self.body = detection_json(
             evidence.id,
             rule.name,
             rule.version,
@@ -184,60 +184,6 @@ class Renderer:
             match.at_ms if match.timer else None,
         )
         return blake2b(orjson.dumps(identity), digest_size=16).hexdigest()
-
-
-def to_json(detection: Detection) -> bytes:
-    """A detection as one line of JSON, as `cep run` prints it."""
-    events = [
-        {"step": bound.step, "position": bound.position, "event": bound.event}
-        for bound in detection.events
-    ]
-    return _json(
-        detection.id,
-        detection.rule,
-        detection.version,
-        detection.key,
-        detection.at_ms,
-        detection.severity,
-        detection.message,
-        detection.fields,
-        events,
-        detection.suppressed_by,
-    )
-
-
-def _json(
-    id: str,
-    rule: str,
-    version: str,
-    key: dict[str, object],
-    at_ms: int,
-    severity: str,
-    message: str,
-    fields: dict[str, object],
-    events: Sequence[object],
-    suppressed_by: str | None,
-) -> bytes:
-    body: dict[str, object] = {
-        "id": id,
-        "rule": rule,
-        "version": version,
-        "key": key,
-        "at": iso_time(at_ms),
-        "severity": severity,
-        "message": message,
-        "fields": fields,
-        "events": events,
-    }
-    if suppressed_by is not None:
-        body["suppressed_by"] = suppressed_by
-    return orjson.dumps(body, default=_exact_digits)
-
-
-def _exact_digits(value: object) -> object:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f"))
-    raise TypeError(f"{type(value).__name__} has no JSON form here")
 
 
 def _fill(template: Template, environment: Environment, fields: dict[str, object]) -> str:

@@ -18,8 +18,9 @@ def test(
     ] = None,
 ) -> None:
     """Run the tests inside rule files; exit code 1 if one fails."""
+    from cep.junit import junit_xml
     from cep.load import load_rules
-    from cep.testing import junit_xml, place, run_test
+    from cep.testing import place, run_test
 
     rules = load_rules(paths)
     results = []

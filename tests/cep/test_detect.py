@@ -14,9 +14,9 @@ from engine_cases import BASE_MS, RULES, events, fold_all, records, rules
 
 import cep
 from cep.detection import Detection
+from cep.detection_json import to_json
 from cep.errors import RulesError, UsageError
 from cep.fold import Fold
-from cep.render import to_json
 
 RULE_SET = rules()
 ROWS: list[dict[str, object]] = [

@@ -120,17 +120,29 @@ def test_stops_and_restarts_give_the_undisturbed_result(tmp_path: Path, stops: l
     store.close()
 
 
-def test_run_over_a_finished_log_finds_nothing_new_and_says_so(tmp_path: Path) -> None:
+def test_run_over_a_finished_log_finds_nothing_new(tmp_path: Path) -> None:
     path = write(tmp_path / "p", events(100, 3))
     store = open_store(str(tmp_path / "s.db"))
     first, shown, _ = run(path, store)
     again, shown_again, notices = run(path, store)
     assert shown
-    assert shown_again == []
+    assert (shown_again, notices) == ([], [])
     assert again.counters == first.counters
+    store.close()
+
+
+def test_events_added_to_a_finished_log_are_late_and_that_is_said(tmp_path: Path) -> None:
+    lines = events(101, 3)
+    path = write(tmp_path / "p", lines[:100])
+    store = open_store(str(tmp_path / "s.db"))
+    first, _, _ = run(path, store)
+    write(tmp_path / "p", lines)
+    again, shown, notices = run(path, store)
     assert notices == [
-        "p was read to its end before (record 100): records added since then are late"
+        "p was read to its end before: the events added since then, from record 100 on, are late"
     ]
+    assert shown == []
+    assert again.counters["late"] == first.counters["late"] + 1
     store.close()
 
 
