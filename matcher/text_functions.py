@@ -7,6 +7,7 @@ network that does not parse is a ValueError when the expression is prepared, not
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
@@ -49,11 +50,17 @@ def in_cidr(network: str) -> TextTest:
     return test
 
 
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN_IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")  # the form nearly all events use
+
+
 def canonical_ip(text: str) -> str | None:
     """The one way to write an address; None if it is not an address.
 
     Version 6 is compressed as in RFC 5952, and version 4 inside of version 6 is version 4.
     """
+    if _PLAIN_IPV4.fullmatch(text):
+        return text
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
