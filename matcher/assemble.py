@@ -8,18 +8,17 @@ where there must be a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsl.model import EventType, Kind, Type
+from dsl.model import Kind, Type
 from matcher.batch import NULL, Column
-from matcher.convert import Doubtful, nulls, to_storage
-from matcher.record import Record
+from matcher.building import Rows
+from matcher.convert import Doubtful, nulls
 from matcher.schema import Schema, leaves
-from matcher.strings import Strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +32,11 @@ class Reader:
     owned: NDArray[np.bool_] | None
 
 
-@dataclass(slots=True)
-class Rows:
-    """Rows of a batch being built; `line` says which of the lines (or dicts …) a row is."""
-
-    line: NDArray[np.int64]
-    event_type: NDArray[np.int16]
-    ts: NDArray[np.int64]
-    columns: list[Column]
-
-    def take(self, rows: NDArray[np.integer]) -> Rows:
-        columns = [column[rows] for column in self.columns]
-        return Rows(self.line[rows], self.event_type[rows], self.ts[rows], columns)
-
-
 class Assembler:
     """Builds rows for one schema."""
 
-    def __init__(self, schema: Schema, strings: Strings) -> None:
+    def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self.strings = strings
         self.readers = _readers(schema)
         self._time_column = np.array(
             [
@@ -108,35 +92,6 @@ class Assembler:
                 return values
             np.copyto(ts, values, where=self._time_column[types] == column)
         return ts
-
-    def rows_of(self, events: Sequence[tuple[int, EventType, int, Record]]) -> Rows:
-        """Rows of (line, event type, ts, record), one at a time."""
-        columns = [nulls(spec.type.kind, len(events)) for spec in self.schema.columns]
-        for row, (_, event, _, fields) in enumerate(events):
-            for leaf in leaves(event):
-                scalar = fields[leaf.path]
-                if scalar is not None:
-                    column = columns[self.schema.column(event.name, leaf.path)]
-                    column[row] = to_storage(scalar, self.strings)
-        index = self.schema.event_index
-        return Rows(
-            np.array([line for line, *_ in events], np.int64),
-            np.array([index[event.name] for _, event, *_ in events], np.int16),
-            np.array([ts for _, _, ts, _ in events], np.int64),
-            columns,
-        )
-
-
-def merge(parts: Sequence[Rows], late: Rows) -> Rows:
-    """The rows of `parts`, which are in order of line, and the ones in between."""
-    parts = [*parts, late]
-    rows = Rows(
-        np.concatenate([part.line for part in parts]),
-        np.concatenate([part.event_type for part in parts]),
-        np.concatenate([part.ts for part in parts]),
-        [np.concatenate([part.columns[i] for part in parts]) for i in range(len(late.columns))],
-    )
-    return rows.take(np.argsort(rows.line, kind="stable")) if len(late.line) else rows
 
 
 def _readers(schema: Schema) -> list[Reader]:

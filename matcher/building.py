@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import EventType
-from matcher.assemble import Assembler, Rows, merge
-from matcher.batch import Batch, RawChunk, RawLines
+from matcher.batch import Batch, Column, RawChunk, RawLines
+from matcher.convert import nulls, to_storage
 from matcher.limits import DEAD_LETTER_RAW_BYTES
 from matcher.record import BadEvent, Record, read_event
+from matcher.schema import Schema, leaves
+from matcher.strings import Strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,25 @@ class Decoded:
 
 
 @dataclass(slots=True)
+class Rows:
+    """Rows of a batch being built; `line` says which of the lines (or dicts …) a row is."""
+
+    line: NDArray[np.int64]
+    event_type: NDArray[np.int16]
+    ts: NDArray[np.int64]
+    columns: list[Column]
+
+    def take(self, rows: NDArray[np.integer]) -> Rows:
+        columns = [column[rows] for column in self.columns]
+        return Rows(self.line[rows], self.event_type[rows], self.ts[rows], columns)
+
+
+@dataclass(slots=True)
 class Building:
     """Collects the rows of one call; `start` and `end` are the places of lines in `chunk`."""
 
-    assembler: Assembler
+    schema: Schema
+    strings: Strings
     chunk: RawChunk
     start: NDArray[np.int64]
     end: NDArray[np.int64]
@@ -74,7 +91,41 @@ class Building:
                 self.ignored += 1
             else:
                 good.append((line, *found))
-        rows = merge(self.parts, self.assembler.rows_of(good))
+        rows = _merge(self.parts, _rows_of(good, self.schema, self.strings))
         raw_lines = RawLines.of(self.chunk, self.start[rows.line], self.end[rows.line])
         batch = Batch(rows.ts, position[rows.line], rows.event_type, rows.columns, raw_lines)
         return Decoded(batch, dead, len(position), self.ignored)
+
+
+def _rows_of(
+    events: Sequence[tuple[int, EventType, int, Record]], schema: Schema, strings: Strings
+) -> Rows:
+    """Rows of (line, event type, ts, record), one at a time."""
+    columns = [nulls(spec.type.kind, len(events)) for spec in schema.columns]
+    for row, (_, event, _, fields) in enumerate(events):
+        for leaf in leaves(event):
+            scalar = fields[leaf.path]
+            if scalar is not None:
+                column = columns[schema.column(event.name, leaf.path)]
+                column[row] = to_storage(scalar, strings)
+    index = schema.event_index
+    return Rows(
+        np.array([line for line, *_ in events], np.int64),
+        np.array([index[event.name] for _, event, *_ in events], np.int16),
+        np.array([ts for _, _, ts, _ in events], np.int64),
+        columns,
+    )
+
+
+def _merge(parts: Sequence[Rows], late: Rows) -> Rows:
+    """The rows of `parts`, which are in order of line, and the ones in between."""
+    if len(parts) == 1 and not len(late.line):
+        return parts[0]
+    parts = [*parts, late]
+    rows = Rows(
+        np.concatenate([part.line for part in parts]),
+        np.concatenate([part.event_type for part in parts]),
+        np.concatenate([part.ts for part in parts]),
+        [np.concatenate([part.columns[i] for part in parts]) for i in range(len(late.columns))],
+    )
+    return rows.take(np.argsort(rows.line, kind="stable")) if len(late.line) else rows

@@ -19,7 +19,17 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-CONSTANTS = frozenset({"compiled.py", "bytecode.py", "tables.py", "buffers.py"})
+CONSTANTS = frozenset(
+    {
+        "buffers.py",
+        "bytecode.py",
+        "compiled.py",
+        "limits.py",
+        "scan_plan.py",
+        "strings.py",
+        "tables.py",
+    }
+)
 """Sources that kernels take constants and types from, besides those with kernels in them."""
 
 

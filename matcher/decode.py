@@ -2,62 +2,60 @@
 
     decode(data, first_position) = rows + dead letters + number ignored, together what was received
 
-Of each event only the type and the fields that rules read are decoded.  Chunks of lines go through
-msgspec into structs and from there field by field into columns.  A line that this cannot vouch for
-(malformed, a wrong type, out of range, a tie in rounding …) is read again by `matcher.record`, one
-line at a time, which gives either the exact values or the reason.  So fast and slow agree.
+Of each event only the type and the fields that rules read are decoded, by a compiled scanner.  A
+line that it cannot vouch for (malformed, a wrong type, out of range, a CloudEvents envelope …) is
+read again by `matcher.record`, which gives either the exact values or the reason; so fast and slow
+agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from matcher.assemble import Assembler, Reader
 from matcher.batch import BytesChunk, Column
-from matcher.building import Building, DeadLetter, Decoded
-from matcher.convert import Converter, Doubtful, converter, loose_converter
-from matcher.lines import Lines, split_lines
+from matcher.building import Building, DeadLetter, Decoded, Rows
+from matcher.codes import Codes
+from matcher.json_scan import new_scratch
+from matcher.json_text import json_of
+from matcher.scan import (
+    DOUBTS,
+    FLOATS,
+    LINES,
+    PLACE,
+    ROWS,
+    SKIPPED,
+    Output,
+    new_output,
+    scan,
+)
+from matcher.scan_plan import READERS, READERS_END, PlanBuilder
 from matcher.schema import Schema
 from matcher.strings import Strings
-from matcher.structs import Chunk, Structs
 
 if TYPE_CHECKING:
     from matcher.frames import Frames
 
 __all__ = ["DeadLetter", "Decoded", "Decoder"]
 
-CHUNK_LINES = 2048
-"""Lines decoded at a time: enough to spread the cost of NumPy calls, few enough for the cache."""
-
-_ENVELOPE = b'"specversion"'  # of CloudEvents, which go the slow way
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class EventIndex(dict[str, int]):
-    """Discriminator → index in `Schema.events`; -1 for types that no rule reads."""
-
-    def __missing__(self, name: str) -> int:
-        return -1
-
 
 class Decoder:
-    """Decodes for one schema; keeps nothing between calls but the interner's codes."""
+    """Decodes for one schema; keeps nothing between calls but the codes of texts."""
 
     def __init__(self, schema: Schema, strings: Strings) -> None:
         self.schema = schema
         self.strings = strings
         self.events = {event.discriminator: event for event in schema.events}
-        self.index = EventIndex({event.discriminator: i for i, event in enumerate(schema.events)})
-        self.assembler = Assembler(schema, strings)
-        self.structs = Structs(schema)
-        self._converters = [self.converter(reader) for reader in self.assembler.readers]
-        self._narrow = True  # until a chunk needs the wide structs
+        builder = PlanBuilder(schema)
+        self._plan = builder.plan
+        self._codes = Codes(strings, builder.enums)
+        self._scratch = new_scratch(len(self._plan.node_parent))
+        widths = self._plan.events[:, READERS_END] - self._plan.events[:, READERS]
+        self._texts_max = int(widths.max(initial=0))
 
     def decode(self, data: bytes, first_position: int) -> Decoded:
         """The events of NDJSON `data`; line k has position first_position + k.
@@ -65,18 +63,27 @@ class Decoder:
         Lines end with \\n or \\r\\n, the last one may lack it.  Blank lines keep their number but
         are not received.
         """
-        lines = split_lines(data)
-        building = Building(self.assembler, BytesChunk(data), lines.start, lines.end)
-        for begin in range(0, len(lines), CHUNK_LINES):
-            stop = min(begin + CHUNK_LINES, len(lines))
-            chunk = self._objects(data, lines, begin, stop, building)
-            self.add_chunk(chunk, self._converters, building)
-        position = lines.number + first_position
-        return building.finish(position, self.events, lambda line: lines.of(data, line))
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        out = new_output(data.count(b"\n"), len(self.schema.columns))
+        wrong = self._scan(data, out)
+        lines, count = int(out.counts[LINES]), int(out.counts[ROWS])
+        start, end = out.line_start[:lines], out.line_end[:lines]
+        building = Building(self.schema, self.strings, BytesChunk(data), start, end)
+        building.ignored = int(out.counts[SKIPPED])
+        building.doubtful.extend(out.doubtful[: out.counts[DOUBTS]].tolist())
+        columns: list[Column] = [
+            column[:count].view(np.float64) if is_float else column[:count]
+            for column, is_float in zip(out.columns, self._plan.column_is_float, strict=True)
+        ]
+        rows = Rows(out.row_line[:count], out.row_type[:count], out.row_ts[:count], columns)
+        building.add(rows, wrong[:count])
+        position = out.line_number[:lines] + first_position
+        return building.finish(position, self.events, lambda line: data[start[line] : end[line]])
 
     def decode_dicts(self, events: Sequence[dict[str, Any]], first_position: int) -> Decoded:
-        """Python dicts as JSON objects; datetime, timedelta, Decimal and NumPy scalars too."""
-        return self._frames.decode_dicts(events, first_position)
+        """Python dicts, as the JSON that `json_of` writes them as."""
+        return self.decode(b"\n".join(map(json_of, events)), first_position)
 
     def decode_arrow(self, table: Any, first_position: int) -> Decoded:
         """A pyarrow Table, or anything that exports an Arrow stream, with one row per event."""
@@ -88,82 +95,45 @@ class Decoder:
 
         return Frames(self)
 
-    # ---------------------------------------------------------------- bytes → structs
-
-    def _objects(
-        self, data: bytes, lines: Lines, begin: int, stop: int, building: Building
-    ) -> Chunk:
-        """Structs of the lines [begin, stop) as far as there are; the others are doubtful.
-
-        msgspec takes any white space between values, also none.  But when every line begins with {
-        and ends with }, no object can span lines; and if there are as many objects as lines, no
-        line holds two.
-        """
-        piece = data[lines.start[begin] : lines.end[stop - 1]]
-        if lines.plain[begin:stop].all() and _is_utf8(piece) and _ENVELOPE not in piece:
-            objects = self._decode_lines(piece)
-            if objects is not None and len(objects) == stop - begin:
-                return Chunk(self.structs, objects, np.arange(begin, stop), not self._narrow)
-        found: list[Any] = []
-        at: list[int] = []
-        for i in range(begin, stop):
-            line = lines.of(data, i)
-            if lines.plain[i] and _is_utf8(line) and _ENVELOPE not in line:
-                try:
-                    found.append(self.structs.wide.decode(line))
-                    at.append(i)
-                    continue
-                except _UNDECODABLE:
-                    pass
-            building.doubtful.append(i)
-        return Chunk(self.structs, found, np.array(at, np.int64), True)
-
-    def _decode_lines(self, piece: bytes) -> list[Any] | None:
-        """None if any line is not as the structs want it."""
-        try:
-            if self._narrow:
-                try:
-                    return self.structs.narrow.decode_lines(piece)
-                except msgspec.ValidationError:
-                    objects = self.structs.wide.decode_lines(piece)
-                    self._narrow = False
-                    return objects
-            return self.structs.wide.decode_lines(piece)
-        except _UNDECODABLE:
-            return None
-
-    # ---------------------------------------------------------------- structs → columns
-
-    def add_chunk(self, chunk: Chunk, converters: Sequence[Converter], building: Building) -> None:
-        """Adds the rows of decoded objects to `building`; one converter for each reader."""
-        names = self.structs.types(chunk.objects)
-        types = np.fromiter(map(self.index.__getitem__, names), np.int16, len(names))
-        read = types >= 0
-        if not read.all():
-            building.ignored += len(types) - int(np.count_nonzero(read))
-            objects = list(compress(chunk.objects, read))
-            chunk = Chunk(self.structs, objects, chunk.line[read], chunk.wide)
-            types = types[read]
-        if not len(types):
-            return
-
-        def read_column(reader: int) -> tuple[Column, Doubtful]:
-            source = self.assembler.readers[reader].source
-            return converters[reader](chunk.values(source), chunk.wide)
-
-        building.add(*self.assembler.assemble(chunk.line, types, read_column, chunk.present))
-
-    def converter(self, reader: Reader) -> Converter:
-        """From the values the structs give for the field."""
-        loose = self.structs.loose(reader.source)
-        return (loose_converter if loose else converter)(reader.type, self.strings)
+    def _scan(self, data: bytes, out: Output) -> NDArray[np.bool_]:
+        """Fills `out`; True for each row with a value that turned out wrong in the end."""
+        octets = np.frombuffer(_with_utf8_only(data), np.uint8)
+        wrong = np.zeros(len(out.row_line), np.bool_)
+        settled = 0
+        while True:
+            cache = self._codes.cache(self._texts_max)
+            scan(octets, self._plan, cache, self._scratch, out, self._texts_max)
+            rows = slice(settled, int(out.counts[ROWS]))
+            self._codes.settle(data, out.columns, self._plan, rows, wrong)
+            _settle_floats(data, out, wrong)
+            settled = rows.stop
+            if out.counts[PLACE] == len(data):
+                return wrong
 
 
-def _is_utf8(data: bytes) -> bool:
+def _settle_floats(data: bytes, out: Output, wrong: NDArray[np.bool_]) -> None:
+    """The numbers the scanner left to Python, whose `float` rounds any text correctly."""
+    doubles = out.columns.view(np.float64)
+    for column, row, start, end in out.floats[: out.counts[FLOATS]].tolist():
+        value = float(data[start:end])
+        doubles[column, row] = value
+        wrong[row] |= np.isinf(value)
+    out.counts[FLOATS] = 0
+
+
+def _with_utf8_only(data: bytes) -> bytes:
+    """`data` with lines that are not UTF-8 overwritten by what the scanner will doubt."""
     if data.isascii():
-        return True
+        return data
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        lines = data.split(b"\n")
+        for i, line in enumerate(lines):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                kept = b"\r" if line.endswith(b"\r") else b""
+                lines[i] = b"?" * (len(line) - len(kept)) + kept
+        return b"\n".join(lines)
+    return data

@@ -1,50 +1,32 @@
-"""Dicts and Arrow tables → a batch of columns, with the meaning of the same events as JSON.
+"""Arrow tables and data frames → a batch of columns, column by column; and events as JSON.
 
-Dicts go through the structs of the NDJSON decoder, tables column by column.  As there, what the
-fast way cannot vouch for is read again by `matcher.record`, one event at a time.  A datetime is a
-timestamp, a timedelta a duration, a Decimal a decimal; NaN is a bad value in a dict or a table, as
-it is in JSON.  In a table, a nested field is one of a struct column.
+A table means what its rows mean as JSON objects: a timestamp column is a timestamp, a duration a
+duration, a decimal a decimal, a struct column a record.  NaN is a bad value, as it is in JSON.  As
+with JSON, what cannot be read in the simple way is read again by `matcher.record`, row by row.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dsl.model import Kind, Type
+from matcher.assemble import Assembler
 from matcher.batch import NULL, Column
 from matcher.building import Building, Decoded
 from matcher.convert import Converter, Doubtful, converter, loose_converter, nulls, scaled
+from matcher.json_text import json_of
 from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
 from matcher.record import BadEvent
-from matcher.structs import Chunk
 
 if TYPE_CHECKING:
     from matcher.decode import Decoder
-
-CHUNK_EVENTS = 2048
-"""Dicts converted at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class DictChunk:
-    """start is the index of the dict."""
-
-    events: Sequence[Mapping[str, Any]]
-
-    def line(self, start: int, end: int) -> bytes:
-        return json_of(self.events[start])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,78 +50,23 @@ class TableChunk:
         return {name: value for name, value in event.items() if value is not None}
 
 
-def json_of(event: Mapping[str, Any]) -> bytes:
-    """An event as JSON; what JSON has no way to write becomes null or its text."""
-    try:
-        return orjson.dumps(event, _json_value, _JSON_OPTIONS)
-    except orjson.JSONEncodeError:  # an int beyond 64 bits, half a surrogate pair …
-        try:
-            return json.dumps(event, default=_json_value, skipkeys=True).encode()
-        except (ValueError, RecursionError):
-            return b"{}"
-
-
-_JSON_OPTIONS = (
-    orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-)
-
-
-def _json_value(value: object) -> object:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, dt.timedelta):
-        return value // dt.timedelta(milliseconds=1)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
-
-
 class Frames:
-    """The decoder's other entrances."""
+    """The decoder's entrance for tables."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._assembler = decoder.assembler
-        readers = self._assembler.readers
-        self._checked = [_checked(r.type, decoder.converter(r)) for r in readers]
-        self._plain = [_checked(r.type, converter(r.type, decoder.strings)) for r in readers]
-        self._loose = [loose_converter(r.type, decoder.strings) for r in readers]
-
-    # ---------------------------------------------------------------- dicts
-
-    def decode_dicts(self, events: Sequence[dict[str, Any]], first_position: int) -> Decoded:
-        places = np.arange(len(events))
-        building = Building(self._assembler, DictChunk(events), places, places)
-        for begin in range(0, len(events), CHUNK_EVENTS):
-            chunk = self._objects(events, begin, building.doubtful)
-            self._decoder.add_chunk(chunk, self._checked, building)
-        position = places + first_position
-        return building.finish(position, self._decoder.events, lambda row: events[row])
-
-    def _objects(self, events: Sequence[dict[str, Any]], begin: int, doubtful: list[int]) -> Chunk:
-        """Structs of a chunk of the dicts; the rows of the others are doubtful."""
-        structs = self._decoder.structs
-        piece = events[begin : begin + CHUNK_EVENTS]
-        found: list[Any] = []
-        at: list[int] = []
-        for row, event in enumerate(piece, begin):
-            try:
-                if "specversion" not in event:
-                    found.append(msgspec.convert(event, structs.wide.type))
-                    at.append(row)
-                    continue
-            except (msgspec.ValidationError, TypeError, UnicodeError, RecursionError):
-                pass
-            doubtful.append(row)
-        return Chunk(structs, found, np.array(at, np.int64), True)
-
-    # ---------------------------------------------------------------- tables
+        self._assembler = Assembler(decoder.schema)
+        self._index = {event.discriminator: i for i, event in enumerate(decoder.schema.events)}
+        readers, strings = self._assembler.readers, decoder.strings
+        self._of_texts = [_checked(r.type, converter(r.type, strings)) for r in readers]
+        self._loose = [loose_converter(r.type, strings) for r in readers]
 
     def decode_arrow(self, frame: Any, first_position: int) -> Decoded:
         table = frame if isinstance(frame, pa.Table) else pa.table(frame)
         places = np.arange(table.num_rows)
         chunk = TableChunk(table)
-        building = Building(self._assembler, chunk, places, places)
+        schema, strings = self._decoder.schema, self._decoder.strings
+        building = Building(schema, strings, chunk, places, places)
         self._read_table(table, building)
         return building.finish(places + first_position, self._decoder.events, chunk.event)
 
@@ -149,7 +76,7 @@ class Frames:
             building.doubtful.extend(range(table.num_rows))
             return
         texts, index = names
-        of_text = np.array([self._decoder.index[text] for text in texts] + [-1], np.int16)
+        of_text = np.array([self._index.get(text, -1) for text in texts] + [-1], np.int16)
         types = of_text[index]
         building.doubtful.extend(np.flatnonzero(index < 0).tolist())  # no type
         line = np.flatnonzero(types >= 0)
@@ -177,7 +104,7 @@ class Frames:
             return nulls(declared.kind, len(values)), None
         if declared.kind in _OF_TEXTS and _is_text(values.type):
             texts, index = _texts(values)
-            codes, refused = self._plain[reader]([*texts, None], True)
+            codes, refused = self._of_texts[reader]([*texts, None], True)
             return codes[index], None if refused is None else refused[index]
         if declared.kind in _OF_NUMBERS:
             numbers = _numbers(declared.kind, values)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from matcher.compiled import kernel
 from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
 from matcher.strings import NULL
 
@@ -77,7 +77,7 @@ def _parse_all(texts: Sequence[str]) -> NDArray[np.int64]:
     return found
 
 
-@njit(cache=True)
+@kernel
 def _parse_column(
     text: NDArray[np.uint8], lengths: NDArray[np.int64], found: NDArray[np.int64]
 ) -> None:
@@ -85,12 +85,12 @@ def _parse_column(
     start = 0
     for i in range(len(lengths)):
         end = start + lengths[i]
-        found[i] = _parse(text, start, end)
+        found[i] = parse_timestamp(text, start, end)
         start = end
 
 
-@njit(cache=True)
-def _parse(text: NDArray[np.uint8], start: int, end: int) -> int:
+@kernel
+def parse_timestamp(text: NDArray[np.uint8], start: int, end: int) -> int:
     """ms of the timestamp in text[start:end], or BAD_TIMESTAMP; equals `timestamp_ms`."""
     if end - start < 19:
         return BAD_TIMESTAMP
@@ -134,7 +134,7 @@ def _parse(text: NDArray[np.uint8], start: int, end: int) -> int:
     return ms if TIMESTAMP_MS_MIN <= ms <= TIMESTAMP_MS_MAX else BAD_TIMESTAMP
 
 
-@njit(cache=True)
+@kernel
 def _offset_ms(text: NDArray[np.uint8], at: int, end: int) -> int:
     """The offset from UTC in text[at:end]: Z, ±hh, ±hhmm or ±hh:mm."""
     sign = text[at]
@@ -155,7 +155,7 @@ def _offset_ms(text: NDArray[np.uint8], at: int, end: int) -> int:
     return offset if sign == 43 else -offset
 
 
-@njit(cache=True)
+@kernel
 def _digits(text: NDArray[np.uint8], start: int, count: int) -> int:
     """The number in `count` digits, -1 if one is not a digit."""
     value = 0
@@ -167,7 +167,7 @@ def _digits(text: NDArray[np.uint8], start: int, count: int) -> int:
     return value
 
 
-@njit(cache=True)
+@kernel
 def _days_in_month(year: int, month: int) -> int:
     if month == 2:
         leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
@@ -175,7 +175,7 @@ def _days_in_month(year: int, month: int) -> int:
     return 30 if month in (4, 6, 9, 11) else 31
 
 
-@njit(cache=True)
+@kernel
 def _days(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, days_from_civil)."""
     if month <= 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,7 @@ from model_builders import event, field
 from test_decode import EVENTS, PAYMENT, TS, TS_MS, objects, rows_of
 
 from matcher.decode import Decoded, Decoder
+from matcher.json_text import json_of
 from matcher.record import BadEvent, read_event
 from matcher.schema import Schema, leaves
 from matcher.strings import Strings
@@ -31,7 +32,7 @@ def outcome(decoded: Decoded, strings: Strings) -> tuple[object, ...]:
     return rows_of(decoded, SCHEMA, strings), dead, decoded.received, decoded.ignored
 
 
-def naive(events: list[Mapping[str, Any]], first: int) -> tuple[object, ...]:
+def naive(events: Sequence[Mapping[str, Any] | bytes], first: int) -> tuple[object, ...]:
     by_discriminator = {each.discriminator: each for each in EVENTS}
     rows, dead, ignored = [], [], 0
     for position, value in enumerate(events, first):
@@ -83,12 +84,30 @@ dicts = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(dicts)
-def test_dicts_equal_the_naive_reader(events: list[dict[str, Any]]) -> None:
+def test_dicts_mean_what_their_json_means(events: list[dict[str, Any]]) -> None:
     strings = Strings()
     decoded = Decoder(SCHEMA, strings).decode_dicts(events, 50)
-    assert outcome(decoded, strings) == naive(list(events), 50)
+    assert outcome(decoded, strings) == naive([json_of(each) for each in events], 50)
     for row in range(len(decoded.batch)):
         assert isinstance(json.loads(decoded.batch.raw.line(row)), dict)
+
+
+def test_python_values_are_written_as_the_json_they_stand_for() -> None:
+    event = {
+        "at": datetime(2024, 12, 10, 6, 55, 46),
+        "span": timedelta(seconds=1.5),
+        "amount": Decimal("1.005"),
+        "count": np.int64(3),
+        "missing": float("nan"),
+    }
+    assert json.loads(json_of(event)) == {
+        "at": "2024-12-10T06:55:46Z",
+        "span": 1500,
+        "amount": "1.005",
+        "count": 3,
+        "missing": None,
+    }
+    assert json.loads(json_of({"big": 2**70})) == {"big": 2**70}
 
 
 columns = {
