@@ -1,13 +1,12 @@
 """One rule in motion: its plan, its runs, and the way from a batch to its matches.
 
-A lane selects the events that may matter to the rule (bit masks from shared atoms), hands them to
-the kernel, makes room when the kernel asks, and reads the matches back.
+A lane hands the events that may matter to the kernel, makes room when the kernel asks, and reads
+the matches back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -16,20 +15,14 @@ from numpy.typing import NDArray
 from matcher.absence import sweep
 from matcher.advance import advance
 from matcher.atoms import BatchAtoms
-from matcher.batch import NULL, Batch
 from matcher.buffers import (
-    EVENT_KEY,
-    EVENT_MASK,
-    EVENT_POSITION,
-    EVENT_TS,
-    EVENT_VALUES,
     Out,
     Scratch,
 )
 from matcher.chains import mark_held, read_matches
 from matcher.evidence import Evidence
 from matcher.keys import KeyCodec
-from matcher.plan import Entry, Plan
+from matcher.plan import Plan
 from matcher.runs import (
     CAPPED,
     CHANGED,
@@ -46,6 +39,7 @@ from matcher.runs import (
     Store,
 )
 from matcher.schema import Schema
+from matcher.selection import BatchKeys, Selection
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
 from matcher.tables import FORKS, NO_LIMIT_MS, STARTS, TIMERS, WITHIN_MS
@@ -81,13 +75,7 @@ class Lane:
         self.page = f"rule/{plan.rule.name}"
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
         self._store = Store(len(plan.layout.registers), plan.layout.places)
-        self._event_index = schema.event_index
-        self._key_columns = [
-            [schema.column(entry.event, path) for path in entry.key] for entry in plan.entries
-        ]
-        types = [entry.event for entry in plan.entries]
-        self._shares_type = len(set(types)) < len(types)
-        self._null_keys = 0
+        self._selection = Selection(plan, schema, self.keys)
         self._swept_ms = -NO_LIMIT_MS
         slots = np.zeros(64, np.int64)
         self._scratch = Scratch(
@@ -101,11 +89,11 @@ class Lane:
 
     # ------------------------------------------------------------------ motion
 
-    def advance(self, batch: Batch, atoms: BatchAtoms | None, watermark_ms: int) -> list[Found]:
+    def advance(self, keyed: BatchKeys, atoms: BatchAtoms | None, watermark_ms: int) -> list[Found]:
         """Matches decided by the batch and by time reaching the watermark."""
         self._out.counts[1] = 0
         found: list[Found] = []
-        events = None if atoms is None else self._select(batch, atoms)
+        events = None if atoms is None else self._selection.events(keyed, atoms)
         if events is not None:
             self._run(events)
             found += self._read()
@@ -208,57 +196,6 @@ class Lane:
                 keys[match],
             )
 
-    # ------------------------------------------------------------------ selection
-
-    def _select(self, batch: Batch, atoms: BatchAtoms) -> Ints | None:
-        """The events that may matter, with their key and mask; None when there are none."""
-        parts = []
-        for entry, columns in zip(self.plan.entries, self._key_columns, strict=True):
-            part = self._entry(entry, columns, batch, atoms)
-            if part is not None:
-                parts.append(part)
-        if not parts:
-            return None
-        if len(parts) == 1:
-            rows, keys, masks = parts[0]
-        else:
-            rows, keys, masks = _merged(parts, self._shares_type)
-        events = np.empty((len(rows), EVENT_VALUES + len(self.plan.columns)), np.int64)
-        events[:, EVENT_TS] = batch.ts[rows]
-        events[:, EVENT_POSITION] = batch.position[rows]
-        events[:, EVENT_KEY] = keys
-        events[:, EVENT_MASK] = masks
-        for place, column in enumerate(self.plan.columns):
-            events[:, EVENT_VALUES + place] = atoms.values(column)[rows].view(np.int64)
-        return events
-
-    def _entry(
-        self, entry: Entry, columns: list[int], batch: Batch, atoms: BatchAtoms
-    ) -> tuple[Ints, Ints, Ints] | None:
-        fits = [
-            (step, reduce(np.logical_and, (atoms.mask(atom) for atom in ids)))
-            for step, ids in entry.steps
-        ]
-        if entry.always:
-            relevant = batch.event_type == self._event_index[entry.event]
-        else:
-            relevant = reduce(np.logical_or, (mask for _, mask in fits))
-        if entry.visible:
-            sets = (reduce(np.logical_and, map(atoms.mask, ids)) for ids in entry.visible)
-            relevant = relevant & reduce(np.logical_or, sets)
-        rows = np.flatnonzero(relevant)
-        if not len(rows):
-            return None
-        keys = self.keys.encode([batch.columns[column] for column in columns], rows)
-        known = keys != NULL
-        if not known.all():
-            self._null_keys += int(len(keys) - known.sum())
-            rows, keys = rows[known], keys[known]
-        masks = np.zeros(len(rows), np.int64)
-        for step, mask in fits:
-            masks |= mask[rows].astype(np.int64) << step
-        return rows, keys, masks
-
     # ------------------------------------------------------------------ state
 
     def changed(self) -> bool:
@@ -288,24 +225,11 @@ class Lane:
         history = [int(totals[place]) for place in places]
         return (
             *history,
-            self._null_keys,
+            self._selection.null_keys,
             int(totals[RUNS]),
             int(totals[KEYS]),
             self._store.bytes,
         )
-
-
-def _merged(parts: list[tuple[Ints, Ints, Ints]], shares_type: bool) -> tuple[Ints, Ints, Ints]:
-    """Entries in order of events; one event with one key is one entry, whatever fits."""
-    rows, keys, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    if not shares_type:
-        order = np.argsort(rows, kind="stable")
-        return rows[order], keys[order], masks[order]
-    order = np.lexsort((keys, rows))
-    rows, keys, masks = rows[order], keys[order], masks[order]
-    first = np.ones(len(rows), np.bool_)
-    first[1:] = (rows[1:] != rows[:-1]) | (keys[1:] != keys[:-1])
-    return rows[first], keys[first], np.bitwise_or.reduceat(masks, np.flatnonzero(first))
 
 
 def _out(matches: int, bound: int) -> Out:

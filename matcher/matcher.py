@@ -23,6 +23,7 @@ from matcher.evidence import Evidence
 from matcher.lane import Found, Lane
 from matcher.plan import compile_rule
 from matcher.schema import Schema
+from matcher.selection import BatchKeys
 from matcher.strings import Strings
 
 END_OF_TIME_MS = 2**62
@@ -84,8 +85,9 @@ class Matcher:
         found: list[Found] = []
         held: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         atoms = self._atoms.evaluate(batch) if len(batch) else None
+        keyed = BatchKeys(batch)
         for lane in self._lanes:
-            found += lane.advance(batch, atoms, watermark_ms)
+            found += lane.advance(keyed, atoms, watermark_ms)
             held.append(lane.newly_held())
         found.sort()
         matches = self._matches(batch, found)

@@ -1,0 +1,145 @@
+"""From a batch to the events that may matter to one rule: rows of ints, key by key.
+
+    selection = for each key, its events in order, each with a mask of the steps it may fit
+
+Keys are independent of one another, so the kernel takes all events of a key together: its runs stay
+in the cache.  The order by key is found once per batch and column, for all rules.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matcher.atoms import BatchAtoms
+from matcher.batch import NULL, Batch
+from matcher.buffers import (
+    EVENT_KEY,
+    EVENT_MASK,
+    EVENT_POSITION,
+    EVENT_TS,
+    EVENT_VALUES,
+)
+from matcher.keys import KeyCodec
+from matcher.plan import Entry, Plan
+from matcher.schema import Schema
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+ROW_BITS = 24
+"""Bits for the row when key and row are sorted as one int64."""
+
+
+class BatchKeys:
+    """The order of a batch's rows by each key column, found on first use."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self._orders: dict[int, Ints] = {}
+
+    def order(self, column: int) -> Ints:
+        """The rows in order of (value of the column, row)."""
+        if column not in self._orders:
+            self._orders[column] = _order(np.asarray(self.batch.columns[column], np.int64))
+        return self._orders[column]
+
+
+def _order(values: Ints) -> Ints:
+    codes = np.where(values == NULL, -1, values)
+    small = len(codes) < 1 << ROW_BITS and codes.min() >= -1 and codes.max() < 1 << 62 - ROW_BITS
+    if not small:
+        return np.argsort(values, kind="stable")
+    both = codes << ROW_BITS | np.arange(len(codes))
+    both.sort()  # one vectorised sort of ints is much faster than a stable argsort
+    return both & (1 << ROW_BITS) - 1
+
+
+class Selection:
+    """What one rule selects; entries that read the key from the same columns go together."""
+
+    def __init__(self, plan: Plan, schema: Schema, keys: KeyCodec) -> None:
+        self._plan = plan
+        self._keys = keys
+        self._event_index = schema.event_index
+        self._groups: dict[tuple[int, ...], list[Entry]] = {}
+        for entry in plan.entries:
+            columns = tuple(schema.column(entry.event, path) for path in entry.key)
+            self._groups.setdefault(columns, []).append(entry)
+        self.null_keys = 0
+
+    def events(self, keyed: BatchKeys, atoms: BatchAtoms) -> Ints | None:
+        """Rows as laid out in `matcher.buffers`; None when no event of the batch may matter."""
+        parts = []
+        for columns, entries in self._groups.items():
+            part = self._group(columns, entries, keyed, atoms)
+            if part is not None:
+                parts.append(part)
+        if not parts:
+            return None
+        rows, keys, masks = parts[0] if len(parts) == 1 else _merged(parts)
+        batch = keyed.batch
+        events = np.empty((len(rows), EVENT_VALUES + len(self._plan.columns)), np.int64)
+        events[:, EVENT_TS] = batch.ts[rows]
+        events[:, EVENT_POSITION] = batch.position[rows]
+        events[:, EVENT_KEY] = keys
+        events[:, EVENT_MASK] = masks
+        for place, column in enumerate(self._plan.columns):
+            events[:, EVENT_VALUES + place] = atoms.values(column)[rows].view(np.int64)
+        return events
+
+    def _group(
+        self, columns: tuple[int, ...], entries: list[Entry], keyed: BatchKeys, atoms: BatchAtoms
+    ) -> tuple[Ints, Ints, Ints] | None:
+        fits: list[tuple[int, Bools]] = []
+        relevant: Bools | None = None
+        for entry in entries:
+            mine, steps = self._entry(entry, keyed.batch, atoms)
+            relevant = mine if relevant is None else relevant | mine
+            fits += steps
+        assert relevant is not None
+        if len(columns) == 1 and relevant.any():
+            order = keyed.order(columns[0])
+            rows = order[relevant[order]]
+        else:
+            rows = np.flatnonzero(relevant)
+        if not len(rows):
+            return None
+        keys = self._keys.encode([keyed.batch.columns[column] for column in columns], rows)
+        known = keys != NULL
+        if not known.all():
+            self.null_keys += int(len(keys) - known.sum())
+            rows, keys = rows[known], keys[known]
+        masks = np.zeros(len(rows), np.int64)
+        for step, mask in fits:
+            masks |= mask[rows].astype(np.int64) << step
+        return rows, keys, masks
+
+    def _entry(
+        self, entry: Entry, batch: Batch, atoms: BatchAtoms
+    ) -> tuple[Bools, list[tuple[int, Bools]]]:
+        """(the rows that may matter, for each step the rows that may fit it)."""
+        fits = [
+            (step, reduce(np.logical_and, map(atoms.mask, conditions)))
+            for step, conditions in entry.steps
+        ]
+        if entry.always:
+            relevant = batch.event_type == self._event_index[entry.event]
+        else:
+            relevant = reduce(np.logical_or, (mask for _, mask in fits))
+        if entry.visible:
+            sets = (reduce(np.logical_and, map(atoms.mask, ids)) for ids in entry.visible)
+            relevant = relevant & reduce(np.logical_or, sets)
+        return relevant, fits
+
+
+def _merged(parts: list[tuple[Ints, Ints, Ints]]) -> tuple[Ints, Ints, Ints]:
+    """Parts by key and row; one event with one key is one entry, whatever steps it may fit."""
+    rows, keys, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    order = np.lexsort((rows, keys))
+    rows, keys, masks = rows[order], keys[order], masks[order]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (rows[1:] != rows[:-1]) | (keys[1:] != keys[:-1])
+    return rows[first], keys[first], np.bitwise_or.reduceat(masks, np.flatnonzero(first))
