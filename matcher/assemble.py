@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from dsl.model import Kind, Type
 from matcher.batch import NULL, Column
 from matcher.building import Rows
-from matcher.convert import Doubtful, nulls
 from matcher.schema import Schema, leaves
+from matcher.storage import Doubtful, nulls
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from dsl.model import Call, Const, Expr, FieldRef, Kind
 from matcher import vector_ops as ops
 from matcher.batch import Batch, Column
-from matcher.convert import nulls, to_storage
 from matcher.schema import Schema
+from matcher.storage import nulls, to_storage
 from matcher.strings import NULL, Strings
 from matcher.text_functions import TEXT_TEST, TEXT_TO_TEXT
 from matcher.text_tables import TextTable, of_pairs

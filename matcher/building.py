@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from dsl.model import EventType
 from matcher.batch import Batch, Column, RawChunk, RawLines
-from matcher.convert import nulls, to_storage
 from matcher.limits import DEAD_LETTER_RAW_BYTES
 from matcher.record import BadEvent, Record, read_event
 from matcher.schema import Schema, leaves
+from matcher.storage import nulls, to_storage
 from matcher.strings import Strings
 
 

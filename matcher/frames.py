@@ -7,7 +7,6 @@ with JSON, what cannot be read in the simple way is read again by `matcher.recor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,12 @@ from dsl.model import Kind, Type
 from matcher.assemble import Assembler
 from matcher.batch import NULL, Column
 from matcher.building import Building, Decoded
-from matcher.convert import Converter, Doubtful, converter, loose_converter, nulls, scaled
 from matcher.json_text import json_of
 from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
 from matcher.record import BadEvent
+from matcher.storage import Doubtful, column_of, nulls, scaled
+from matcher.strings import Strings
+from matcher.timestamps import BAD_TIMESTAMP, timestamps_ms
 
 if TYPE_CHECKING:
     from matcher.decode import Decoder
@@ -57,9 +58,6 @@ class Frames:
         self._decoder = decoder
         self._assembler = Assembler(decoder.schema)
         self._index = {event.discriminator: i for i, event in enumerate(decoder.schema.events)}
-        readers, strings = self._assembler.readers, decoder.strings
-        self._of_texts = [_checked(r.type, converter(r.type, strings)) for r in readers]
-        self._loose = [loose_converter(r.type, strings) for r in readers]
 
     def decode_arrow(self, frame: Any, first_position: int) -> Decoded:
         table = frame if isinstance(frame, pa.Table) else pa.table(frame)
@@ -102,18 +100,19 @@ class Frames:
         declared = self._assembler.readers[reader].type
         if pa.types.is_null(values.type):
             return nulls(declared.kind, len(values)), None
-        if declared.kind in _OF_TEXTS and _is_text(values.type):
+        strings = self._decoder.strings
+        if _is_text(values.type):
             texts, index = _texts(values)
-            codes, refused = self._of_texts[reader]([*texts, None], True)
-            return codes[index], None if refused is None else refused[index]
+            column, doubtful = _of_texts(declared, texts, strings)
+            padded: Any = np.append(column, nulls(declared.kind, 1))  # index -1: null
+            return padded[index], None if doubtful is None else np.append(doubtful, False)[index]
         if declared.kind in _OF_NUMBERS:
             numbers = _numbers(declared.kind, values)
             if numbers is not None:
                 return _of_numbers(declared, numbers, _null_mask(values))
-        return self._loose[reader](values.to_pylist(), True)
+        return column_of(values.to_pylist(), len(values), declared, strings)
 
 
-_OF_TEXTS = frozenset({Kind.STRING, Kind.ENUM, Kind.IP, Kind.TIMESTAMP, Kind.DECIMAL})
 _OF_NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.TIMESTAMP, Kind.DURATION})
 _UNITS_PER_MS = {"ms": 1, "us": 1_000, "ns": 1_000_000}
 
@@ -133,6 +132,16 @@ def _numbers(kind: Kind, values: Any) -> NDArray[Any] | None:
         number: NDArray[Any] = values.cast(pa.float64()).fill_null(0.0).to_numpy()
         return number
     return None
+
+
+def _of_texts(declared: Type, texts: list[str], strings: Strings) -> tuple[Column, Doubtful]:
+    """Distinct texts as values of the declared type."""
+    if declared.kind is Kind.STRING:
+        return strings.codes(texts), None
+    if declared.kind is Kind.TIMESTAMP:
+        ms = timestamps_ms(texts)
+        return ms, ms == BAD_TIMESTAMP
+    return column_of(texts, len(texts), declared, strings)
 
 
 def _of_numbers(
@@ -198,30 +207,3 @@ def _texts(values: Any) -> tuple[list[str], NDArray[np.int64]]:
 def _null_mask(values: Any) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = values.is_null().to_numpy(zero_copy_only=False)
     return mask
-
-
-def _checked(declared: Type, convert: Converter) -> Converter:
-    """`convert` for values that may be what JSON cannot say: NaN, infinity, half a surrogate."""
-
-    def with_check(values: Sequence[object], wide: bool) -> tuple[Column, Doubtful]:
-        if declared.kind is Kind.STRING and not _are_unicode(values):
-            wrong = np.array([not _are_unicode([value]) for value in values])
-            clean = [None if bad else value for value, bad in zip(values, wrong, strict=True)]
-            return convert(clean, wide)[0], wrong
-        column, bad = convert(values, wide)
-        if declared.kind in (Kind.FLOAT, Kind.DECIMAL):
-            null = np.isnan(column) | np.isinf(column) if column.dtype == float else column == NULL
-            if null.any():
-                null &= np.fromiter((value is not None for value in values), np.bool_, len(values))
-                bad = null if bad is None else bad | null
-        return column, bad
-
-    return with_check
-
-
-def _are_unicode(texts: Sequence[Any]) -> bool:
-    try:
-        "".join(text for text in texts if isinstance(text, str)).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

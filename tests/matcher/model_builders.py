@@ -10,8 +10,8 @@ import numpy as np
 from dsl.model import Call, Const, EventType, Expr, Field, FieldRef, Kind, Path, Type
 from dsl.source import Span
 from matcher.batch import Batch, BytesChunk, RawLines
-from matcher.convert import nulls, to_storage
 from matcher.schema import Schema
+from matcher.storage import nulls, to_storage
 from matcher.strings import Strings
 
 SPAN = Span("built", 0, 0)
