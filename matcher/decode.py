@@ -30,6 +30,7 @@ from matcher.scan import (
     ROWS,
     SKIPPED,
     Output,
+    grown_output,
     new_output,
     scan,
 )
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from matcher.frames import Frames
 
 __all__ = ["DeadLetter", "Decoded", "Decoder"]
+
+LINE_BYTES_GUESSED = 64
+"""Room is made for lines of this length; shorter ones have it made again."""
 
 
 class Decoder:
@@ -65,8 +69,7 @@ class Decoder:
         """
         if not data.endswith(b"\n"):
             data += b"\n"
-        out = new_output(data.count(b"\n"), len(self.schema.columns))
-        wrong = self._scan(data, out)
+        out, wrong = self._scan(data)
         lines, count = int(out.counts[LINES]), int(out.counts[ROWS])
         start, end = out.line_start[:lines], out.line_end[:lines]
         building = Building(self.schema, self.strings, BytesChunk(data), start, end)
@@ -95,9 +98,10 @@ class Decoder:
 
         return Frames(self)
 
-    def _scan(self, data: bytes, out: Output) -> NDArray[np.bool_]:
-        """Fills `out`; True for each row with a value that turned out wrong in the end."""
+    def _scan(self, data: bytes) -> tuple[Output, NDArray[np.bool_]]:
+        """What is scanned, and True for each row with a value that turned out wrong in the end."""
         octets = np.frombuffer(_with_utf8_only(data), np.uint8)
+        out = new_output(len(data) // LINE_BYTES_GUESSED + 1, len(self.schema.columns))
         wrong = np.zeros(len(out.row_line), np.bool_)
         settled = 0
         while True:
@@ -108,15 +112,17 @@ class Decoder:
             _settle_floats(data, out, wrong)
             settled = rows.stop
             if out.counts[PLACE] == len(data):
-                return wrong
+                return out, wrong
+            if out.counts[LINES] == len(out.line_start):
+                out = grown_output(out)
+                wrong = np.append(wrong, np.zeros(len(out.row_line) - len(wrong), np.bool_))
 
 
 def _settle_floats(data: bytes, out: Output, wrong: NDArray[np.bool_]) -> None:
     """The numbers the scanner left to Python, whose `float` rounds any text correctly."""
-    doubles = out.columns.view(np.float64)
     for column, row, start, end in out.floats[: out.counts[FLOATS]].tolist():
         value = float(data[start:end])
-        doubles[column, row] = value
+        out.doubles[column, row] = value
         wrong[row] |= np.isinf(value)
     out.counts[FLOATS] = 0
 

@@ -69,11 +69,11 @@ class Frames:
         return building.finish(places + first_position, self._decoder.events, chunk.event)
 
     def _read_table(self, table: Any, building: Building) -> None:
-        names = _texts(table["type"]) if "type" in table.column_names else None
-        if names is None or "specversion" in table.column_names:
+        columns = table.column_names
+        if "type" not in columns or "specversion" in columns or not _is_text(table["type"].type):
             building.doubtful.extend(range(table.num_rows))
             return
-        texts, index = names
+        texts, index = _texts(table["type"])
         of_text = np.array([self._index.get(text, -1) for text in texts] + [-1], np.int16)
         types = of_text[index]
         building.doubtful.extend(np.flatnonzero(index < 0).tolist())  # no type

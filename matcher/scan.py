@@ -124,6 +124,19 @@ def new_output(lines: int, columns: int) -> Output:
     )
 
 
+_BY_LINE = ("line_start", "line_end", "line_number", "doubtful", "row_line", "row_type", "row_ts")
+
+
+def grown_output(old: Output) -> Output:
+    """Twice the room, with what `old` holds."""
+    new = new_output(2 * len(old.line_start), len(old.columns))
+    new.columns[:, : len(old.line_start)] = old.columns
+    for by_line in _BY_LINE:
+        getattr(new, by_line)[: len(old.line_start)] = getattr(old, by_line)
+    new.counts[:] = old.counts
+    return new
+
+
 @kernel
 def scan(
     data: Data, plan: Plan, cache: TextCache, scratch: Scratch, out: Output, texts_max: int

@@ -192,8 +192,11 @@ def test_frames_are_read_through_the_arrow_stream(make: Any) -> None:
 
 
 def test_table_without_type_gives_dead_letters() -> None:
-    decoded = Decoder(SCHEMA, Strings()).decode_arrow(pa.table({"x": [1, 2]}), 0)
-    assert [each.reason for each in decoded.dead] == ['no "type"'] * 2
+    decoder = Decoder(SCHEMA, Strings())
+    without = decoder.decode_arrow(pa.table({"x": [1, 2]}), 0)
+    assert [each.reason for each in without.dead] == ['no "type"'] * 2
+    numbers = decoder.decode_arrow(pa.table({"type": [1, 2]}), 0)
+    assert [each.reason for each in numbers.dead] == ['"type": expected string, got number'] * 2
 
 
 def test_date_that_python_does_not_have_is_a_dead_letter() -> None:
