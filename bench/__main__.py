@@ -38,35 +38,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"no such workload: {', '.join(sorted(unknown))}")
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    workload.cached_ndjson(2_000)
+    workload.cached_ndjson(2_000, 2_000)
     report: dict[str, object] = {"machine": _machine(options.events, options.runs)}
     report["workloads"] = {name: _workload(name, options.events, options.runs) for name in chosen}
     if not options.only:
         report["later"] = {
             name: {"result": None, "why": why} for name, why in rulebook.LATER.items()
         }
-        report["partial_match"] = _child("partial", "P1", 0, 1)
+        report["partial_match"] = _child("partial", "P1", 0, 0, 1)
         report["startup"] = startup.measure()
     print(json.dumps(report, indent=2))
 
 
 def _workload(name: str, events: int, runs: int) -> dict[str, object]:
-    n = events // SHARE.get(name, 1)
-    workload.cached_ndjson(n)  # here, so that a child's memory is that of the measurement
-    matcher = _child("matcher", name, n, runs)
-    ndjson = _child("ndjson", name, n, runs)
+    head = events // SHARE.get(name, 1)
+    workload.cached_ndjson(events, head)  # here, so that a child's memory is the measurement's
+    matcher = _child("matcher", name, events, head, runs)
+    ndjson = _child("ndjson", name, events, head, runs)
     if matcher["detections"] != ndjson["detections"]:
         sys.exit(f"bench: {name}: {matcher['detections']} and {ndjson['detections']} detections")
-    result: dict[str, object] = {"events": n}
+    result: dict[str, object] = {"events": head}
     if name in VERIFIED:
-        result["equal_to_reference"] = _child("reference", name, REFERENCE_EVENTS, 1)
+        result["equal_to_reference"] = _child(
+            "reference", name, REFERENCE_EVENTS, REFERENCE_EVENTS, 1
+        )
     return result | {"matcher_on_columns": matcher, "ndjson_to_detections": ndjson}
 
 
-def _child(what: str, name: str, n: int, runs: int) -> dict[str, object]:
+def _child(what: str, name: str, n: int, head: int, runs: int) -> dict[str, object]:
     print(f"bench: {what} {name} …", file=sys.stderr, flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", "bench.measure", what, name, str(n), str(runs)],
+        [sys.executable, "-m", "bench.measure", what, name, str(n), str(head), str(runs)],
         cwd=ROOT,
         env=os.environ | ONE_THREAD,
         stdout=subprocess.PIPE,

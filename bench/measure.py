@@ -1,4 +1,6 @@
-"""One measurement in a process of its own: `python -m bench.measure WHAT N RUNS` prints JSON.
+"""One measurement in a process of its own: `python -m bench.measure WHAT RULES N HEAD RUNS`.
+
+It reads the first HEAD events of a stream of N and prints JSON.
 
 A child process per measurement keeps peak memory and caches apart.  It runs on one core: threads
 of libraries are limited by the parent's environment, the process is pinned here.
@@ -9,7 +11,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -35,11 +36,11 @@ from matcher.strings import Strings
 PARTIAL_MATCHES = 1_000_000
 
 
-def matcher_alone(name: str, n: int, runs: int) -> dict[str, object]:
+def matcher_alone(name: str, n: int, head: int, runs: int) -> dict[str, object]:
     """(a) columns in memory → matches; batches are made before the clock starts."""
     rules = cep.compile(rulebook.text(name))
     strings, schema = Strings(), Schema.of(rules.events, rules.rules)
-    parts = batches(workload.generate(n), schema, strings)
+    parts = batches(workload.generate(n).head(head), schema, strings)
     end = parts[0].take(np.zeros(0, np.int64))
     Matcher(rules.rules, schema, strings).advance(parts[0], 0)  # compiles the kernel
 
@@ -50,14 +51,14 @@ def matcher_alone(name: str, n: int, runs: int) -> dict[str, object]:
             found += len(matcher.advance(part, int(part.ts[-1])))
         return found + len(matcher.advance(end, END_OF_TIME_MS))
 
-    return _timed(once, n, runs)
+    return _timed(once, head, runs)
 
 
-def ndjson_to_detections(name: str, n: int, runs: int) -> dict[str, object]:
+def ndjson_to_detections(name: str, n: int, head: int, runs: int) -> dict[str, object]:
     """(b) an NDJSON file in the page cache → rendered detections, through the engine."""
     rules = cep.compile(rulebook.text(name))
-    path = workload.cached_ndjson(n)
-    warm = workload.cached_ndjson(2_000)
+    path = workload.cached_ndjson(n, head)
+    warm = workload.cached_ndjson(2_000, 2_000)
     data = path.read_bytes()
     bare = baseline.decoder_events_per_second(data[: data.rindex(b"\n", 0, len(data) // 4)])
     del data
@@ -73,15 +74,15 @@ def ndjson_to_detections(name: str, n: int, runs: int) -> dict[str, object]:
         return found
 
     run(warm)
-    result = _timed(lambda: run(path), n, runs)
+    result = _timed(lambda: run(path), head, runs)
     result["ratio_to_bare_decoder"] = round(_rate(result) / bare, 3)
     return result | {"bare_decoder_events_per_second": round(bare)}
 
 
-def agrees_with_reference(name: str, n: int, runs: int) -> dict[str, object]:
-    """Compares the matcher with the naive one on a stream of `n` events."""
+def agrees_with_reference(name: str, n: int, head: int, runs: int) -> dict[str, object]:
+    """Compares the matcher with the naive one."""
     rules = cep.compile(rulebook.text(name))
-    stream = workload.generate(n)
+    stream = workload.generate(n).head(head)
     strings, schema = Strings(), Schema.of(rules.events, rules.rules)
     parts = batches(stream, schema, strings)
     matcher = Matcher(rules.rules, schema, strings)
@@ -98,7 +99,7 @@ def agrees_with_reference(name: str, n: int, runs: int) -> dict[str, object]:
         for match in reference_matches(rule, events)
     )
     assert fast == naive, f"{name}: the matcher and the reference differ"
-    return {"events": n, "matches": len(naive)}
+    return {"events": head, "matches": len(naive)}
 
 
 def _reference_events(stream: workload.Workload, rules: RuleSet) -> list[ReferenceEvent]:
@@ -112,7 +113,7 @@ def _reference_events(stream: workload.Workload, rules: RuleSet) -> list[Referen
     return events
 
 
-def partial_matches(name: str, n: int, runs: int) -> dict[str, object]:
+def partial_matches(name: str, n: int, head: int, runs: int) -> dict[str, object]:
     """Memory of a million live two-step runs, one per key, evidence (raw bytes) left out."""
     rules = cep.compile(rulebook.text("P1"))
     strings, schema = Strings(), Schema.of(rules.events, rules.rules)
@@ -153,7 +154,7 @@ def _timed(once: Callable[[], int], n: int, runs: int) -> dict[str, object]:
         "ratio_to_calibration": round(median(rates) / steps, 4),
         "detections": found.pop(),
         "memory_before_bytes": loaded,
-        "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory_peak_bytes": _peak_bytes(),
     }
 
 
@@ -161,6 +162,14 @@ def _rate(result: dict[str, object]) -> float:
     rate = result["events_per_second"]
     assert isinstance(rate, int)
     return float(rate)
+
+
+def _peak_bytes() -> int:
+    """Not getrusage: its figure begins with that of the parent process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("no VmHWM in /proc/self/status")
 
 
 def _resident_bytes() -> int:
@@ -177,9 +186,9 @@ MEASURES = {
 
 
 def main() -> None:
-    what, name, n, runs = sys.argv[1:]
+    what, name, n, head, runs = sys.argv[1:]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(json.dumps(MEASURES[what](name, int(n), int(runs))))
+    print(json.dumps(MEASURES[what](name, int(n), int(head), int(runs))))
 
 
 if __name__ == "__main__":

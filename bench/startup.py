@@ -22,7 +22,7 @@ WARM_RUNS = 5
 
 def measure() -> dict[str, dict[str, float]]:
     """Seconds, by command."""
-    events = str(cached_ndjson(2_000))
+    events = str(cached_ndjson(2_000, 2_000))
     rules = [str(ROOT / "bench" / "rules" / name) for name in ("schema.cep", "p1.cep")]
     commands = {
         "cep --help": ["--help"],

@@ -46,6 +46,10 @@ class Workload:
     def __len__(self) -> int:
         return len(self.ts)
 
+    def head(self, count: int) -> Workload:
+        """The first `count` rows: a shorter time, as dense."""
+        return Workload(*(getattr(self, name)[:count] for name in self.__dataclass_fields__))
+
 
 def generate(n: int, seed: int = 1) -> Workload:
     """`n` rows, planted ones included (fewer are planted when `n` is small)."""
@@ -125,13 +129,13 @@ def ndjson(workload: Workload) -> bytes:
     return bytes(memoryview(lines.buffers()[2])[int(offsets[start]) : int(offsets[end])])
 
 
-def cached_ndjson(n: int, seed: int = 1) -> Path:
-    """The file bench/out/payments-{n}-{seed}.ndjson, written on first use."""
-    path = OUT / f"payments-{n}-{seed}.ndjson"
+def cached_ndjson(n: int, head: int, seed: int = 1) -> Path:
+    """The first `head` rows of `generate(n)` as a file in bench/out/, written on first use."""
+    path = OUT / f"payments-{n}-{head}-{seed}.ndjson"
     if not path.exists():
         OUT.mkdir(exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_bytes(ndjson(generate(n, seed)))
+        part.write_bytes(ndjson(generate(n, seed).head(head)))
         part.rename(path)
     return path
 
