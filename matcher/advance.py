@@ -72,7 +72,7 @@ from matcher.tables import (
     WITHIN_MS,
     Tables,
 )
-from matcher.vm import evaluate
+from matcher.vm import step_holds
 
 
 @kernel
@@ -196,11 +196,8 @@ def _start(
     for transition in range(tables.transition_begin[0], tables.transition_begin[1]):
         if not (events[event, EVENT_MASK] >> tables.step[transition]) & 1:
             continue
-        program = tables.program[transition]
-        if program == NO_PROGRAM or (
-            evaluate(program, tables.initial, event, events, NONE, memory.nodes, tables, scratch)
-            == 1
-        ):
+        step = tables.step[transition]
+        if step_holds(step, tables.initial, event, events, memory, tables, scratch):
             scratch.fits[fitting] = transition
             fitting += 1
     if fitting == 0:
@@ -273,20 +270,8 @@ def _move(
             )
         ):
             continue
-        program = tables.program[transition]
-        if program != NO_PROGRAM and (
-            evaluate(
-                program,
-                memory.runs[run],
-                event,
-                events,
-                memory.runs[run, RUN_NODE],
-                memory.nodes,
-                tables,
-                scratch,
-            )
-            != 1
-        ):
+        step = tables.step[transition]
+        if not step_holds(step, memory.runs[run], event, events, memory, tables, scratch):
             continue
         scratch.fits[fitting] = transition
         fitting += 1
@@ -317,20 +302,8 @@ def _blocked(
     for absent in range(tables.absent_begin[state], tables.absent_begin[state + 1]):
         if not (events[event, EVENT_MASK] >> tables.absent_step[absent]) & 1:
             continue
-        program = tables.absent_program[absent]
-        if program == NO_PROGRAM or (
-            evaluate(
-                program,
-                memory.runs[run],
-                event,
-                events,
-                memory.runs[run, RUN_NODE],
-                memory.nodes,
-                tables,
-                scratch,
-            )
-            == 1
-        ):
+        step = tables.absent_step[absent]
+        if step_holds(step, memory.runs[run], event, events, memory, tables, scratch):
             blocked |= tables.absent_bits[absent]
     return int(blocked)
 

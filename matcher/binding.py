@@ -63,16 +63,7 @@ def where_holds(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> b
     program = tables.options[WHERE]
     if program == NO_PROGRAM:
         return True
-    result = evaluate(
-        program,
-        memory.runs[run],
-        0,
-        NO_EVENTS,
-        memory.runs[run, RUN_NODE],
-        memory.nodes,
-        tables,
-        scratch,
-    )
+    result = evaluate(program, memory.runs[run], 0, NO_EVENTS, memory.nodes, tables, scratch)
     return result == 1
 
 

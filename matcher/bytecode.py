@@ -61,6 +61,23 @@ class Op(IntEnum):
     NEW_VALUE = 61  # 1 when slot a is not null and not among them, else 0
 
 
+class Compare(IntEnum):
+    """A test without byte code: a column of the event against a register of the run."""
+
+    EQ_INT = 0
+    NE_INT = 1
+    LT_INT = 2
+    LE_INT = 3
+    GT_INT = 4
+    GE_INT = 5
+    EQ_FLOAT = 6
+    NE_FLOAT = 7
+    LT_FLOAT = 8
+    LE_FLOAT = 9
+    GT_FLOAT = 10
+    GE_FLOAT = 11
+
+
 class Action(IntEnum):
     """What binding an event does to the run's registers: (action, register, column, walk)."""
 

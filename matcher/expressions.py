@@ -16,7 +16,7 @@ import numpy as np
 
 from dsl.model import Aggregate, Call, Const, Expr, FieldRef, KeyRef, Kind, Rule, Type
 from matcher.batch import NULL
-from matcher.bytecode import Action, Op
+from matcher.bytecode import Action, Compare, Op
 from matcher.evaluate import NULL_AWARE
 from matcher.layout import NAN_BITS, Layout, is_float, is_text
 from matcher.schema import walk
@@ -76,6 +76,42 @@ def conjoin(parts: list[Expr]) -> Expr | None:
         optional = whole.type.optional or part.type.optional
         whole = Call(Type(Kind.BOOL, optional=optional), "and", (whole, part), part.span)
     return whole
+
+
+Test = tuple[int, int, int]
+SIDES_SWAPPED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+
+
+def split_tests(
+    condition: Expr | None, step: int, layout: Layout
+) -> tuple[list[Test], Expr | None]:
+    """(comparisons of the event with one earlier event, what is left for the byte code)."""
+    tests: list[Test] = []
+    rest: list[Expr] = []
+    for part in conjuncts(condition):
+        test = _test(part, step, layout)
+        if test is None:
+            rest.append(part)
+        else:
+            tests.append(test)
+    return tests, conjoin(rest)
+
+
+def _test(part: Expr, step: int, layout: Layout) -> Test | None:
+    if not isinstance(part, Call) or part.op not in SIDES_SWAPPED:
+        return None
+    op, (own, bound) = part.op, part.args
+    if None not in about(own, layout.rule):
+        op, own, bound = SIDES_SWAPPED[op], bound, own
+    earlier = about(bound, layout.rule)
+    if about(own, layout.rule) != {None} or len(earlier) != 1 or earlier & {None, -1}:
+        return None
+    if not _null_in_null_out(bound) or (is_text(own.type) and op not in ("eq", "ne")):
+        return None
+    (bound_step,) = earlier
+    assert bound_step is not None
+    compare = Compare[f"{op.upper()}_{'FLOAT' if is_float(own.type) else 'INT'}"]
+    return int(compare), layout.column(step, own), layout.capture(bound_step, bound)
 
 
 def own_parts(condition: Expr | None, rule: Rule) -> tuple[list[Expr], Expr | None]:

@@ -14,10 +14,10 @@ import numpy as np
 from dsl.model import Contiguity, Expr, Path, Rule, Skip
 from matcher.atoms import Atoms
 from matcher.automaton import Automaton, Guard, State, Transition, automaton
-from matcher.expressions import Code, compile_program, own_parts
+from matcher.expressions import Code, Test, compile_program, own_parts, split_tests
 from matcher.layout import Layout
 from matcher.limits import RUNS_PER_KEY_MAX
-from matcher.runs import RUN_REGISTERS
+from matcher.runs import NONE, RUN_NODE, RUN_REGISTERS
 from matcher.schema import Schema
 from matcher.strings import Strings
 from matcher.tables import (
@@ -77,10 +77,13 @@ def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> 
     machine = automaton(rule.pattern)
     own: list[tuple[int, ...]] = []
     programs: list[int] = []
+    tests: list[list[Test]] = []
     for step in rule.steps:
         parts, rest = own_parts(step.condition, rule)
-        tests: list[Expr | None] = [*parts] if parts else [None]
-        own.append(tuple(atoms.atom(step.event, part) for part in tests))
+        alone: list[Expr | None] = [*parts] if parts else [None]
+        own.append(tuple(atoms.atom(step.event, part) for part in alone))
+        compared, rest = split_tests(rest, step.index, layout)
+        tests.append(compared)
         compiled = NO_PROGRAM
         if rest is not None:
             compiled = compile_program(rest, step.index, layout, code, strings)
@@ -89,7 +92,7 @@ def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> 
     if rule.where is not None:
         where = compile_program(rule.where, None, layout, code, strings)
     counters = [layout.counter() for _ in range(machine.counters)]
-    tables = _tables(rule, machine, layout, code, programs, counters, where)
+    tables = _tables(rule, machine, layout, code, tests, programs, counters, where)
     strict = bool(tables.strict_bits.any())
     entries = tuple(_entries(rule, own, strict, atoms))
     return Plan(rule, entries, tuple(layout.columns), tables, layout)
@@ -119,6 +122,7 @@ def _tables(
     machine: Automaton,
     layout: Layout,
     code: Code,
+    tests: list[list[Test]],
     programs: list[int],
     counters: list[int],
     where: int,
@@ -151,18 +155,19 @@ def _tables(
         step=_ints(step for step in steps if step is not None),
         gap_from_ms=_ints(transition.arrow.min_gap_ms or 0 for transition in transitions),
         gap_to_ms=_ints(_gap_to_ms(transition) for transition in transitions),
-        program=_ints(programs[step] for step in steps if step is not None),
         again=_ints(transition.again for transition in transitions),
         guard_begin=guard_begin[: len(transitions) + 1],
         count_begin=_begins(len(transition.counts) for transition in transitions),
         absent_step=_ints(absent_steps),
-        absent_program=_ints(programs[step] for step in absent_steps),
         absent_bits=_ints(bits for group in absences for bits in group.values()),
         guard_register=_ints(counters[guard.counter] for guard in flat),
         guard_least=_ints(guard.least or 0 for guard in flat),
         guard_most=_ints(_most(guard) for guard in flat),
         count_register=_ints(counters[count.counter] for count in counts),
         count_again=_ints(count.again for count in counts),
+        program=_ints(programs),
+        test_begin=_begins(map(len, tests)),
+        tests=_ints(number for group in tests for test in group for number in test).reshape(-1, 3),
         action_begin=_begins(map(len, actions)),
         actions=_rows([action for group in actions for action in group]),
         code=_rows(code.rows),
@@ -172,7 +177,7 @@ def _tables(
         walk_step=_ints(walk.step for walk in layout.walks),
         walk_place=_ints(walk.place for walk in layout.walks),
         walk_float=_ints(walk.float_ for walk in layout.walks),
-        initial=_ints([0] * RUN_REGISTERS + [r.initial for r in layout.registers]),
+        initial=_initial(layout),
         options=_options(rule, states, where),
     )
 
@@ -189,6 +194,12 @@ def _options(rule: Rule, states: tuple[State, ...], where: int) -> Ints:
     options[STARTS] = len(states[0].transitions)
     options[RUNS_PER_KEY] = RUNS_PER_KEY_MAX
     return options
+
+
+def _initial(layout: Layout) -> Ints:
+    row = _ints([0] * RUN_REGISTERS + [register.initial for register in layout.registers])
+    row[RUN_NODE] = NONE
+    return row
 
 
 def _absences(state: State) -> dict[int, int]:

@@ -36,13 +36,11 @@ class Tables(NamedTuple):
     step: Ints  # (T,)
     gap_from_ms: Ints  # (T,)
     gap_to_ms: Ints  # (T,)
-    program: Ints  # (T,) condition across events, or NO_PROGRAM
     again: Ints  # (T,)
     guard_begin: Ints  # (T + 1,)
     count_begin: Ints  # (T + 1,)
     # absences: an event that fits blocks the transitions in `absent_bits`
     absent_step: Ints  # (A,)
-    absent_program: Ints  # (A,)
     absent_bits: Ints  # (A,)
     # guards and counts on counter registers
     guard_register: Ints  # (G,)
@@ -50,6 +48,10 @@ class Tables(NamedTuple):
     guard_most: Ints  # (G,)
     count_register: Ints  # (C,)
     count_again: Ints  # (C,) 1: add one, 0: set to one
+    # what a step asks across events: rows of (compare, column, register), then a program
+    test_begin: Ints  # (steps + 1,)
+    tests: Ints  # (…, 3)
+    program: Ints  # (steps,) or NO_PROGRAM
     # what binding an event to a step does: rows of (action, register, column, walk)
     action_begin: Ints  # (steps + 1,)
     actions: Ints  # (…, 4)

@@ -10,10 +10,10 @@ import numpy as np
 
 from matcher.batch import NULL
 from matcher.buffers import EVENT_VALUES, Ints, Scratch
-from matcher.bytecode import Op
+from matcher.bytecode import Compare, Op
 from matcher.compiled import inlined
-from matcher.runs import NODE_PREVIOUS, NODE_STEP, NODE_VALUES, RUN_REGISTERS
-from matcher.tables import Tables
+from matcher.runs import NODE_PREVIOUS, NODE_STEP, NODE_VALUES, RUN_NODE, RUN_REGISTERS, Memory
+from matcher.tables import NO_PROGRAM, Tables
 
 CONST, COLUMN, REGISTER, MOVE = (int(op) for op in list(Op)[:4])
 EQ_INT, LT_INT, LE_INT = int(Op.EQ_INT), int(Op.LT_INT), int(Op.LE_INT)
@@ -35,6 +35,8 @@ NEG_FLOAT, ABS_FLOAT, TO_FLOAT = int(Op.NEG_FLOAT), int(Op.ABS_FLOAT), int(Op.TO
 PLUS_INT, PLUS_FLOAT = int(Op.PLUS_INT), int(Op.PLUS_FLOAT)
 MIN_INT, MAX_INT = int(Op.MIN_INT), int(Op.MAX_INT)
 MIN_FLOAT, MAX_FLOAT = int(Op.MIN_FLOAT), int(Op.MAX_FLOAT)
+EQUAL, NOT_EQUAL, BELOW, NOT_ABOVE, ABOVE = (int(op) for op in list(Compare)[:5])
+FIRST_FLOAT = int(Compare.EQ_FLOAT)
 IN_BOUND, NEW_VALUE = int(Op.IN_BOUND), int(Op.NEW_VALUE)
 
 
@@ -93,12 +95,61 @@ def among_bound(
 
 
 @inlined
+def step_holds(
+    step: int,
+    run: Ints,
+    event: int,
+    events: Ints,
+    memory: Memory,
+    tables: Tables,
+    scratch: Scratch,
+) -> bool:
+    """Whether what the step asks beyond its single-event condition is true: tests, then code."""
+    for test in range(tables.test_begin[step], tables.test_begin[step + 1]):
+        own = events[event, EVENT_VALUES + tables.tests[test, 1]]
+        bound = run[RUN_REGISTERS + tables.tests[test, 2]]
+        if not _compare_holds(tables.tests[test, 0], own, bound, scratch):
+            return False
+    program = tables.program[step]
+    return program == NO_PROGRAM or (
+        evaluate(program, run, event, events, memory.nodes, tables, scratch) == 1
+    )
+
+
+@inlined
+def _compare_holds(compare: int, own: int, bound: int, scratch: Scratch) -> bool:
+    """False when either side is null."""
+    if compare < FIRST_FLOAT:
+        if own == NULL or bound == NULL:
+            return False
+        below, same = own < bound, own == bound
+    else:
+        compare -= FIRST_FLOAT
+        scratch.slots[0] = own
+        scratch.slots[1] = bound
+        x, y = scratch.floats[0], scratch.floats[1]
+        if np.isnan(x) or np.isnan(y):
+            return False
+        below, same = x < y, x == y
+    if compare == EQUAL:
+        return same
+    if compare == NOT_EQUAL:
+        return not same
+    if compare == BELOW:
+        return below
+    if compare == NOT_ABOVE:
+        return below or same
+    if compare == ABOVE:
+        return not (below or same)
+    return not below
+
+
+@inlined
 def evaluate(
     program: int,
     run: Ints,
     event: int,
     events: Ints,
-    node: int,
     nodes: Ints,
     tables: Tables,
     scratch: Scratch,
@@ -129,7 +180,7 @@ def evaluate(
         else:
             value = slots[a]
             null = np.isnan(floats[a]) if tables.walk_float[b] else value == NULL
-            found = not null and among_bound(value, b, node, nodes, tables, scratch)
+            found = not null and among_bound(value, b, run[RUN_NODE], nodes, tables, scratch)
             if op == NEW_VALUE:
                 slots[target] = int(not null and not found)
             else:
