@@ -1,8 +1,8 @@
 """The loop of one partition: read, step, commit.
 
 Everything a step changed is committed at once, so a crash anywhere means: load the last commit,
-read on.  Detections are shown to `sink` after they are durable.  While catching up, steps that
-detect nothing share a commit; that changes how much work a crash repeats, never what is detected.
+read on.  Detections are shown to `sink` after they are durable.  While catching up, steps share a
+commit; that changes how much work a crash repeats, never what is detected.
 
 Stops with `SourceError` or `StoreError`, which name the reason; what was committed stays.
 """
@@ -53,6 +53,7 @@ class Engine:
         progress: Callable[[int], None] = lambda records: None,
         clock: Clock | None = None,
         batch_records: int = limits.BATCH_RECORDS_MAX,
+        commit_interval_ms: int = limits.COMMIT_INTERVAL_MS,
     ) -> None:
         self.partition = partition or log.partitions[0]
         self.fold: Fold | None = None
@@ -65,6 +66,7 @@ class Engine:
         self._progress = progress
         self._clock = clock or SystemClock()
         self._batch_records = batch_records
+        self._commit_interval_ms = commit_interval_ms
         self._stopping = False
         self._lease: Lease | None = None
         self._source = ""
@@ -100,7 +102,7 @@ class Engine:
                 )
             idle_ms = 0
             self._add(fold.step(records))
-            if self._commit_due():
+            if self._commit_due(records):
                 self._commit(fold)
             records_read += records.count
             self._progress(records_read)
@@ -143,11 +145,15 @@ class Engine:
         self._dead_letters += outcome.dead_letters
         self._dirty = True
 
-    def _commit_due(self) -> bool:
+    def _commit_due(self, records: Records) -> bool:
+        """At once for what was detected at the end of the log; now and then while catching up."""
+        whole_batch_bytes = limits.BATCH_BYTES_MAX - limits.LINE_BYTES_MAX
+        full = records.count == self._batch_records or len(records.data) >= whole_batch_bytes
+        waiting = len(self._detections) + len(self._dead_letters)
         return (
-            bool(self._detections)
-            or len(self._dead_letters) >= limits.UNCOMMITTED_DEAD_LETTERS_MAX
-            or self._clock.now_ms() - self._committed_ms >= limits.COMMIT_INTERVAL_MS
+            (not full and bool(self._detections))
+            or waiting >= limits.UNCOMMITTED_ROWS_MAX
+            or self._clock.now_ms() - self._committed_ms >= self._commit_interval_ms
         )
 
     def _commit(self, fold: Fold) -> None:

@@ -23,8 +23,8 @@ SOURCE_MARK_BYTES = 4 * KIB  # how much of the first record tells one source fro
 # ---------------------------------------------------------------------------------- store
 DEAD_LETTER_RAW_BYTES = 4 * KIB  # how much of a bad record is kept
 STORE_BUSY_TIMEOUT_MS = 30_000  # how long a commit waits for another writer of the same file
-COMMIT_INTERVAL_MS = 500  # while catching up, steps without a detection share a commit
-UNCOMMITTED_DEAD_LETTERS_MAX = 10_000  # ... but no more than this many dead letters wait for it
+COMMIT_INTERVAL_MS = 500  # while catching up, steps share a commit
+UNCOMMITTED_ROWS_MAX = 10_000  # … until about so many detections and dead letters wait for it
 PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column
 RULE_NAME_CHARACTERS_MAX = 150
 READ_PAGE_ROWS_MAX = 1_000  # rows of one page of a listing

@@ -51,6 +51,9 @@ def run(
         int,
         typer.Option(min=1, max=65_536, help="At most so many records a step; fewer is slower."),
     ] = 65_536,
+    commit_interval: Annotated[
+        int, typer.Option(min=0, metavar="MS", help="While catching up, commit so often.")
+    ] = 500,
     partition: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of a file's log in the store.")
     ] = None,
@@ -93,6 +96,7 @@ def run(
         notify=say,
         progress=progress,
         batch_records=batch_records,
+        commit_interval_ms=commit_interval,
     )
     _stop_on_signals(engine.stop)
     try:

@@ -246,7 +246,7 @@ def test_endless_log_is_followed_until_stopped(tmp_path: Path) -> None:
         one.close()
 
 
-def test_steps_that_detect_nothing_share_a_commit(tmp_path: Path) -> None:
+def test_steps_share_a_commit_while_catching_up(tmp_path: Path) -> None:
     path = write(tmp_path / "p", [b'{"type":"Unused"}'] * 500)
     store = open_store(str(tmp_path / "s.db"))
     commits = []

@@ -19,7 +19,7 @@ from engine_cases import BASE_MS, RULES
 
 from cep.store.store import open_store
 
-START_SECONDS = 120  # the first start compiles the kernel
+START_SECONDS = 400  # the very first start compiles the kernels
 
 
 @contextmanager

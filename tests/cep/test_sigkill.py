@@ -26,6 +26,7 @@ def command(rules: Path, source: Path, store: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "cep.cli", "run", str(rules), "--from", str(source)),
         *("--store", str(store), "--out", "jsonl", "--batch-records", str(BATCH)),
+        *("--commit-interval", "0"),
     ]
 
 
@@ -82,7 +83,7 @@ def test_detections_after_twenty_kills_are_those_of_an_undisturbed_run(tmp_path:
     rules.write_text(RULES)
     source.write_bytes(b"".join(line + b"\n" for line in events(RECORDS, 11)))
     calm, disturbed = tmp_path / "calm.db", tmp_path / "disturbed.db"
-    subprocess.run(command(rules, source, calm), check=True, capture_output=True, timeout=300)
+    subprocess.run(command(rules, source, calm), check=True, capture_output=True, timeout=600)
 
     seed = time.time_ns()
     rng = random.Random(seed)
@@ -93,7 +94,7 @@ def test_detections_after_twenty_kills_are_those_of_an_undisturbed_run(tmp_path:
         )
         kills += 1
         positions.append(position(disturbed))
-    subprocess.run(command(rules, source, disturbed), check=True, capture_output=True, timeout=300)
+    subprocess.run(command(rules, source, disturbed), check=True, capture_output=True, timeout=600)
 
     assert positions == sorted(positions)
     assert len(set(positions)) > KILLS_MIN / 2
