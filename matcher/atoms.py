@@ -279,15 +279,13 @@ class BatchAtoms:
             event, node = self._atoms[atom]
             found = self._rows_of(event)
             if node is not None:
-                with np.errstate(all="ignore"):
-                    found = found & self._vector(node).values
+                found = found & self._vector(node).values
             self._masks[atom] = found
         return found
 
     def values(self, derived: int) -> Column:
         """The derived column in storage form; rows of other event types hold anything."""
-        with np.errstate(all="ignore"):
-            vector = self._vector(derived)
+        vector = self._vector(derived)
         column = ops.column_of_truth(vector) if isinstance(vector, Truth) else vector
         if column.ndim == 0:
             column = np.full(len(self._batch), column)

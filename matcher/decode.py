@@ -86,7 +86,11 @@ class Decoder:
 
     def decode_dicts(self, events: Sequence[dict[str, Any]], first_position: int) -> Decoded:
         """Python dicts, as the JSON that `json_of` writes them as."""
-        return self.decode(b"\n".join(map(json_of, events)), first_position)
+        lines = bytearray()
+        for event in events:  # at once let go of: a list of all texts would take much memory
+            lines += json_of(event)
+            lines += b"\n"
+        return self.decode(bytes(lines), first_position)
 
     def decode_arrow(self, table: Any, first_position: int) -> Decoded:
         """A pyarrow Table, or anything that exports an Arrow stream, with one row per event."""

@@ -10,7 +10,7 @@ escapes, a key twice, great depth.  Text is taken to be UTF-8; callers have chec
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -239,8 +239,9 @@ def scan_event(data: Data, i: int, plan: Plan, scratch: Scratch) -> int:
     if data[i] != _OPEN_OBJECT:
         return BAD
     i = skip_space(data, i + 1)
-    node = 0
-    depth = 1
+    # Variables that begin with a literal would have what they are passed to compiled twice.
+    node: Any = np.int64(0)
+    depth: Any = np.int64(1)
     empty = True
     while True:
         # where a key or the end of the object stands

@@ -15,7 +15,7 @@ def json_of(event: Mapping[str, Any]) -> bytes:
     """An event as JSON; what JSON has no way to write becomes null or its text."""
     try:
         return orjson.dumps(event, _json_value, _JSON_OPTIONS)
-    except orjson.JSONEncodeError:  # an int beyond 64 bits, half a surrogate pair …
+    except orjson.JSONEncodeError:  # an int beyond 64 bits, a key that is no text …
         try:
             return json.dumps(event, default=_json_value, skipkeys=True).encode()
         except (ValueError, RecursionError):

@@ -2,7 +2,6 @@
 
 A value that is not a bool is an array in storage form, or a scalar of the same form for a constant:
 null is the sentinel, so the operators keep it where they would lose it.  A bool is a `Truth`.
-Callers run these under `np.errstate(all="ignore")`.
 """
 
 from __future__ import annotations
@@ -166,6 +165,10 @@ def choose_truths(condition: Truth, x: Truth, y: Truth) -> Truth:
 # --------------------------------------------------------------------------------- arithmetic
 
 
+_quiet = np.errstate(all="ignore")  # overflow and the like are null or infinite, not news
+
+
+@_quiet
 def add(x: Values, y: Values) -> Values:
     total = x + y
     if total.dtype == np.float64:
@@ -174,6 +177,7 @@ def add(x: Values, y: Values) -> Values:
     return np.where(overflow | is_null(x) | is_null(y), NULL, total)
 
 
+@_quiet
 def subtract(x: Values, y: Values) -> Values:
     difference = x - y
     if difference.dtype == np.float64:
@@ -182,6 +186,7 @@ def subtract(x: Values, y: Values) -> Values:
     return np.where(overflow | is_null(x) | is_null(y), NULL, difference)
 
 
+@_quiet
 def multiply(x: Values, y: Values) -> Values:
     product = x * y
     if product.dtype == np.float64:
@@ -199,11 +204,13 @@ def multiply(x: Values, y: Values) -> Values:
     return product
 
 
+@_quiet
 def divide(x: Values, y: Values) -> Values:
     """Of floats."""
     return np.where(y == 0, np.nan, x / y)
 
 
+@_quiet
 def modulo(x: Values, y: Values) -> Values:
     if x.dtype == np.float64:
         return np.mod(x, y)
@@ -211,10 +218,12 @@ def modulo(x: Values, y: Values) -> Values:
     return np.where(null, NULL, np.mod(np.where(null, 0, x), np.where(null, 1, y)))
 
 
+@_quiet
 def negate(x: Values) -> Values:
     return -x  # the sentinel is its own negative
 
 
+@_quiet
 def absolute(x: Values) -> Values:
     return np.abs(x)  # the sentinel is its own magnitude
 
@@ -229,6 +238,7 @@ def greatest(x: Values, y: Values) -> Values:
     return np.where(is_null(x) | is_null(y), NULL, np.maximum(x, y))
 
 
+@_quiet
 def to_float(x: Values, scale: int) -> Values:
     number = x.astype(np.float64)
     return np.where(is_null(x), np.nan, number / float(10**scale) if scale else number)
