@@ -51,7 +51,8 @@ def in_cidr(network: str) -> TextTest:
 
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_PLAIN_IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")  # the form nearly all events use
+is_plain_ipv4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}").fullmatch
+"""Whether a text is an address of version 4 as nearly all events write it, which is canonical."""
 
 
 def canonical_ip(text: str) -> str | None:
@@ -59,7 +60,7 @@ def canonical_ip(text: str) -> str | None:
 
     Version 6 is compressed as in RFC 5952, and version 4 inside of version 6 is version 4.
     """
-    if _PLAIN_IPV4.fullmatch(text):
+    if is_plain_ipv4(text):
         return text
     try:
         address = ipaddress.ip_address(text)
