@@ -14,7 +14,6 @@ from matcher.strings import NULL, Strings
 from matcher.text_cache import CODE, REFUSED, TextCache, grown, has_room, new_cache
 from matcher.text_functions import canonical_ip, is_plain_ipv4
 
-
 TEXT, IP = range(2)  # domains; those of enums follow
 
 
@@ -70,8 +69,8 @@ class Codes:
     def _codes_of(self, data: bytes, pending: NDArray[np.int64]) -> NDArray[np.int64]:
         """The codes of the pending texts; plain ones, which most are, all at once."""
         domains, starts, ends = pending[:, 1], pending[:, 2].tolist(), pending[:, 3].tolist()
-        first, last = starts[0], ends[-1]
-        region = data[first:last]
+        first = min(starts)
+        region = data[first : max(ends)]
         if not region.isascii() or b"\\" in region:
             raw = (data[start:end] for start, end in zip(starts, ends, strict=True))
             return np.array(list(map(self._code, raw, domains.tolist())), np.int64)
