@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cep.cli.arguments import RulePaths
+from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import DeadLetters, Format, Progress, print_jsonl, print_pretty, say
 from cep.errors import UsageError
 
@@ -99,6 +100,7 @@ def run(
         commit_interval_ms=commit_interval,
     )
     _stop_on_signals(engine.stop)
+    tune_garbage_collection()
     try:
         summary = engine.run()
     finally:

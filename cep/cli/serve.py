@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cep.cli.arguments import RulePaths
+from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import say
 from cep.errors import UsageError
 
@@ -53,6 +54,7 @@ def serve(
     if not is_embedded(log_url):
         raise UsageError(f"cep serve follows an embedded log (app.db#topic), not {log_url!r}")
     opened_store, opened_log = open_store(store), open_log(log_url, follow=True, create=True)
+    tune_garbage_collection()
     try:
         Service(
             rule_set,
