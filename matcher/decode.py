@@ -3,9 +3,8 @@
     decode(data, first_position) = rows + dead letters + number ignored, together what was received
 
 Of each event only the type and the fields that rules read are decoded, by a compiled scanner.  A
-line that it cannot vouch for (malformed, a wrong type, out of range, a CloudEvents envelope …) is
-read again by `matcher.record`, which gives either the exact values or the reason; so fast and slow
-agree.
+line that it cannot vouch for (malformed, a wrong type, out of range …) is read again by
+`matcher.record`, which gives either the exact values or the reason; so fast and slow agree.
 """
 
 from __future__ import annotations

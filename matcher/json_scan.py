@@ -40,6 +40,7 @@ class Scratch(NamedTuple):
     """Room for one line: its tokens, one column per node of the plan, and its open brackets."""
 
     tokens: Table  # rows TOKEN, START and END
+    envelope: Table  # [0]: the token of an envelope's time; [1]: of its type
     open_nodes: NDArray[np.int64]
     closers: Data
 
@@ -47,6 +48,7 @@ class Scratch(NamedTuple):
 def new_scratch(nodes: int) -> Scratch:
     return Scratch(
         np.zeros((3, nodes), np.int64),
+        np.zeros((2, 3), np.int64),
         np.zeros(EVENT_DEPTH_MAX + 1, np.int64),
         np.zeros(EVENT_DEPTH_MAX + 1, np.uint8),
     )

@@ -21,6 +21,7 @@ from dsl.model import Kind
 from matcher.compiled import inlined, kernel
 from matcher.json_scan import (
     ABSENT,
+    BAD,
     END,
     ESCAPED_TEXT,
     FALSE,
@@ -46,6 +47,7 @@ from matcher.scan_plan import (
     ABSENTS,
     ABSENTS_END,
     COLUMN,
+    DATA_NODE,
     DOMAIN,
     KIND,
     KIND_CODES,
@@ -60,6 +62,7 @@ from matcher.scan_plan import (
     TEXT_LENGTH,
     TEXT_START,
     TIME_COLUMN,
+    TIME_NODE,
     TYPE_NODE,
     Plan,
 )
@@ -160,9 +163,7 @@ def scan(
             counts[LINE_NUMBER] += 1
             place += 1
             continue
-        for node in range(len(plan.node_parent)):
-            scratch.tokens[TOKEN, node] = ABSENT
-        behind = scan_event(data, place, plan, scratch)
+        behind = _tokens_of(data, place, plan, scratch)
         sound = behind >= 0
         if sound:
             place = skip_space(data, behind)
@@ -180,7 +181,7 @@ def scan(
         verdict = DOUBTFUL
         if sound and end - start <= EVENT_BYTES_MAX:
             floats = counts[FLOATS]
-            verdict = _fill_row(data, plan, cache, scratch.tokens, out)
+            verdict = _fill_row(data, plan, cache, scratch, out)
             if verdict != ROW:
                 counts[FLOATS] = floats
         if verdict == ROW:
@@ -195,18 +196,56 @@ def scan(
 
 
 @inlined
-def _fill_row(data: Data, plan: Plan, cache: TextCache, tokens: Table, out: Output) -> int:
+def _tokens_of(data: Data, i: int, plan: Plan, scratch: Scratch) -> int:
+    """Behind the object at i, whose tokens are noted; of a CloudEvents envelope, those of `data`.
+
+    The type is then that of the envelope, and its time is noted in `scratch.envelope`.
+    """
+    tokens, envelope = scratch.tokens, scratch.envelope
+    behind = BAD
+    while True:
+        for node in range(len(plan.node_parent)):
+            tokens[TOKEN, node] = ABSENT
+        end = scan_event(data, i, plan, scratch)
+        if end < 0:
+            return BAD
+        if behind >= 0:
+            for part in range(3):
+                tokens[part, TYPE_NODE] = envelope[1, part]
+            return behind
+        if tokens[TOKEN, SPECVERSION_NODE] <= NULL_TOKEN or tokens[TOKEN, DATA_NODE] != OBJECT:
+            envelope[0, TOKEN] = ABSENT
+            return end
+        for part in range(3):
+            envelope[0, part] = tokens[part, TIME_NODE]
+            envelope[1, part] = tokens[part, TYPE_NODE]
+        behind = end
+        i = tokens[START, DATA_NODE]
+
+
+@inlined
+def _fill_row(data: Data, plan: Plan, cache: TextCache, scratch: Scratch, out: Output) -> int:
     """Fills the next row from the tokens of a line, or says why there is none."""
-    if tokens[TOKEN, TYPE_NODE] != TEXT or tokens[TOKEN, SPECVERSION_NODE] != ABSENT:
+    tokens = scratch.tokens
+    if tokens[TOKEN, TYPE_NODE] != TEXT:
         return DOUBTFUL
     event = _event_of(data, tokens[START, TYPE_NODE], tokens[END, TYPE_NODE], plan)
     if event < 0:
         return IGNORED
     row = out.counts[ROWS]
+    time = plan.events[event, TIME_COLUMN]
     for reader in range(plan.events[event, READERS], plan.events[event, READERS_END]):
+        node = plan.readers[reader, SOURCE]
+        if (
+            plan.readers[reader, COLUMN] == time
+            and plan.node_parent[node] == 0
+            and tokens[TOKEN, node] <= NULL_TOKEN
+            and scratch.envelope[0, TOKEN] != ABSENT
+        ):
+            for part in range(3):
+                tokens[part, node] = scratch.envelope[0, part]
         if not _fill_value(data, plan, cache, tokens, out, reader, row):
             return DOUBTFUL
-    time = plan.events[event, TIME_COLUMN]
     if time < 0 or out.columns[time, row] == NULL:
         return DOUBTFUL
     for i in range(plan.events[event, ABSENTS], plan.events[event, ABSENTS_END]):

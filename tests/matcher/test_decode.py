@@ -172,8 +172,23 @@ objects = st.one_of(
     st.fixed_dictionaries({"type": st.just("tick"), "when": stamps}),
     st.fixed_dictionaries({"type": values}, optional={"ts": values}),
     st.fixed_dictionaries(
-        {"specversion": st.just("1.0"), "type": st.just("Login"), "time": stamps},
-        optional={"data": mostly(st.fixed_dictionaries({}, optional={"ts": stamps}))},
+        {"specversion": mostly(st.just("1.0")), "type": mostly(st.just("Login"))},
+        optional={
+            "time": mostly(stamps),
+            "data": mostly(
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "ts": mostly(stamps),
+                        "user": texts,
+                        "type": texts,
+                        "data": st.just({"ts": 1}),
+                        "specversion": texts,
+                    },
+                )
+            ),
+            "ts": stamps,
+        },
     ),
 )
 lines = st.lists(
@@ -392,6 +407,11 @@ def test_cloudevents_envelope_is_opened() -> None:
     assert decoded.batch.ts.tolist() == [TS_MS]
     (code,) = decoded.batch.columns[schema.column("Login", ("user",))].tolist()
     assert strings.text(code) == "ann"
+
+
+def test_time_in_the_data_wins_over_the_time_of_the_envelope() -> None:
+    envelope = {"data": {"ts": 7}, "time": TS, "type": "Login", "specversion": "1.0"}
+    assert decode(json.dumps(envelope).encode(), LOGIN).batch.ts.tolist() == [7]
 
 
 def test_floats_are_read_to_the_last_bit() -> None:
