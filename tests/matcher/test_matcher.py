@@ -1,0 +1,150 @@
+"""The matcher as the engine sees it: limits, counters, state that comes and goes, pages."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from dsl import compile_text
+from dsl.model import RuleSet
+from matcher.decode import Decoder
+from matcher.limits import RUNS_PER_KEY_MAX
+from matcher.matcher import END_OF_TIME_MS, Match, Matcher
+from matcher.schema import Schema
+from matcher.snapshot import PageMismatch
+from matcher.strings import Strings
+
+EVENTS = """
+event A { ts: timestamp @time  k: string?  j: int  x: int }
+event B { ts: timestamp @time  k: string?  j: int  x: int }
+"""
+PAIR = 'rule r { severity low by k match a: A -> b: B within 1m alert "{k}" }'
+
+
+class Driver:
+    """One matcher, fed with dicts whose positions count on."""
+
+    def __init__(self, rules: str, keep_raw: bool = True) -> None:
+        self.rules: RuleSet = compile_text(EVENTS + rules)
+        schema, strings = Schema.of(self.rules.events, self.rules.rules), Strings()
+        self.matcher = Matcher(self.rules.rules, schema, strings, keep_raw)
+        self.decoder = Decoder(schema, strings)
+        self.position = 0
+
+    def feed(self, *events: dict[str, object], watermark_ms: int | None = None) -> list[Match]:
+        data = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        batch = self.decoder.decode(data, self.position).batch
+        self.position += len(events)
+        if watermark_ms is None:
+            watermark_ms = int(batch.ts[-1])
+        return self.matcher.advance(batch, watermark_ms)
+
+    def pass_time(self, watermark_ms: int = END_OF_TIME_MS) -> list[Match]:
+        return self.matcher.advance(self.decoder.decode(b"", self.position).batch, watermark_ms)
+
+
+def event(type: str, ts: int, k: str | None = "p", j: int = 0, x: int = 0) -> dict[str, object]:
+    return {"type": type, "ts": ts, "k": k, "j": j, "x": x}
+
+
+def test_a_match_has_key_time_steps_positions_and_bytes() -> None:
+    driver = Driver(PAIR)
+    driver.feed(event("A", 1000))
+    (match,) = driver.feed(event("A", 2000, "q"), event("B", 3000))
+    assert (match.rule.name, match.key, match.at_ms, match.timer) == ("r", ("p",), 3000, False)
+    assert [(bound.step, bound.position) for bound in match.events] == [(0, 0), (1, 2)]
+    assert json.loads(match.events[0].raw) == event("A", 1000)
+
+
+def test_key_of_several_parts() -> None:
+    driver = Driver('rule r { severity low by k, j match a: A -> b: B within 1m alert "x" }')
+    events = [event("A", 1, "p", 1), event("B", 2, "p", 2), event("B", 3, "p", 1)]
+    assert [match.key for match in driver.feed(*events)] == [("p", 1)]
+
+
+def test_rule_without_key_sees_all_events_together() -> None:
+    driver = Driver('rule r { severity low match a: A -> b: B within 1m alert "x" }')
+    assert [match.key for match in driver.feed(event("A", 1, "p"), event("B", 2, "q"))] == [()]
+
+
+def test_events_without_a_key_are_counted() -> None:
+    driver = Driver(PAIR)
+    driver.feed(event("A", 1, None), event("B", 2, None))
+    counters = driver.matcher.counters["r"]
+    assert (counters.null_keys, counters.started) == (2, 0)
+
+
+def test_runs_of_a_key_are_capped_and_counted_and_others_go_on() -> None:
+    driver = Driver(PAIR, keep_raw=False)
+    driver.feed(*(event("A", place) for place in range(RUNS_PER_KEY_MAX + 5)))
+    counters = driver.matcher.counters["r"]
+    assert (counters.runs, counters.capped) == (RUNS_PER_KEY_MAX, 5)
+    last = RUNS_PER_KEY_MAX + 10
+    assert len(driver.feed(event("A", last, "q"), event("B", last + 1, "q"))) == 1
+
+
+def test_nothing_is_kept_one_window_after_the_last_event() -> None:
+    driver = Driver(PAIR)
+    driver.feed(*(event("A", place, f"user{place}") for place in range(5000)))
+    assert driver.matcher.counters["r"].keys == 5000
+    driver.pass_time(5000 + 2 * 60_000)
+    counters = driver.matcher.counters["r"]
+    assert (counters.runs, counters.keys, counters.expired) == (0, 0, 5000)
+
+
+def test_snapshot_gives_only_what_changed() -> None:
+    driver = Driver(PAIR + 'rule s { severity low by k match a: A[x > 5] alert "x" }')
+    driver.feed(event("A", 1))
+    assert set(driver.matcher.snapshot()) == {"rule/r"}
+    assert driver.matcher.snapshot() == {}
+    driver.feed(event("B", 2, "q"))
+    assert driver.matcher.snapshot() == {}
+
+
+def test_page_of_another_pattern_is_refused() -> None:
+    driver = Driver(PAIR)
+    driver.feed(event("A", 1))
+    other = Driver(PAIR.replace("within 1m", "within 2m"))
+    with pytest.raises(PageMismatch, match="pattern of r has changed"):
+        other.matcher.restore(driver.matcher.snapshot())
+
+
+def test_page_of_the_same_pattern_with_another_message_is_taken_over() -> None:
+    driver = Driver(PAIR)
+    driver.feed(event("A", 1))
+    other = Driver(PAIR.replace('"{k}"', '"changed"'))
+    other.matcher.restore(driver.matcher.snapshot())
+    other.position = driver.position
+    (match,) = other.feed(event("B", 2))
+    assert json.loads(match.events[0].raw) == event("A", 1)
+
+
+def test_matches_of_one_time_are_in_canonical_order_however_the_stream_is_cut() -> None:
+    rules = PAIR + 'rule s { severity low by j match b: B alert "x" }'
+    events = [event("A", 1, k, j) for j, k in enumerate("pqr")]
+    events += [event("B", 2, k, j) for j, k in enumerate("rqp")]
+
+    def found(*cuts: int) -> list[tuple[str, tuple[int, ...]]]:
+        driver = Driver(rules)
+        places = [0, *cuts, len(events)]
+        matches = [
+            match for begin, end in pairwise(places) for match in driver.feed(*events[begin:end])
+        ]
+        return [(m.rule.name, tuple(bound.position for bound in m.events)) for m in matches]
+
+    whole = found()
+    assert [name for name, _ in whole] == ["r", "s"] * 3
+    assert found(4) == found(1, 2, 5) == found(5) == whole
+
+
+def test_long_loops_and_many_forks_grow_the_tables() -> None:
+    driver = Driver(
+        'rule r { severity low by k match a: A{3,} -> b: A[x == 1] -> c: B within 1m alert "x" }',
+        keep_raw=False,
+    )
+    driver.feed(*(event("A", place, x=place % 7) for place in range(300)))
+    (match,) = driver.feed(event("B", 301))
+    assert len(match.events) > 100
+    assert driver.matcher.counters["r"].runs == 0
