@@ -26,27 +26,24 @@ _INT_POWERS = np.array([10**k for k in range(19)], np.int64)
 
 @kernel
 def int_of(data: Data, start: int, end: int) -> int:
-    """A JSON number without fraction and exponent, in 64 bits."""
+    """A JSON number without fraction and exponent, in 64 bits.
+
+    It counts down from zero, as the negative half of the range is the larger one.
+    """
     negative = data[start] == 45
-    i = start + negative
-    if end - i > 19:
-        return NULL
-    value = np.uint64(0)
-    while i < end:
-        digit = data[i]
-        if digit < 48 or digit > 57:
+    value: Any = 0
+    for i in range(start + negative, end):
+        digit = np.int64(data[i]) - 48
+        if digit < 0 or digit > 9 or value < -((INT_MAX - digit) // 10):
             return NULL
-        value = value * np.uint64(10) + np.uint64(digit - 48)
-        i += 1
-    if value > np.uint64(INT_MAX):
-        return NULL
-    return -int(value) if negative else int(value)
+        value = value * 10 - digit
+    return value if negative else -value  # type: ignore[no-any-return]  # an int64
 
 
 @kernel
 def _parts(data: Data, start: int, end: int) -> Any:
     """(digits as an int64, power of ten, whether that is exact) of an unsigned JSON number."""
-    digits = 0
+    digits: Any = 0
     count = 0
     power = 0
     i = start
@@ -54,7 +51,7 @@ def _parts(data: Data, start: int, end: int) -> Any:
         if count or data[i] != 48:
             count += 1
         if count <= DIGITS_MAX:
-            digits = digits * 10 + int(data[i] - 48)
+            digits = digits * 10 + np.int64(data[i] - 48)
         i += 1
     if i < end and data[i] == 46:
         i += 1
@@ -62,7 +59,7 @@ def _parts(data: Data, start: int, end: int) -> Any:
             if count or data[i] != 48:
                 count += 1
             if count <= DIGITS_MAX:
-                digits = digits * 10 + int(data[i] - 48)
+                digits = digits * 10 + np.int64(data[i] - 48)
             power -= 1
             i += 1
     exact = count <= DIGITS_MAX
@@ -72,9 +69,9 @@ def _parts(data: Data, start: int, end: int) -> Any:
         if falling or data[i] == 43:
             i += 1
         exact = exact and end - i <= 4
-        exponent = 0
+        exponent: Any = 0
         while i < end and exact:
-            exponent = exponent * 10 + int(data[i] - 48)
+            exponent = exponent * 10 + np.int64(data[i] - 48)
             i += 1
         power += -exponent if falling else exponent
     return digits, power, exact

@@ -80,9 +80,9 @@ def text_code(data: NDArray[np.uint8], start: int, end: int, domain: int, cache:
     slot = _first_slot(word, key, mask)
     while slots[slot, KEY] != _FREE:
         if slots[slot, KEY] == key and slots[slot, WORD] == word:
-            at = int(slots[slot, START])
+            at: Any = np.int64(slots[slot, START])
             if length <= 8 or same_bytes(data, start, arena, at, length):
-                return int(np.int64(slots[slot, CODE]))
+                return np.int64(slots[slot, CODE])  # type: ignore[return-value]  # an int when compiled
         slot = (slot + 1) & mask
     place = used[2]
     slots[slot, WORD] = word

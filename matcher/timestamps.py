@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,14 +115,14 @@ def parse_timestamp(text: NDArray[np.uint8], start: int, end: int) -> int:
         return BAD_TIMESTAMP
     if day < 1 or day > _days_in_month(year, month):
         return BAD_TIMESTAMP
-    ms = (_days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000
+    ms: Any = (_days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000
     at = start + 19
     if at < end and text[at] == 46:  # .
         at += 1
         first = at
         unit = 100
         while at < end and 48 <= text[at] <= 57:
-            ms += (int(text[at]) - 48) * unit
+            ms += (np.int64(text[at]) - 48) * unit
             unit //= 10
             at += 1
         if at == first or at - first > 9:
@@ -158,13 +159,13 @@ def _offset_ms(text: NDArray[np.uint8], at: int, end: int) -> int:
 @kernel
 def _digits(text: NDArray[np.uint8], start: int, count: int) -> int:
     """The number in `count` digits, -1 if one is not a digit."""
-    value = 0
+    value: Any = 0
     for i in range(start, start + count):
-        digit = int(text[i]) - 48
+        digit = np.int64(text[i]) - 48
         if digit < 0 or digit > 9:
             return -1
         value = value * 10 + digit
-    return value
+    return value  # type: ignore[no-any-return]  # an int64
 
 
 @kernel

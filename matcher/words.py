@@ -101,7 +101,7 @@ def same_bytes(
 
 
 @inlined
-def bucket_of(word: Any, length: int, bits: int) -> int:
+def bucket_of(word: Any, length: int, bits: int) -> Any:
     """Spreads texts by their first bytes and length over 2**bits buckets."""
     mixed = (word ^ np.uint64(length)) * np.uint64(BUCKET_MULTIPLIER)
-    return int(mixed >> np.uint64(64 - bits))
+    return np.int64(mixed >> np.uint64(64 - bits))

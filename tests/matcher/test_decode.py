@@ -414,6 +414,17 @@ def test_time_in_the_data_wins_over_the_time_of_the_envelope() -> None:
     assert decode(json.dumps(envelope).encode(), LOGIN).batch.ts.tolist() == [7]
 
 
+@pytest.mark.parametrize("kind", ["int", "duration"])
+def test_ints_are_exact_in_all_64_bits(kind: str) -> None:
+    values = [0, -1, -5, 7, 10**18, -(10**18), 2**53 + 1, 2**63 - 1, 1 - 2**63]
+    bad = [2**63, -(2**63), 10**19, -(10**19), 10**30]
+    declared = event("E", field("x", kind))
+    lines = [json.dumps({"type": "E", "ts": -1, "x": value}).encode() for value in values + bad]
+    decoded = decode(b"\n".join(lines), declared)
+    assert decoded.batch.columns[-1].tolist() == values
+    assert [dead.position for dead in decoded.dead] == list(range(len(values), len(lines)))
+
+
 def test_floats_are_read_to_the_last_bit() -> None:
     values = [0.1, 1e-320, 1.7976931348623157e308, 5e-324, 123456789.123456789]
     data = b"\n".join(json.dumps(payment(score=value)).encode() for value in values)
