@@ -149,7 +149,33 @@ def mostly(wanted: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.one_of(wanted, wanted, wanted, wanted, st.none(), values)
 
 
+good_numbers = st.integers(-(10**6), 10**6) | st.decimals(-1000, 1000, places=4).map(float)
+good_stamps = st.sampled_from([TS, TS_MS, -1, "2024-02-29 23:59:59.9999+02:00"])
+good_ints = st.integers(1 - 2**63, 2**63 - 1) | st.integers(-9, 9)
+good_payments = st.fixed_dictionaries(
+    {
+        "type": st.just("Payment"),
+        "ts": good_stamps,
+        "user": texts,
+        "amount": good_numbers | st.sampled_from(["1.005", "-2", "1e2", ".5"]),
+    },
+    optional={
+        "score": st.floats(allow_nan=False, allow_infinity=False) | good_numbers,
+        "count": good_ints | st.none(),
+        "ok": st.booleans() | st.none(),
+        "status": st.sampled_from(["approved", "declined", None]),
+        "net": st.fixed_dictionaries(
+            {}, optional={"ip": st.sampled_from(["::1", "10.0.0.1", "::FFFF:1.2.3.4", None])}
+        ),
+        "span": good_ints | st.none(),
+        "geo": st.none() | st.fixed_dictionaries({"lat": good_numbers}, optional={"n": good_ints}),
+        "extra": values,
+    },
+)
 objects = st.one_of(
+    good_payments,
+    good_payments,
+    good_payments,
     st.fixed_dictionaries(
         {"type": st.just("Payment"), "ts": stamps, "user": texts, "amount": mostly(amounts)},
         optional={
