@@ -36,6 +36,7 @@ def _cold_and_warm(arguments: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         caches = {
             "PYTHONPYCACHEPREFIX": f"{folder}/python",
+            "PYTHONDONTWRITEBYTECODE": "",
             "NUMBA_CACHE_DIR": f"{folder}/numba",
             "XDG_CACHE_HOME": f"{folder}/cache",
         }
