@@ -32,6 +32,13 @@ EVENT_COUNTERS = {
     "ignored": "Events of types that no rule reads.",
 }
 
+RULE_COUNTERS = {
+    ("cep_detections_suppressed", "suppressed"): "Detections hidden by `suppress`.",
+    ("cep_partial_matches_expired", "expired"): "Partial matches that ran out of time.",
+    ("cep_partial_matches_capped", "capped"): "Partial matches refused at the limit per key.",
+    ("cep_events_unkeyed", "unkeyed"): "Times a rule passed over an event without its key.",
+}
+
 
 @router.get("/metrics")
 def metrics(state: Annotated[ApiState, Depends(state_of)]) -> Response:
@@ -60,12 +67,11 @@ class _StoreCollector(Collector):
             for partition in partitions:
                 family.add_metric([partition.partition], partition.counters.get(name, 0))
             yield family
-        suppressed = CounterMetricFamily(
-            "cep_detections_suppressed", "Detections hidden by `suppress`.", labels=["partition"]
-        )
-        for partition in partitions:
-            suppressed.add_metric([partition.partition], partition.counters.get("suppressed", 0))
-        yield suppressed
+        for (name, counter), meaning in RULE_COUNTERS.items():
+            family = CounterMetricFamily(name, meaning, labels=["partition"])
+            for partition in partitions:
+                family.add_metric([partition.partition], partition.counters.get(counter, 0))
+            yield family
 
     def _time(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily(

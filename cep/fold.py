@@ -35,7 +35,12 @@ COUNTERS = (
     "ignored",
     "detections",
     "suppressed",
+    "expired",
+    "capped",
+    "unkeyed",
 )
+"""The last three: partial matches that ran out of time, partial matches refused at the limit per
+key, and events that a rule could not use because a part of its key is null (once per rule)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,11 @@ class Fold:
 
     def _match(self, ordered: Ordered) -> list[Rendered]:
         batch = ordered.batch if ordered.batch is not None else self._no_rows
-        return [self._render(match) for match in self._matcher.advance(batch, ordered.watermark_ms)]
+        before = self._matcher.losses
+        matches = self._matcher.advance(batch, ordered.watermark_ms)
+        for name, total in self._matcher.losses.items():
+            self.counters[name] += total - before[name]
+        return [self._render(match) for match in matches]
 
     def _render(self, match: Match) -> Rendered:
         rule, renderer = match.rule, self._renderers[match.rule.name]

@@ -70,7 +70,7 @@ def fire_due(
         emit(due, due_ms, 1, memory, out)
         family = memory.runs[due, RUN_START_POSITION]
         everything = tables.options[SKIP_PAST_LAST]
-        _drop(slot, everything, family, NULL, tables, memory, scratch)
+        _drop(slot, everything, family, due_ms, tables, memory, scratch)
 
 
 @inlined

@@ -126,7 +126,7 @@ def _offer(
         while run != NONE and memory.runs[run, RUN_START_POSITION] == family:
             following = memory.runs[run, RUN_NEXT]
             if matched:
-                free_run(memory, run)
+                _free_unmoved(run, events[event, EVENT_TS], tables, memory)
             else:
                 before = size
                 size, completed = _move(event, run, size, events, tables, memory, out, scratch)
@@ -142,7 +142,7 @@ def _offer(
                 size = _free_line(0, size, memory, line)
                 while run != NONE:
                     following = memory.runs[run, RUN_NEXT]
-                    free_run(memory, run)
+                    _free_unmoved(run, events[event, EVENT_TS], tables, memory)
                     run = following
                 pruned = True
     if not pruned and events[event, EVENT_MASK] != 0:
@@ -172,6 +172,23 @@ def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> Non
     for place in range(size - 1):
         memory.runs[line[place], RUN_NEXT] = line[place + 1]
     memory.runs[line[size - 1], RUN_NEXT] = NONE
+
+
+@inlined
+def _expired(run: int, ts: int, tables: Tables, memory: Memory) -> bool:
+    """Whether the run could no longer match at `ts`."""
+    state = memory.runs[run, RUN_STATE]
+    return bool(
+        ts - memory.runs[run, RUN_START_TS] > tables.options[WITHIN_MS]
+        or ts - memory.runs[run, RUN_LAST_TS] > tables.gap_max_ms[state]
+    )
+
+
+@inlined
+def _free_unmoved(run: int, ts: int, tables: Tables, memory: Memory) -> None:
+    """Free a run that a match ends; one that was over already counts as expired all the same."""
+    memory.totals[EXPIRED] += _expired(run, ts, tables, memory)
+    free_run(memory, run)
 
 
 @inlined
@@ -244,10 +261,7 @@ def _move(
     ts = events[event, EVENT_TS]
     state = memory.runs[run, RUN_STATE]
     since_last_ms = ts - memory.runs[run, RUN_LAST_TS]
-    if (
-        ts - memory.runs[run, RUN_START_TS] > tables.options[WITHIN_MS]
-        or since_last_ms > tables.gap_max_ms[state]
-    ):
+    if _expired(run, ts, tables, memory):
         memory.totals[EXPIRED] += 1
         free_run(memory, run)
         return size, NONE

@@ -117,6 +117,16 @@ class Matcher:
     def counters(self) -> dict[str, Counters]:
         return {lane.plan.rule.name: Counters(*lane.counters()) for lane in self._lanes}
 
+    @property
+    def losses(self) -> dict[str, int]:
+        """Of all rules: runs that expired, starts and forks refused, events without a key."""
+        counters = self.counters.values()
+        return {
+            "expired": sum(each.expired for each in counters),
+            "capped": sum(each.capped for each in counters),
+            "unkeyed": sum(each.null_keys for each in counters),
+        }
+
     def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:
         """The matches with their rules, key scalars and event bytes."""
         raw = self._raw_of(batch, found)

@@ -128,3 +128,7 @@ def _report(summary: Summary, seconds: float) -> None:
         f"{count['dead_lettered']:,} dead letters, {count['ignored']:,} of no rule), "
         f"{count['detections']:,} detections ({count['suppressed']:,} suppressed)"
     )
+    if count["capped"]:
+        say(f"{count['capped']:,} partial matches were refused: too many at once for one key")
+    if count["unkeyed"]:
+        say(f"{count['unkeyed']:,} times a rule passed over an event without its key")

@@ -53,6 +53,9 @@ def test_metrics_come_from_the_store(api: Api) -> None:
         dead_lettered=2,
         ignored=1,
         suppressed=1,
+        expired=4,
+        capped=5,
+        unkeyed=6,
     )
     found = samples(api)
     assert {name: value for (name, labels), value in found.items() if labels == "events"} == {
@@ -62,6 +65,9 @@ def test_metrics_come_from_the_store(api: Api) -> None:
         "cep_events_dead_lettered_total": 2,
         "cep_events_ignored_total": 1,
         "cep_detections_suppressed_total": 1,
+        "cep_partial_matches_expired_total": 4,
+        "cep_partial_matches_capped_total": 5,
+        "cep_events_unkeyed_total": 6,
         "cep_watermark_lag_seconds": 30,
         "cep_partition_position": 7,
         "cep_records_behind": 3,
