@@ -67,7 +67,7 @@ def generate(n: int, seed: int = 1) -> Workload:
         card=user * 2 + random.integers(0, 2, free, dtype=np.int32),
         amount=_cents(random.lognormal(np.log(AMOUNT_MEDIAN), AMOUNT_SIGMA, free)),
         country=country,
-        ip=user * 4 + random.integers(0, 4, free, dtype=np.int32),
+        ip=user * 2 + random.integers(0, 2, free, dtype=np.int32),
     )
     return _sorted(background, planted)
 
@@ -180,7 +180,7 @@ def _planted(each: int, random: np.random.Generator) -> Workload:
         card=user * 2,
         amount=np.maximum(1, table[:, 3]),
         country=table[:, 4].astype(np.int8),
-        ip=user * 4,
+        ip=user * 2,
     )
 
 
