@@ -7,7 +7,7 @@ memory stays within a small factor of the evidence that is alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,8 @@ class Segment:
 
     @staticmethod
     def of(batch: Batch) -> Segment:
+        if (batch.position[1:] > batch.position[:-1]).all():
+            return Segment(batch.position, np.arange(len(batch)), batch.raw)
         rows = np.argsort(batch.position, kind="stable")
         return Segment(batch.position[rows], rows, batch.raw)
 
@@ -60,8 +62,9 @@ class Evidence:
         self._single: dict[int, bytes] = {}
         self._rows_max = ROWS_MIN
 
-    def hold(self, batch: Batch, positions: Ints) -> None:
-        """Keep the events of `batch` at `positions` (rising, each in the batch)."""
+    def hold(self, batch: Batch, bound: Sequence[Ints]) -> None:
+        """Keep the events of `batch` at the positions in `bound`."""
+        positions = _distinct(bound)
         if not len(positions):
             return
         segment = Segment.of(batch)
@@ -105,3 +108,18 @@ class Evidence:
         alive = set(held.tolist())
         self._single = {at: line for at, line in self._single.items() if at in alive}
         self._rows_max = max(ROWS_MIN, 2 * self._rows())
+
+
+def _distinct(parts: Sequence[Ints]) -> Ints:
+    """The distinct positions, rising; by a table of flags when they lie close together."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return np.empty(0, np.int64)
+    first, last = min(part.min() for part in parts), max(part.max() for part in parts)
+    if last - first > 16 * sum(map(len, parts)):
+        return np.unique(np.concatenate(parts))
+    present = np.zeros(last - first + 1, np.bool_)
+    for part in parts:
+        present[part - first] = True
+    distinct: Ints = np.flatnonzero(present) + first
+    return distinct

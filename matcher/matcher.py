@@ -83,7 +83,7 @@ class Matcher:
     def advance(self, batch: Batch, watermark_ms: int) -> list[Match]:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""
         found: list[Found] = []
-        held: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        held: list[NDArray[np.int64]] = []
         atoms = self._atoms.evaluate(batch) if len(batch) else None
         keyed = BatchKeys(batch)
         for lane in self._lanes:
@@ -92,7 +92,7 @@ class Matcher:
         found.sort()
         matches = self._matches(batch, found)
         if self._keep_raw:
-            self._evidence.hold(batch, np.unique(np.concatenate(held)))
+            self._evidence.hold(batch, held)
         return matches
 
     def snapshot(self) -> dict[str, bytes]:

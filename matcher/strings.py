@@ -9,6 +9,7 @@ interner from the codes still referenced; whatever caches by code drops its cach
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,14 @@ class Strings:
 
     def codes(self, texts: Sequence[str | None]) -> NDArray[np.int64]:
         """int64 codes of shape (len(texts),); None becomes NULL."""
-        return np.fromiter(map(self._codes.__getitem__, texts), np.int64, len(texts))
+        known = self._codes
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:  # all at once: asking one by one takes five times as long
+            known.update(
+                zip(new, range(len(known.texts), len(known.texts) + len(new)), strict=True)
+            )
+            known.texts.extend(cast(list[str], new))  # None is always known
+        return np.fromiter(map(known.__getitem__, texts), np.int64, len(texts))
 
     def text(self, code: int) -> str:
         """The text of a code handed out earlier; IndexError for any other."""
