@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cep import limits
-from cep.errors import SourceError, StoreError
+from cep.errors import RulesError, SourceError, StoreError
 from cep.event_time import EventTime, Ordered
 from cep.ports import Checkpoint, DeadLetterRow, Records
 from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
 from matcher.decode import Decoded, Decoder
+from matcher.expressions import UnsupportedRule
 from matcher.matcher import Match, Matcher
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
@@ -76,7 +77,10 @@ class Fold:
         self.counters = {name: (start.counters or {}).get(name, 0) for name in COUNTERS}
         self.notices: list[str] = []
         self._resume_position = start.resume_position
-        self._matcher = Matcher(rules.rules, schema, strings)
+        try:
+            self._matcher = Matcher(rules.rules, schema, strings)
+        except UnsupportedRule as error:
+            raise RulesError(str(error)) from None
         self._time = EventTime(lateness_ms, start.watermark_ms)
         self._suppression = Suppression(rules)
         self._renderers = {

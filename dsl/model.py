@@ -97,7 +97,8 @@ class Aggregate:
     """`function` over every event bound to `step` so far, the candidate included when `own`.
 
     `function` is one of count, sum, avg, min, max, first, last, distinct, list; `path` is None only
-    for count.  `list` stands for a repeated alias's field used as a list (`ip in fail.ip`).
+    for count.  `list` stands for a repeated alias's field used as a list (`ip in fail.ip`).  The
+    float type of an `avg` of decimals carries their scale.
     """
 
     type: Type

@@ -25,7 +25,11 @@ from matcher.strings import Strings
 SLOTS_MAX = 60  # the kernel's scratch has 64, of which the last are its own
 
 
-class UnsupportedExpression(ValueError):
+class UnsupportedRule(ValueError):
+    """A sound rule that the tables cannot hold: too large, or an expression code cannot say."""
+
+
+class UnsupportedExpression(UnsupportedRule):
     """An expression across events that the byte code cannot say; `expr.span` is the place."""
 
     def __init__(self, reason: str, expr: Expr) -> None:
@@ -132,7 +136,7 @@ def compile_program(
     """
     compiler = _Compiler(step, layout, code, strings)
     result = compiler.slot(expr)
-    if compiler.used > SLOTS_MAX:
+    if compiler.most > SLOTS_MAX:
         raise UnsupportedExpression("condition is too large", expr)
     code.results.append(result)
     code.begin.append(len(code.rows))
@@ -179,6 +183,7 @@ class _Compiler:
     code: Code
     strings: Strings
     used: int = 0
+    most: int = 0
 
     def slot(self, expr: Expr) -> int:
         """Emit code for `expr`; returns the slot that holds it."""
@@ -218,8 +223,10 @@ class _Compiler:
             raise UnsupportedExpression("texts of different events have no order", expr)
         match op:
             case "and" | "or":
-                left, right = self.slot(args[0]), self.slot(args[1])
-                return self.emit(Op.AND if op == "and" else Op.OR, left, right)
+                base = self.used
+                left = self.settle(base, self.slot(args[0]))
+                right = self.slot(args[1])
+                return self.settle(base, self.emit(Op[op.upper()], left, right))
             case "not":
                 return self.emit(Op.NOT, self.slot(args[0]))
             case "ne":
@@ -373,9 +380,17 @@ class _Compiler:
         event = self.layout.rule.steps[expr.step].event
         return self.layout.schema.type_of(event, expr.path)
 
+    def settle(self, base: int, slot: int) -> int:
+        """Move a result down to `base` and give the slots above it back."""
+        if slot != base:
+            self.code.rows.append((int(Op.MOVE), base, slot, 0))
+        self.used = base + 1
+        return base
+
     def emit(self, op: Op, a: int, b: int = 0) -> int:
         target = self.used
         self.used += 1
+        self.most = max(self.most, self.used)
         self.code.rows.append((int(op), target, a, b))
         return target
 

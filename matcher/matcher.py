@@ -20,8 +20,9 @@ from dsl.model import Rule
 from matcher.atoms import Atoms
 from matcher.batch import Batch
 from matcher.evidence import Evidence
+from matcher.expressions import UnsupportedRule
 from matcher.lane import Found, Lane
-from matcher.plan import compile_rule
+from matcher.plan import Plan, compile_rule
 from matcher.schema import Schema
 from matcher.selection import BatchKeys
 from matcher.strings import Strings
@@ -74,11 +75,17 @@ class Matcher:
         self._strings = strings
         self._atoms = Atoms(schema, strings)
         self._lanes = [
-            Lane(compile_rule(rule, schema, self._atoms, strings), number, schema, strings)
+            Lane(self._plan(rule, schema, strings), number, schema, strings)
             for number, rule in enumerate(rules)
         ]
         self._keep_raw = keep_raw
         self._evidence = Evidence(self._held)
+
+    def _plan(self, rule: Rule, schema: Schema, strings: Strings) -> Plan:
+        try:
+            return compile_rule(rule, schema, self._atoms, strings)
+        except UnsupportedRule as error:
+            raise UnsupportedRule(f"rule {rule.name}: {error}") from None
 
     def advance(self, batch: Batch, watermark_ms: int) -> list[Match]:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""

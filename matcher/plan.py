@@ -14,7 +14,7 @@ import numpy as np
 from dsl.model import Contiguity, Expr, Path, Rule, Skip
 from matcher.atoms import Atoms
 from matcher.automaton import Automaton, Guard, State, Transition, automaton
-from matcher.expressions import Code, Test, compile_program, own_parts, split_tests
+from matcher.expressions import Code, Test, UnsupportedRule, compile_program, own_parts, split_tests
 from matcher.layout import Layout
 from matcher.limits import RUNS_PER_KEY_MAX
 from matcher.runs import NONE, RUN_NODE, RUN_REGISTERS
@@ -69,12 +69,14 @@ class Plan:
 
 
 def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> Plan:
-    """The plan of a checked rule; raises UnsupportedExpression for what byte code cannot say."""
+    """The plan of a checked rule; raises UnsupportedRule for what tables cannot hold."""
     if len(rule.steps) > STEPS_MAX:
-        raise ValueError(f"rule {rule.name} has more than {STEPS_MAX} steps")
+        raise UnsupportedRule(f"more than {STEPS_MAX} steps")
     layout = Layout(rule, schema, atoms)
     code = Code()
     machine = automaton(rule.pattern)
+    if any(len(state.transitions) > STEPS_MAX for state in machine.states):
+        raise UnsupportedRule(f"more than {STEPS_MAX} ways on from one step")
     own: list[tuple[int, ...]] = []
     programs: list[int] = []
     tests: list[list[Test]] = []

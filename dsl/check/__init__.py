@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dsl import ast, model
+from dsl.check.across import check_across
 from dsl.check.bounds import check_bounds
 from dsl.check.clauses import check_clauses
 from dsl.check.conditions import check_conditions
@@ -46,6 +47,7 @@ RULE_PASSES: tuple[RulePass, ...] = (
     check_bounds,
     check_overlap,
     check_where,
+    check_across,
     check_outputs,
 )
 

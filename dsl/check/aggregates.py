@@ -117,7 +117,7 @@ def _typed(
     gives = AGGREGATES[function].gives
     maybe_null = type_.optional or step.optional
     result = {"int": INT, "float": FLOAT, "same": type_}[gives]
-    result = replace(result, optional=maybe_null and gives != "int")
+    result = replace(result, optional=maybe_null and gives != "int", scale=type_.scale)
     return Aggregate(result, function, step.index, names, own, span)
 
 
