@@ -72,7 +72,7 @@ from matcher.tables import (
     WITHIN_MS,
     Tables,
 )
-from matcher.vm import step_holds
+from matcher.vm import step_holds, test_holds
 
 
 @kernel
@@ -125,7 +125,10 @@ def _offer(
         matched = False
         while run != NONE and memory.runs[run, RUN_START_POSITION] == family:
             following = memory.runs[run, RUN_NEXT]
-            if matched:
+            if not matched and _passes_by(event, run, events, tables, memory, scratch):
+                line[size] = run
+                size += 1
+            elif matched:
                 _free_unmoved(run, events[event, EVENT_TS], tables, memory)
             else:
                 before = size
@@ -172,6 +175,19 @@ def _relink(slot: int, key: int, size: int, memory: Memory, line: Shorts) -> Non
     for place in range(size - 1):
         memory.runs[line[place], RUN_NEXT] = line[place + 1]
     memory.runs[line[size - 1], RUN_NEXT] = NONE
+
+
+@inlined
+def _passes_by(
+    event: int, run: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch
+) -> bool:
+    """Whether the event surely does nothing to the run: the common case, decided fast."""
+    test = tables.quick_test[memory.runs[run, RUN_STATE]]
+    return (
+        test >= 0
+        and not test_holds(test, memory.runs[run], event, events, tables, scratch)
+        and not _expired(run, events[event, EVENT_TS], tables, memory)
+    )
 
 
 @inlined

@@ -152,6 +152,7 @@ def _tables(
         end_guard_begin=guard_begin[len(transitions) :],
         strict_bits=_ints(map(_strict_bits, states)),
         all_bits=_ints(map(_all_bits, states)),
+        quick_test=_ints(_quick_test(state, states, tests) for state in states),
         gap_max_ms=_ints(map(_gap_max_ms, states)),
         target=_ints(transition.target for transition in transitions),
         step=_ints(step for step in steps if step is not None),
@@ -227,6 +228,15 @@ def _strict_bits(state: State) -> int:
 def _all_bits(state: State) -> int:
     timed = state.end is not None and state.end.timed
     return int((1 << len(state.transitions) + timed) - 1)
+
+
+def _quick_test(state: State, states: tuple[State, ...], tests: list[list[Test]]) -> int:
+    """The first test of the only way on, if an event that fails it leaves the run as it is."""
+    if state.step is None or len(state.transitions) != 1 or _absences(state) or _strict_bits(state):
+        return -1
+    step = states[state.transitions[0].target].step
+    assert step is not None
+    return sum(map(len, tests[:step])) if tests[step] else -1
 
 
 def _gap_max_ms(state: State) -> int:

@@ -22,6 +22,7 @@ from matcher.buffers import (
     EVENT_TS,
     EVENT_VALUES,
 )
+from matcher.compiled import kernel
 from matcher.keys import KeyCodec
 from matcher.plan import Entry, Plan
 from matcher.schema import Schema
@@ -82,29 +83,21 @@ class Selection:
         rows, keys, masks = parts[0] if len(parts) == 1 else _merged(parts)
         batch = keyed.batch
         events = np.empty((len(rows), EVENT_VALUES + len(self._plan.columns)), np.int64)
-        events[:, EVENT_TS] = batch.ts[rows]
-        events[:, EVENT_POSITION] = batch.position[rows]
-        events[:, EVENT_KEY] = keys
-        events[:, EVENT_MASK] = masks
+        _fill(events, rows, keys, masks, batch.ts, batch.position)
         for place, column in enumerate(self._plan.columns):
-            events[:, EVENT_VALUES + place] = atoms.values(column)[rows].view(np.int64)
+            _fill_column(events, EVENT_VALUES + place, rows, atoms.values(column).view(np.int64))
         return events
 
     def _group(
         self, columns: tuple[int, ...], entries: list[Entry], keyed: BatchKeys, atoms: BatchAtoms
     ) -> tuple[Ints, Ints, Ints] | None:
-        fits: list[tuple[int, Bools]] = []
-        relevant: Bools | None = None
+        masks = np.zeros(len(keyed.batch), np.int64)
+        relevant = np.zeros(len(keyed.batch), np.bool_)
         for entry in entries:
-            mine, steps = self._entry(entry, keyed.batch, atoms)
-            relevant = mine if relevant is None else relevant | mine
-            fits += steps
-        assert relevant is not None
-        if len(columns) == 1 and relevant.any():
-            order = keyed.order(columns[0])
-            rows = order[relevant[order]]
-        else:
-            rows = np.flatnonzero(relevant)
+            relevant |= self._entry(entry, keyed.batch, atoms, masks)
+        rows = np.flatnonzero(relevant)
+        if len(columns) == 1 and len(rows):
+            _put_in_order(keyed.order(columns[0]), relevant, rows)
         if not len(rows):
             return None
         keys = self._keys.encode([keyed.batch.columns[column] for column in columns], rows)
@@ -112,27 +105,50 @@ class Selection:
         if not known.all():
             self.null_keys += int(len(keys) - known.sum())
             rows, keys = rows[known], keys[known]
-        masks = np.zeros(len(rows), np.int64)
-        for step, mask in fits:
-            masks |= mask[rows].astype(np.int64) << step
-        return rows, keys, masks
+        return rows, keys, masks[rows]
 
-    def _entry(
-        self, entry: Entry, batch: Batch, atoms: BatchAtoms
-    ) -> tuple[Bools, list[tuple[int, Bools]]]:
-        """(the rows that may matter, for each step the rows that may fit it)."""
+    def _entry(self, entry: Entry, batch: Batch, atoms: BatchAtoms, masks: Ints) -> Bools:
+        """The rows that may matter; the bit of each step they may fit is set in `masks`."""
         fits = [
             (step, reduce(np.logical_and, map(atoms.mask, conditions)))
             for step, conditions in entry.steps
         ]
         if entry.always:
-            relevant = batch.event_type == self._event_index[entry.event]
+            relevant: Bools = batch.event_type == self._event_index[entry.event]
         else:
             relevant = reduce(np.logical_or, (mask for _, mask in fits))
         if entry.visible:
             sets = (reduce(np.logical_and, map(atoms.mask, ids)) for ids in entry.visible)
             relevant = relevant & reduce(np.logical_or, sets)
-        return relevant, fits
+        for step, mask in fits:
+            masks |= mask.astype(np.int64) << step
+        return relevant
+
+
+@kernel
+def _put_in_order(order: Ints, relevant: Bools, rows: Ints) -> None:
+    """Write the relevant rows, in `order`, into `rows`."""
+    size = 0
+    for row in order:
+        if relevant[row]:
+            rows[size] = row
+            size += 1
+
+
+@kernel
+def _fill(events: Ints, rows: Ints, keys: Ints, masks: Ints, ts: Ints, position: Ints) -> None:
+    for place in range(rows.shape[0]):
+        row = rows[place]
+        events[place, EVENT_TS] = ts[row]
+        events[place, EVENT_POSITION] = position[row]
+        events[place, EVENT_KEY] = keys[place]
+        events[place, EVENT_MASK] = masks[place]
+
+
+@kernel
+def _fill_column(events: Ints, column: int, rows: Ints, values: Ints) -> None:
+    for place in range(rows.shape[0]):
+        events[place, column] = values[rows[place]]
 
 
 def _merged(parts: list[tuple[Ints, Ints, Ints]]) -> tuple[Ints, Ints, Ints]:

@@ -30,6 +30,7 @@ class Tables(NamedTuple):
     end_guard_begin: Ints  # (S + 1,) rows of the guard arrays
     strict_bits: Ints  # (S,) transitions that an event not taken blocks
     all_bits: Ints  # (S,) all transitions, and the end when timed: blocked means the run is over
+    quick_test: Ints  # (S,) a test without which an event does nothing to a run here, or -1
     gap_max_ms: Ints  # (S,) no transition can fit later than this after the last event
     # transitions, in order of preference
     target: Ints  # (T,)

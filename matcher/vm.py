@@ -106,14 +106,21 @@ def step_holds(
 ) -> bool:
     """Whether what the step asks beyond its single-event condition is true: tests, then code."""
     for test in range(tables.test_begin[step], tables.test_begin[step + 1]):
-        own = events[event, EVENT_VALUES + tables.tests[test, 1]]
-        bound = run[RUN_REGISTERS + tables.tests[test, 2]]
-        if not _compare_holds(tables.tests[test, 0], own, bound, scratch):
+        if not test_holds(test, run, event, events, tables, scratch):
             return False
     program = tables.program[step]
     return program == NO_PROGRAM or (
         evaluate(program, run, event, events, memory.nodes, tables, scratch) == 1
     )
+
+
+@inlined
+def test_holds(
+    test: int, run: Ints, event: int, events: Ints, tables: Tables, scratch: Scratch
+) -> bool:
+    own = events[event, EVENT_VALUES + tables.tests[test, 1]]
+    bound = run[RUN_REGISTERS + tables.tests[test, 2]]
+    return _compare_holds(tables.tests[test, 0], own, bound, scratch)
 
 
 @inlined
