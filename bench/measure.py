@@ -22,6 +22,7 @@ import numpy as np
 import cep
 from bench import baseline, rulebook, workload
 from bench.columns import batches
+from cep.cli.memory import tune_garbage_collection
 from cep.engine import Engine
 from cep.limits import END_OF_TIME_MS
 from cep.log.file import FileLog
@@ -188,6 +189,7 @@ MEASURES = {
 def main() -> None:
     what, name, n, head, runs = sys.argv[1:]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    tune_garbage_collection()  # as `cep run` does
     print(json.dumps(MEASURES[what](name, int(n), int(head), int(runs))))
 
 
