@@ -100,6 +100,7 @@ def run(
         commit_interval_ms=commit_interval,
     )
     _stop_on_signals(engine.stop)
+    _announce_compiling()
     tune_garbage_collection()
     try:
         summary = engine.run()
@@ -117,6 +118,16 @@ def _stop_on_signals(stop: object) -> None:
     assert callable(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+
+
+def _announce_compiling() -> None:
+    """Tell a person at a terminal why the first start on a machine takes so long."""
+    import sys
+
+    from matcher.compiled import cache_folder
+
+    if sys.stderr.isatty() and not any(cache_folder().glob("*.nbi")):
+        say("first start on this machine: compiling the kernels, about half a minute")
 
 
 def _report(summary: Summary, seconds: float) -> None:
