@@ -38,7 +38,7 @@ def sweep(watermark_ms: int, tables: Tables, memory: Memory, out: Out, scratch: 
         if tables.options[TIMERS]:
             fire_due(slot, watermark_ms, tables, memory, out, scratch)
         if memory.keys[slot, SLOT_HEAD] != NONE and memory.keys[slot, SLOT_KEY] == key:
-            _drop(slot, False, NULL, watermark_ms, tables, memory, scratch)
+            _drop(slot, False, NULL, watermark_ms, tables, memory)
         if memory.keys[slot, SLOT_HEAD] == NONE or memory.keys[slot, SLOT_KEY] == key:
             slot += 1
 
@@ -70,7 +70,7 @@ def fire_due(
         emit(due, due_ms, 1, memory, out)
         family = memory.runs[due, RUN_START_POSITION]
         everything = tables.options[SKIP_PAST_LAST]
-        _drop(slot, everything, family, due_ms, tables, memory, scratch)
+        _drop(slot, everything, family, due_ms, tables, memory)
 
 
 @inlined
@@ -97,7 +97,6 @@ def _drop(
     watermark_ms: int,
     tables: Tables,
     memory: Memory,
-    scratch: Scratch,
 ) -> None:
     """Free the key's runs that belong to `family` or can no longer match at `watermark_ms`."""
     previous = NONE

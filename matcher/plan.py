@@ -142,7 +142,6 @@ def _tables(
     absent_steps = [step for group in absences for step in group]
     actions = [layout.ordered_actions(step.index) for step in rule.steps]
     return Tables(
-        state_step=_ints(-1 if state.step is None else state.step for state in states),
         transition_begin=_begins(len(state.transitions) for state in states),
         absent_begin=_begins(map(len, absences)),
         end_kind=_ints(OPEN if end is None else TIMED if end.timed else AT_ONCE for end in ends),

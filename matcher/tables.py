@@ -22,7 +22,6 @@ OPEN, AT_ONCE, TIMED = range(3)
 
 class Tables(NamedTuple):
     # states
-    state_step: Ints  # (S,) step bound last
     transition_begin: Ints  # (S + 1,)
     absent_begin: Ints  # (S + 1,)
     end_kind: Ints  # (S,) OPEN, AT_ONCE or TIMED
