@@ -23,7 +23,7 @@ from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
 from matcher.decode import Decoded, Decoder
 from matcher.expressions import UnsupportedRule
-from matcher.matcher import Match, Matcher
+from matcher.matcher import SHARED_PREFIX, Match, Matcher
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
 from matcher.strings import Strings
@@ -203,17 +203,20 @@ class Fold:
             rule = rule_of_page(name)
             if name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
                 suppression[name] = data
-            elif rule in now and known.get(rule) == now[rule]:
+            elif name.startswith(SHARED_PREFIX) or (rule in now and known.get(rule) == now[rule]):
                 partial[name] = data
             else:
                 self._dropped_pages.append(name)
         self._dropped_pages += self._suppression.restore(suppression)
         try:
-            self._matcher.restore(partial)
+            self._dropped_pages += self._matcher.restore(partial)
         except PageMismatch as error:
             raise StoreError(f"the stored partial matches cannot be read: {error}") from error
 
 
 def rule_of_page(name: str) -> str:
-    """The rule a page belongs to: pages are named `rule/NAME` and `suppress/NAME/…`."""
+    """The rule a page belongs to: pages are named `rule/NAME` and `suppress/NAME/…`.
+
+    Those of state that rules share begin with `SHARED_PREFIX`; the matcher knows which they are.
+    """
     return name.split("/")[1] if "/" in name else ""

@@ -33,6 +33,11 @@ def versions(rule: Rule, events: Mapping[str, EventType]) -> tuple[str, str]:
     return whole, _hash((rule.name, pattern, pattern_reads))
 
 
+def fingerprint(*parts: object) -> str:
+    """16 hex digits of what model objects (and scalars) mean, wherever they were written."""
+    return _hash(_Dump().plain(parts))
+
+
 def _hash(value: object) -> str:
     text = repr((_FORMAT, value))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

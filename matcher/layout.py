@@ -72,6 +72,10 @@ class Layout:
             self.columns.append(self.atoms.derived(event, expr))
         return place
 
+    def source(self, place: int) -> Expr:
+        """What the column at `place` of `columns` holds the value of."""
+        return list(self._columns)[place][1]
+
     def capture(self, step: int, expr: Expr) -> int:
         """Register with `expr` of the event last bound to `step`; null while nothing is."""
         own = as_own(expr)

@@ -21,13 +21,17 @@ from matcher.atoms import Atoms
 from matcher.batch import Batch
 from matcher.evidence import Evidence
 from matcher.expressions import UnsupportedRule
+from matcher.fitting import BatchFitting
 from matcher.lane import Found, Lane
+from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
 from matcher.schema import Schema
 from matcher.selection import BatchKeys
 from matcher.strings import Strings
 
 END_OF_TIME_MS = 2**62
+SHARED_PREFIX = PAGE_PREFIX
+"""What the names of pages begin with that belong to several rules."""
 
 
 class Bound(NamedTuple):
@@ -74,8 +78,9 @@ class Matcher:
     ) -> None:
         self._strings = strings
         self._atoms = Atoms(schema, strings)
+        self._groups = Groups()
         self._lanes = [
-            Lane(self._plan(rule, schema, strings), number, schema, strings)
+            self._lane(self._plan(rule, schema, strings), number, schema)
             for number, rule in enumerate(rules)
         ]
         self._keep_raw = keep_raw
@@ -87,15 +92,32 @@ class Matcher:
         except UnsupportedRule as error:
             raise UnsupportedRule(f"rule {rule.name}: {error}") from None
 
+    def _lane(self, plan: Plan, number: int, schema: Schema) -> Lane | PairLane:
+        pair = pair_of(plan, schema)
+        if pair is None:
+            return Lane(plan, number, schema, self._strings)
+        types = tuple(key.type for key in plan.rule.keys)
+        return PairLane(plan, pair, number, self._groups.of(pair, types, self._strings))
+
     def advance(self, batch: Batch, watermark_ms: int) -> list[Match]:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""
         found: list[Found] = []
         held: list[NDArray[np.int64]] = []
         atoms = self._atoms.evaluate(batch) if len(batch) else None
         keyed = BatchKeys(batch)
+        fitting = BatchFitting(keyed, atoms) if atoms is not None else None
+        if fitting is not None:
+            for group in self._groups.all:
+                group.take(fitting, batch)
+                held.append(group.newly_held())
         for lane in self._lanes:
-            found += lane.advance(keyed, atoms, watermark_ms)
-            held.append(lane.newly_held())
+            if isinstance(lane, Lane):
+                found += lane.advance(keyed, atoms, watermark_ms)
+                held.append(lane.newly_held())
+            elif fitting is not None:
+                found += lane.advance(fitting)
+        for group in self._groups.all:
+            group.pass_time(watermark_ms, idle=fitting is None)
         found.sort()
         matches = self._matches(batch, found)
         if self._keep_raw:
@@ -104,21 +126,37 @@ class Matcher:
 
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
-        return {
-            lane.page: lane.dump(self._strings, self._evidence)
-            for lane in self._lanes
-            if lane.changed()
+        pages = {
+            group.page: group.dump(self._strings, self._evidence)
+            for group in self._groups.all
+            if group.changed()
         }
+        for lane in self._lanes:
+            if lane.changed():
+                pages[lane.page] = (
+                    lane.dump(self._strings, self._evidence)
+                    if isinstance(lane, Lane)
+                    else lane.dump()
+                )
+        return pages
 
-    def restore(self, pages: Mapping[str, bytes]) -> None:
+    def restore(self, pages: Mapping[str, bytes]) -> list[str]:
         """Load the state that `snapshot` gave; rules without a page start empty.
 
-        Raises PageMismatch when a page belongs to another version of its rule.
+        Returns the names of pages that belong to nothing here.  Raises PageMismatch when a page
+        belongs to another version of its rule.
         """
+        for group in self._groups.all:
+            if data := pages.get(group.page):
+                self._evidence.load(group.restore(self._strings, data))
         for lane in self._lanes:
             data = pages.get(lane.page)
-            if data:
+            if isinstance(lane, PairLane):
+                lane.restore(data)
+            elif data:
                 self._evidence.load(lane.restore(self._strings, data))
+        owners = {owner.page for owner in (*self._groups.all, *self._lanes)}
+        return [name for name in pages if name not in owners]
 
     @property
     def counters(self) -> dict[str, Counters]:
@@ -154,4 +192,6 @@ class Matcher:
         return self._evidence.read(positions, batch)
 
     def _held(self) -> NDArray[np.int64]:
-        return np.concatenate([np.empty(0, np.int64), *(lane.held() for lane in self._lanes)])
+        held = [lane.held() for lane in self._lanes if isinstance(lane, Lane)]
+        held += [group.held() for group in self._groups.all]
+        return np.concatenate([np.empty(0, np.int64), *held])

@@ -80,18 +80,22 @@ def key_slot(keys: Ints, key: int) -> int:
 @inlined
 def remove_key(memory: Memory, slot: int) -> None:
     """Empty `slot` and close the gap, so that probing never crosses a tombstone."""
-    keys, totals = memory.keys, memory.totals
+    remove_slot(memory.keys, slot)
+    memory.totals[KEYS] -= 1
+
+
+@inlined
+def remove_slot(keys: Ints, slot: int) -> None:
+    """`remove_key` for any table of keys whose first columns are SLOT_KEY and SLOT_HEAD."""
     mask = keys.shape[0] - 1
     keys[slot, SLOT_HEAD] = NONE
-    totals[KEYS] -= 1
     gap = slot
     probe = (slot + 1) & mask
     while keys[probe, SLOT_HEAD] != NONE:
         home = _home(keys[probe, SLOT_KEY], mask)
         if ((probe - home) & mask) >= ((probe - gap) & mask):
-            keys[gap, SLOT_KEY] = keys[probe, SLOT_KEY]
-            keys[gap, SLOT_HEAD] = keys[probe, SLOT_HEAD]
-            keys[gap, SLOT_RUNS] = keys[probe, SLOT_RUNS]
+            for column in range(keys.shape[1]):
+                keys[gap, column] = keys[probe, column]
             keys[probe, SLOT_HEAD] = NONE
             gap = probe
         probe = (probe + 1) & mask
@@ -99,12 +103,28 @@ def remove_key(memory: Memory, slot: int) -> None:
 
 @kernel
 def rehash(old: Ints, new: Ints) -> None:
+    """Move the keys of a table to a larger, empty one."""
     for slot in range(old.shape[0]):
         if old[slot, SLOT_HEAD] != NONE:
             place = key_slot(new, old[slot, SLOT_KEY])
-            new[place, SLOT_KEY] = old[slot, SLOT_KEY]
-            new[place, SLOT_HEAD] = old[slot, SLOT_HEAD]
-            new[place, SLOT_RUNS] = old[slot, SLOT_RUNS]
+            for column in range(old.shape[1]):
+                new[place, column] = old[slot, column]
+
+
+def grown_keys(keys: Ints, used: int, more: int) -> Ints:
+    """`keys`, or a larger table of the same keys when `more` might fill over half of it."""
+    slots = len(keys)
+    while 2 * (used + more) > slots:
+        slots *= 2
+    if slots == len(keys):
+        return keys
+    larger = new_keys(slots, keys.shape[1])
+    rehash(keys, larger)
+    return larger
+
+
+def new_keys(slots: int, columns: int) -> Ints:
+    return np.full((slots, columns), NONE, np.int64)
 
 
 @inlined
@@ -176,7 +196,7 @@ class Store:
         totals[FREE_RUN] = totals[FREE_NODE] = NONE
         runs = np.zeros((0, RUN_REGISTERS + registers), np.int64)
         nodes = np.zeros((0, NODE_VALUES + places), np.int64)
-        self.memory = Memory(runs, nodes, _keys(16), totals)
+        self.memory = Memory(runs, nodes, new_keys(16, SLOT_COLUMNS), totals)
         self.reserve(16, 16, 8)
 
     def reserve(self, runs: int, nodes: int, keys: int) -> None:
@@ -186,14 +206,8 @@ class Store:
         self.memory = memory._replace(
             runs=_grown(memory.runs, totals, RUNS, FREE_RUN, RUN_NEXT, RUN_STATE, runs),
             nodes=_grown(memory.nodes, totals, NODES, FREE_NODE, NODE_PREVIOUS, NODE_STEP, nodes),
+            keys=grown_keys(memory.keys, int(totals[KEYS]), keys),
         )
-        slots = len(memory.keys)
-        while 2 * (totals[KEYS] + keys) > slots:
-            slots *= 2
-        if slots > len(memory.keys):
-            larger = _keys(slots)
-            rehash(memory.keys, larger)
-            self.memory = self.memory._replace(keys=larger)
 
     @property
     def bytes(self) -> int:
@@ -213,7 +227,3 @@ def _grown(rows: Ints, totals: Ints, used: int, free: int, link: int, mark: int,
     grown[-1, link] = totals[free]
     totals[free] = size
     return grown
-
-
-def _keys(slots: int) -> Ints:
-    return np.full((slots, SLOT_COLUMNS), NONE, np.int64)

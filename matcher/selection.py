@@ -30,8 +30,8 @@ from matcher.schema import Schema
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-ROW_BITS = 24
-"""Bits for the row when key and row are sorted as one int64."""
+DIGIT_BITS = 11
+"""Keys are sorted by so many bits at a time."""
 
 
 class BatchKeys:
@@ -49,13 +49,36 @@ class BatchKeys:
 
 
 def _order(values: Ints) -> Ints:
-    codes = np.where(values == NULL, -1, values)
-    small = len(codes) < 1 << ROW_BITS and codes.min() >= -1 and codes.max() < 1 << 62 - ROW_BITS
-    if not small:
+    least = min(int(values.min(initial=0, where=values != NULL)), 0)
+    most = int(values.max(initial=0))
+    if most - least >= 1 << 3 * DIGIT_BITS:
         return np.argsort(values, kind="stable")
-    both = codes << ROW_BITS | np.arange(len(codes))
-    both.sort()  # one vectorised sort of ints is much faster than a stable argsort
-    return both & (1 << ROW_BITS) - 1
+    order, other = np.arange(len(values)), np.empty(len(values), np.int64)
+    counts = np.empty(1 << DIGIT_BITS, np.int64)
+    for shift in range(0, max(1, (most - least + 1).bit_length()), DIGIT_BITS):
+        _order_by_digit(values, least - 1, shift, order, other, counts)
+        order, other = other, order
+    return order
+
+
+@kernel
+def _order_by_digit(
+    values: Ints, below: int, shift: int, rows: Ints, ordered: Ints, counts: Ints
+) -> None:
+    """One pass of a radix sort of `rows` by `values`: least significant digit first; null first."""
+    mask = counts.shape[0] - 1
+    counts[:] = 0
+    for value in values:
+        counts[((max(value, below) - below) >> shift) & mask] += 1
+    total = 0
+    for digit in range(counts.shape[0]):
+        count = counts[digit]
+        counts[digit] = total
+        total += count
+    for row in rows:
+        digit = ((max(values[row], below) - below) >> shift) & mask
+        ordered[counts[digit]] = row
+        counts[digit] += 1
 
 
 class Selection:
@@ -97,7 +120,7 @@ class Selection:
             relevant |= self._entry(entry, keyed.batch, atoms, masks)
         rows = np.flatnonzero(relevant)
         if len(columns) == 1 and len(rows):
-            _put_in_order(keyed.order(columns[0]), relevant, rows)
+            put_in_order(keyed.order(columns[0]), relevant, rows)
         if not len(rows):
             return None
         keys = self._keys.encode([keyed.batch.columns[column] for column in columns], rows)
@@ -126,7 +149,7 @@ class Selection:
 
 
 @kernel
-def _put_in_order(order: Ints, relevant: Bools, rows: Ints) -> None:
+def put_in_order(order: Ints, relevant: Bools, rows: Ints) -> None:
     """Write the relevant rows, in `order`, into `rows`."""
     size = 0
     for row in order:

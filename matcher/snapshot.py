@@ -67,7 +67,7 @@ def dump(
     renumbered[live] = np.arange(len(live))
     runs[:, RUN_NODE] = renumbered[runs[:, RUN_NODE]]
     nodes[:, NODE_PREVIOUS] = renumbered[nodes[:, NODE_PREVIOUS]]
-    texts = _Texts(strings)
+    texts = Texts(strings)
     for rows, column in _text_columns(plan, runs, nodes):
         column[rows] = texts.indexes(column[rows])
     keyed, runs[:, RUN_KEY] = np.unique(runs[:, RUN_KEY], return_inverse=True)
@@ -99,7 +99,7 @@ def restore(
     nodes = np.frombuffer(page["nodes"], np.int64).reshape(-1, memory.nodes.shape[1]).copy()
     codes = np.array([strings.code(text) for text in page["texts"]] or [0], np.int64)
     for rows, column in _text_columns(plan, runs, nodes):
-        column[rows] = _codes(codes, column[rows])
+        column[rows] = codes_of(codes, column[rows])
     keyed = np.array([keys.key(tuple(scalars)) for scalars in page["keys"]] or [0], np.int64)
     runs[:, RUN_KEY] = keyed[runs[:, RUN_KEY]]
     store.reserve(len(runs), len(nodes), len(page["keys"]))
@@ -126,8 +126,8 @@ def _text_columns(plan: Plan, runs: Ints, nodes: Ints) -> Iterator[tuple[NDArray
             yield nodes[:, NODE_STEP] == walk.step, nodes[:, NODE_VALUES + walk.place]
 
 
-class _Texts:
-    """The texts of a page, numbered from 0 in order of first use."""
+class Texts:
+    """The texts of a page, numbered from 0 in order of first use; null stays null."""
 
     def __init__(self, strings: Strings) -> None:
         self._strings = strings
@@ -146,7 +146,8 @@ class _Texts:
         return self._index[code]
 
 
-def _codes(codes: Ints, indexes: Ints) -> Ints:
+def codes_of(codes: Ints, indexes: Ints) -> Ints:
+    """The inverse of `Texts.indexes`: `codes` are those of the page's texts in this process."""
     known = indexes != NULL
     return np.where(known, codes[np.where(known, indexes, 0)], NULL)
 

@@ -11,7 +11,7 @@ from dsl import compile_text
 from dsl.model import RuleSet
 from matcher.decode import Decoder
 from matcher.limits import RUNS_PER_KEY_MAX
-from matcher.matcher import END_OF_TIME_MS, Match, Matcher
+from matcher.matcher import END_OF_TIME_MS, SHARED_PREFIX, Match, Matcher
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
 from matcher.strings import Strings
@@ -97,10 +97,35 @@ def test_nothing_is_kept_one_window_after_the_last_event() -> None:
 def test_snapshot_gives_only_what_changed() -> None:
     driver = Driver(PAIR + 'rule s { severity low by k match a: A[x > 5] alert "x" }')
     driver.feed(event("A", 1))
-    assert set(driver.matcher.snapshot()) == {"rule/r"}
+    starts, rule = sorted(driver.matcher.snapshot(), reverse=True)
+    assert starts.startswith(SHARED_PREFIX) and rule == "rule/r"
     assert driver.matcher.snapshot() == {}
     driver.feed(event("B", 2, "q"))
     assert driver.matcher.snapshot() == {}
+    driver.feed(event("A", 3))
+    assert set(driver.matcher.snapshot()) == {starts}
+    driver.feed(event("B", 4))
+    assert set(driver.matcher.snapshot()) == {"rule/r"}
+
+
+def test_a_rule_that_joins_others_begins_empty() -> None:
+    driver = Driver(PAIR)
+    driver.feed(event("A", 1))
+    both = Driver(PAIR + PAIR.replace("rule r", "rule new").replace("b: B", "b: B[x >= a.x]"))
+    both.matcher.restore(driver.matcher.snapshot())
+    both.position = driver.position
+    assert [match.rule.name for match in both.feed(event("B", 2))] == ["r"]
+    assert both.matcher.counters["new"].started == 0
+    found = both.feed(event("A", 3), event("B", 4))
+    assert sorted(match.rule.name for match in found) == ["new", "r"]
+
+
+def test_pages_that_belong_to_nothing_are_named() -> None:
+    driver = Driver(PAIR)
+    driver.feed(event("A", 1))
+    pages = driver.matcher.snapshot()
+    other = Driver(PAIR.replace("rule r", "rule other").replace("a: A", "a: A[x > 5]"))
+    assert sorted(other.matcher.restore(pages)) == sorted(pages)
 
 
 def test_page_of_another_pattern_is_refused() -> None:
