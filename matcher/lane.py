@@ -218,6 +218,11 @@ class Lane:
         mark_held(self._store.memory, positions)
         return positions
 
+    def losses(self) -> tuple[int, int, int]:
+        """Expired, capped and without a key."""
+        totals = self._store.memory.totals
+        return int(totals[EXPIRED]), int(totals[CAPPED]), self._selection.null_keys
+
     def counters(self) -> tuple[int, ...]:
         """In the order of `Counters`."""
         totals = self._store.memory.totals

@@ -165,12 +165,8 @@ class Matcher:
     @property
     def losses(self) -> dict[str, int]:
         """Of all rules: runs that expired, starts and forks refused, events without a key."""
-        counters = self.counters.values()
-        return {
-            "expired": sum(each.expired for each in counters),
-            "capped": sum(each.capped for each in counters),
-            "unkeyed": sum(each.null_keys for each in counters),
-        }
+        losses = zip((0, 0, 0), *(lane.losses() for lane in self._lanes), strict=True)
+        return dict(zip(("expired", "capped", "unkeyed"), map(sum, losses), strict=True))
 
     def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:
         """The matches with their rules, key scalars and event bytes."""

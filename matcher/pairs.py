@@ -337,26 +337,34 @@ class PairLane:
         self.used.totals[USED_CHANGED] = 0
 
     def counters(self) -> tuple[int, ...]:
-        """In the order of `Counters`.
+        """In the order of `Counters`."""
+        expired, capped, null_keys = self.losses()
+        starts, used = self.group.starts, self.used.totals
+        return (
+            self._started(),
+            int(used[MATCHED]),
+            expired,
+            capped,
+            null_keys,
+            starts.entries - int(used[USED_STARTS]),
+            self._live_keys(),
+            starts.bytes + self.used.keys.nbytes,
+        )
+
+    def losses(self) -> tuple[int, int, int]:
+        """Expired, capped and without a key.
 
         A start ends matched, pruned by another's match, or expired; so the starts that are neither
         live nor any of the first two have expired.
         """
         starts, used = self.group.starts, self.used.totals
         count_used(starts.buffer, self.used)
-        started = starts.appended - self.appended_before - int(used[UNSTARTED])
         live = starts.entries - int(used[USED_STARTS])
-        expired = started - live - int(used[MATCHED]) - int(used[PRUNED])
-        return (
-            started,
-            int(used[MATCHED]),
-            expired,
-            starts.refused - self.refused_before,
-            self._null_keys,
-            live,
-            self._live_keys(),
-            starts.bytes + self.used.keys.nbytes,
-        )
+        expired = self._started() - live - int(used[MATCHED]) - int(used[PRUNED])
+        return expired, starts.refused - self.refused_before, self._null_keys
+
+    def _started(self) -> int:
+        return self.group.starts.appended - self.appended_before - int(self.used.totals[UNSTARTED])
 
     def _live_keys(self) -> int:
         """How many keys have starts that are not used up."""
