@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cep.cli import append, bench, check, fmt, run_command, serve, test
+from cep.cli import append, bench, check, fmt, lsp, run_command, serve, test
 from cep.errors import CepError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("test")(test.test)
 app.command("run")(run_command.run)
 app.command("append")(append.append)
 app.command("serve")(serve.serve)
+app.command("lsp")(lsp.lsp)
 app.command("bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench
 )
