@@ -18,7 +18,7 @@ import orjson
 
 from cep import limits
 from cep.detection import BoundEvent, Detection
-from cep.detection_json import detection_json
+from cep.detection_json import detection_json, event_json, rule_json, step_json
 from cep.fields import reader
 from cep.ports import DetectionRow
 from cep.values import json_value, text
@@ -55,32 +55,13 @@ class Rendered:
         evidence: Evidence,
         parts: _Parts,
         suppressed_by: str | None,
+        body: bytes,
     ) -> None:
+        self.body = body
         self.evidence = evidence
         self.suppressed_by = suppressed_by
         self._rule = rule
         self._parts = parts
-        match = evidence.match
-        events = [
-            {
-                "step": rule.steps[bound.step].label,
-                "position": bound.position,
-                "event": orjson.Fragment(bound.raw.strip()),
-            }
-            for bound in match.events
-        ]
-        self.body = detection_json(
-            evidence.id,
-            rule.name,
-            rule.version,
-            parts.key,
-            match.at_ms,
-            parts.severity,
-            parts.message,
-            parts.fields,
-            events,
-            suppressed_by,
-        )
 
     @property
     def detection(self) -> Detection:
@@ -140,13 +121,15 @@ class Renderer:
         also: Sequence[Expr] = (),
     ) -> None:
         self.rule = rule
-        self._partition = partition
         read = _fields_read([*_output_expressions(rule), *also])
         self._readers = [
             reader(_narrowed(events[step.event], read.get(step.index, set())))
             for step in rule.steps
         ]
         self._keys = [(key.name, key.type) for key in rule.keys]
+        self._rule_json = rule_json(rule.name, rule.version)
+        self._step_json = [step_json(step.label) for step in rule.steps]
+        self._identity = orjson.dumps((rule.name, rule.version, partition))[:-1]
 
     def evidence(self, match: Match) -> Evidence:
         bound: dict[int, list[Record]] = {}
@@ -172,18 +155,30 @@ class Renderer:
             name: json_value(type, value)
             for (name, type), value in zip(self._keys, evidence.match.key, strict=True)
         }
-        return Rendered(rule, evidence, _Parts(key, severity, message, fields), suppressed_by)
+        body = detection_json(
+            evidence.id,
+            self._rule_json,
+            key,
+            evidence.match.at_ms,
+            severity,
+            message,
+            fields,
+            [
+                event_json(self._step_json[bound.step], bound.position, bound.raw.strip())
+                for bound in evidence.match.events
+            ],
+            suppressed_by,
+        )
+        return Rendered(rule, evidence, _Parts(key, severity, message, fields), suppressed_by, body)
 
     def _id(self, match: Match) -> str:
-        identity = (
-            self.rule.name,
-            self.rule.version,
-            self._partition,
-            match.key,
-            [event.position for event in match.events],
-            match.at_ms if match.timer else None,
+        identity = b"%b,%b,%b,%b]" % (
+            self._identity,
+            orjson.dumps(match.key),
+            orjson.dumps([event.position for event in match.events]),
+            orjson.dumps(match.at_ms if match.timer else None),
         )
-        return blake2b(orjson.dumps(identity), digest_size=16).hexdigest()
+        return blake2b(identity, digest_size=16).hexdigest()
 
 
 def _fill(template: Template, environment: Environment, fields: dict[str, object]) -> str:

@@ -15,13 +15,15 @@ A decimal is `decimal.Decimal` without trailing zeros here; `cep.render.to_json`
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from cep import limits
 from dsl.model import Kind, Type
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = date(1970, 1, 1)
+_DAY_MS = 86_400_000
 _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 _SPEC = re.compile(
     r"(?:.?[<>=^])?[-+ ]?#?0?(?P<width>\d*)[,_]?(?:\.(?P<precision>\d+))?[a-zA-Z%]?", re.DOTALL
@@ -30,13 +32,22 @@ _SPEC = re.compile(
 
 def iso_time(at_ms: int) -> str:
     """UTC with milliseconds and `Z`; years outside 1..9999 as numpy writes them."""
+    day, ms = divmod(at_ms, _DAY_MS)
+    seconds, ms = divmod(ms, 1000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(day: int) -> str:
+    """The date so many days after 1970-01-01."""
     try:
-        text = (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds")
+        return (_EPOCH + timedelta(days=day)).isoformat()
     except OverflowError:
         import numpy as np
 
-        return f"{np.datetime64(at_ms, 'ms')}Z"
-    return text.replace("+00:00", "Z")
+        return str(np.datetime64(day, "D"))
 
 
 def duration_text(duration_ms: int) -> str:
