@@ -58,7 +58,7 @@ class Decoder:
         self._codes = Codes(strings, builder.enums)
         self._scratch = new_scratch(len(self._plan.node_parent))
         widths = self._plan.events[:, READERS_END] - self._plan.events[:, READERS]
-        self._texts_max = int(widths.max(initial=0))
+        self._floats_max = int(widths.max(initial=0))
 
     def decode(self, data: bytes, first_position: int) -> Decoded:
         """The events of NDJSON `data`; line k has position first_position + k.
@@ -108,10 +108,9 @@ class Decoder:
         wrong = np.zeros(len(out.row_line), np.bool_)
         settled = 0
         while True:
-            cache = self._codes.cache(self._texts_max)
-            scan(octets, self._plan, cache, self._scratch, out, self._texts_max)
+            scan(octets, self._plan, self._scratch, out, self._floats_max)
             rows = slice(settled, int(out.counts[ROWS]))
-            self._codes.settle(data, out.columns, self._plan, rows, wrong)
+            self._codes.settle(data, octets, out.columns, out.row_type, self._plan, rows, wrong)
             _settle_floats(data, out, wrong)
             settled = rows.stop
             if out.counts[PLACE] == len(data):

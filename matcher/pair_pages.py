@@ -84,7 +84,7 @@ def restore_starts(
     """
     page = _decoded(data)
     position = np.frombuffer(page["position"], np.int64)
-    codes = np.array([strings.code(text) for text in page["texts"]] or [0], np.int64)
+    codes = strings.codes(page["texts"] or [""])
     columns = np.full((len(values), len(position)), NULL, np.int64)
     for place, (name, text) in enumerate(values):
         if name in page["values"]:

@@ -3,11 +3,12 @@
     scan(data, …) → rows of columns, the places of all lines, and which lines are doubtful
 
 A line is found, its tokens are noted (`json_scan`), its event type looked up, and that type's
-readers turn tokens into values (`json_values`, `timestamps`, `text_cache`).  A line is *doubtful*
+readers turn tokens into values (`json_values`, `timestamps`; texts by their places, for
+`codes`).  A line is *doubtful*
 when anything about it is not simply right; it leaves no row and `matcher.record` reads it again.
 
-The kernel stops before a line when it might run out of room for texts; the caller makes room and
-goes on from there.
+The kernel stops before a line when it might run out of room; the caller makes room and goes on from
+there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Kind
+from matcher.codes import packed
 from matcher.compiled import inlined, kernel
 from matcher.json_scan import (
     ABSENT,
@@ -48,7 +50,6 @@ from matcher.scan_plan import (
     ABSENTS_END,
     COLUMN,
     DATA_NODE,
-    DOMAIN,
     KIND,
     KIND_CODES,
     OPTIONAL,
@@ -67,7 +68,6 @@ from matcher.scan_plan import (
     Plan,
 )
 from matcher.strings import NULL
-from matcher.text_cache import REFUSED, TextCache, has_room, text_code
 from matcher.timestamps import BAD_TIMESTAMP, parse_timestamp
 from matcher.words import same_bytes
 
@@ -83,8 +83,6 @@ _NEWLINE, _RETURN = 10, 13
 
 # What a line turned out to be.
 ROW, IGNORED, DOUBTFUL = range(3)
-
-_has_room = inlined(has_room)
 
 FLOATS_MAX = 1 << 14
 """Floats set aside for Python in one call: those `float_of` leaves open."""
@@ -141,21 +139,15 @@ def grown_output(old: Output) -> Output:
 
 
 @kernel
-def scan(
-    data: Data, plan: Plan, cache: TextCache, scratch: Scratch, out: Output, texts_max: int
-) -> None:
+def scan(data: Data, plan: Plan, scratch: Scratch, out: Output, floats_max: int) -> None:
     """Scans until the data ends or a line might need more room than there is.
 
-    `data` ends with a newline; `texts_max` is the most texts or floats one line can need.
+    `data` ends with a newline; `floats_max` is the most floats one line can need.
     """
     counts = out.counts
     place = counts[PLACE]
     while place < len(data):
-        if (
-            counts[LINES] == len(out.line_start)
-            or counts[FLOATS] + texts_max > FLOATS_MAX
-            or not _has_room(cache, texts_max, EVENT_BYTES_MAX)
-        ):
+        if counts[LINES] == len(out.line_start) or counts[FLOATS] + floats_max > FLOATS_MAX:
             break
         start = place
         place = skip_space(data, place)
@@ -181,7 +173,7 @@ def scan(
         verdict = DOUBTFUL
         if sound and end - start <= EVENT_BYTES_MAX:
             floats = counts[FLOATS]
-            verdict = _fill_row(data, plan, cache, scratch, out)
+            verdict = _fill_row(data, plan, scratch, out)
             if verdict != ROW:
                 counts[FLOATS] = floats
         if verdict == ROW:
@@ -224,7 +216,7 @@ def _tokens_of(data: Data, i: int, plan: Plan, scratch: Scratch) -> int:
 
 
 @inlined
-def _fill_row(data: Data, plan: Plan, cache: TextCache, scratch: Scratch, out: Output) -> int:
+def _fill_row(data: Data, plan: Plan, scratch: Scratch, out: Output) -> int:
     """Fills the next row from the tokens of a line, or says why there is none."""
     tokens = scratch.tokens
     if tokens[TOKEN, TYPE_NODE] != TEXT:
@@ -244,7 +236,7 @@ def _fill_row(data: Data, plan: Plan, cache: TextCache, scratch: Scratch, out: O
         ):
             for part in range(3):
                 tokens[part, node] = scratch.envelope[0, part]
-        if not _fill_value(data, plan, cache, tokens, out, reader, row):
+        if not _fill_value(data, plan, tokens, out, reader, row):
             return DOUBTFUL
     if time < 0 or out.columns[time, row] == NULL:
         return DOUBTFUL
@@ -268,9 +260,7 @@ def _event_of(data: Data, start: int, end: int, plan: Plan) -> int:
 
 
 @inlined
-def _fill_value(
-    data: Data, plan: Plan, cache: TextCache, tokens: Table, out: Output, reader: int, row: int
-) -> bool:
+def _fill_value(data: Data, plan: Plan, tokens: Table, out: Output, reader: int, row: int) -> bool:
     """Fills one column of a row; False when in doubt."""
     node = plan.readers[reader, SOURCE]
     column = plan.readers[reader, COLUMN]
@@ -295,9 +285,8 @@ def _fill_value(
     if kind == _STRING or kind == _ENUM or kind == _IP:  # noqa: SIM109 - compiles well
         if token != TEXT and token != ESCAPED_TEXT:
             return False
-        code = text_code(data, start, end, plan.readers[reader, DOMAIN], cache)
-        out.columns[column, row] = code
-        return code != REFUSED
+        out.columns[column, row] = packed(start, end, int(token == ESCAPED_TEXT))
+        return True
     whole = _whole(data, token, start, end, kind, plan.readers[reader, SCALE])
     out.columns[column, row] = whole
     return whole != NULL

@@ -37,7 +37,7 @@ NODE, KEY_START, KEY_LENGTH, NEXT = range(4)
 READERS, READERS_END, ABSENTS, ABSENTS_END, TIME_COLUMN, TEXT_START, TEXT_LENGTH = range(7)
 # Columns of `Plan.readers`: one row per field of an event type; the last two are a range of
 # `optional_parents`, the nodes of the optional records around the field.
-SOURCE, COLUMN, KIND, SCALE, OPTIONAL, DOMAIN, PARENTS, PARENTS_END = range(8)
+SOURCE, COLUMN, KIND, SCALE, OPTIONAL, PARENTS, PARENTS_END = range(7)
 
 
 class Plan(NamedTuple):
@@ -56,6 +56,7 @@ class Plan(NamedTuple):
     absent_column: NDArray[np.int64]  # columns an event type does not have
     column_is_float: NDArray[np.bool_]
     column_is_text: NDArray[np.bool_]
+    domains: NDArray[np.int64]  # [column, event type] of texts
 
 
 TYPE_NODE, SPECVERSION_NODE, DATA_NODE, TIME_NODE = 1, 2, 3, 4
@@ -75,6 +76,7 @@ class PlanBuilder:
         self._parents: list[int] = []
         self._absent: list[int] = []
         self._texts = b""
+        self._domains = np.zeros((len(schema.columns), len(schema.events)), np.int64)
         events = [self._event(event) for event in schema.events]
         stored = [spec.type.kind for spec in schema.columns]
         keys, buckets, children, words = self._tree()
@@ -87,11 +89,12 @@ class PlanBuilder:
             node_parent=_ints([self._nodes[source[:-1]] for source in self._nodes]),
             type_text=_bytes(self._texts),
             events=_table(events, 7),
-            readers=_table(self._readers, 8),
+            readers=_table(self._readers, 7),
             optional_parents=_ints(self._parents),
             absent_column=_ints(self._absent),
             column_is_float=np.array([kind is Kind.FLOAT for kind in stored], np.bool_),
             column_is_text=np.array([kind in TEXT_KINDS for kind in stored], np.bool_),
+            domains=self._domains,
         )
 
     def _node(self, source: tuple[str, ...]) -> int:
@@ -110,7 +113,8 @@ class PlanBuilder:
             self._parents += [self._node(parent) for parent in leaf.optional_parents]
             kind, scale, optional = leaf.type.kind, leaf.type.scale, int(leaf.type.optional)
             what = (self._node(leaf.source), column, KIND_CODES[kind], scale, optional)
-            self._readers.append((*what, self._domain(leaf.type), parents, len(self._parents)))
+            self._domains[column, self._schema.event_index[event.name]] = self._domain(leaf.type)
+            self._readers.append((*what, parents, len(self._parents)))
         self._absent += [c for c in range(len(self._schema.columns)) if c not in own]
         time = self._schema.column(event.name, (event.time_field,)) if event.time_field else -1
         text = event.discriminator.encode("utf-8", "surrogatepass")

@@ -97,7 +97,7 @@ def restore(
     memory = store.memory
     runs = np.frombuffer(page["runs"], np.int64).reshape(-1, memory.runs.shape[1]).copy()
     nodes = np.frombuffer(page["nodes"], np.int64).reshape(-1, memory.nodes.shape[1]).copy()
-    codes = np.array([strings.code(text) for text in page["texts"]] or [0], np.int64)
+    codes = strings.codes(page["texts"] or [""])
     for rows, column in _text_columns(plan, runs, nodes):
         column[rows] = codes_of(codes, column[rows])
     keyed = np.array([keys.key(tuple(scalars)) for scalars in page["keys"]] or [0], np.int64)

@@ -9,61 +9,57 @@ interner from the codes still referenced; whatever caches by code drops its cach
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
+from matcher.interner import grown, intern_all, new_interner
+
 NULL = int(np.iinfo(np.int64).min)
 """The sentinel of null in int64 columns."""
 
-
-class _CodeOfText(dict[str | None, int]):
-    """A dict that gives an unknown text the next code, so that a look-up stays in C."""
-
-    __slots__ = ("texts",)
-
-    def __init__(self) -> None:
-        super().__init__({None: NULL})
-        self.texts: list[str] = []
-
-    def __missing__(self, text: str | None) -> int:
-        assert text is not None
-        code = len(self.texts)
-        self.texts.append(text)
-        self[text] = code
-        return code
+_PADDING = bytes(8)  # kernels read eight bytes at a time
 
 
 class Strings:
-    """Texts ↔ codes; not thread safe."""
+    """Texts ↔ codes; not thread safe.  `interner` is what kernels see of it."""
 
-    __slots__ = ("_codes", "generation")
+    __slots__ = ("generation", "interner")
 
     def __init__(self) -> None:
-        self._codes = _CodeOfText()
+        self.interner = new_interner()
         self.generation = 0
 
     def code(self, text: str) -> int:
         """The code of `text`, a new one at first sight."""
-        return self._codes[text]
+        return int(self.codes([text])[0])
 
     def codes(self, texts: Sequence[str | None]) -> NDArray[np.int64]:
         """int64 codes of shape (len(texts),); None becomes NULL."""
-        known = self._codes
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        if new:  # all at once: asking one by one takes five times as long
-            known.update(
-                zip(new, range(len(known.texts), len(known.texts) + len(new)), strict=True)
-            )
-            known.texts.extend(cast(list[str], new))  # None is always known
-        return np.fromiter(map(known.__getitem__, texts), np.int64, len(texts))
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts if text is not None]
+        octets = np.frombuffer(b"".join([*encoded, _PADDING]), np.uint8)
+        bounds = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64, len(encoded) + 1)
+        codes = np.empty(len(encoded), np.int64)
+        done = 0
+        while (done := intern_all(done, octets, bounds, self.interner, codes)) < len(codes):
+            self.grow(len(encoded[done]))
+        if len(codes) == len(texts):
+            return codes
+        with_nulls = np.full(len(texts), NULL, np.int64)
+        with_nulls[[text is not None for text in texts]] = codes
+        return with_nulls
+
+    def grow(self, length: int) -> None:
+        """Make room for more texts, one of so many bytes at least."""
+        self.interner = grown(self.interner, length)
 
     def text(self, code: int) -> str:
         """The text of a code handed out earlier; IndexError for any other."""
-        if code < 0:
+        if not 0 <= code < len(self):
             raise IndexError(code)
-        return self._codes.texts[code]
+        begin, end = self.interner.begin[code : code + 2].tolist()
+        return self.interner.arena[begin:end].tobytes().decode("utf-8", "surrogatepass")
 
     def __len__(self) -> int:
-        return len(self._codes.texts)
+        return int(self.interner.used[0])
