@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compiled import inlined, kernel
-from matcher.interner import UNKNOWN, Interner, code_of, has_room, intern
+from matcher.interner import UNKNOWN, Interner, code_of, has_room, intern, prefetch_text
 from matcher.scan_plan import IP_DOMAIN, Plan
 from matcher.strings import NULL, Strings
 from matcher.text_functions import canonical_ip
@@ -26,6 +26,9 @@ REFUSED = -1
 
 REMEMBERED_MAX = 1 << 20
 """How many spellings are remembered before all are forgotten."""
+
+ROWS_AHEAD = 16
+"""How far ahead of the row at hand slots are fetched."""
 
 # A packed text: its place in the data, its length, and whether there are escapes in it.
 _LENGTH_BITS = 20
@@ -58,6 +61,11 @@ def intern_rows(
     first row for whose text there is no room.
     """
     for row in range(begin, end):
+        ahead = row + ROWS_AHEAD
+        if ahead < end and column[ahead] != NULL:
+            text = column[ahead]
+            start, length = text >> _PLACE_SHIFT, text >> 1 & _LENGTH_MASK
+            prefetch_text(data, start, length, interner)
         text = column[row]
         if text == NULL:
             continue

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compiled import inlined, kernel
-from matcher.words import load_word, same_bytes, word_of
+from matcher.words import load_word, prefetch, same_bytes, word_of
 
 SLOTS_MIN = 1 << 12
 ARENA_BYTES_MIN = 1 << 16
@@ -57,6 +57,13 @@ def has_room(interner: Interner, length: int) -> bool:
         count + 1 < len(interner.begin)
         and interner.begin[count] + length + _SHORT <= len(interner.arena)
     )
+
+
+@inlined
+def prefetch_text(data: NDArray[np.uint8], start: int, length: int, interner: Interner) -> None:
+    """Begin to fetch the slot where a look-up of the text will begin."""
+    word, more = _words(data, start, length)
+    prefetch(interner.slots, _first_slot(word, more, len(interner.slots) - 1))
 
 
 @inlined

@@ -45,6 +45,29 @@ def _load_word(context: Any, data: Any, i: Any) -> Any:
 load_word: Any = intrinsic(_load_word)
 
 
+def _prefetch(context: Any, table: Any, row: Any) -> Any:
+    """Have the cache line of table[row, 0] fetched while other work goes on."""
+
+    def generate(target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = target.make_array(signature.args[0])(target, builder, args[0])
+        stride = builder.extract_value(array.strides, 0)
+        data = builder.ptrtoint(array.data, ir.IntType(64))
+        address = builder.add(data, builder.mul(args[1], stride))
+        pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
+        function = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(
+            builder.module, kind, "llvm.prefetch.p0"
+        )
+        read, keep, of_data = flag(0), flag(3), flag(1)
+        builder.call(function, [builder.inttoptr(address, pointer), read, keep, of_data])
+        return target.get_dummy_value()
+
+    return types.void(table, types.int64), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
+
+
 def _trailing_zeros(context: Any, word: Any) -> Any:
     """How many of the lowest bits are zero."""
 
