@@ -146,9 +146,9 @@ class Matcher:
         Returns the names of pages that belong to nothing here.  Raises PageMismatch when a page
         belongs to another version of its rule.
         """
+        shared = {name: data for name, data in pages.items() if name.startswith(SHARED_PREFIX)}
         for group in self._groups.all:
-            if data := pages.get(group.page):
-                self._evidence.load(group.restore(self._strings, data))
+            self._evidence.load(group.restore(self._strings, shared))
         for lane in self._lanes:
             data = pages.get(lane.page)
             if isinstance(lane, PairLane):

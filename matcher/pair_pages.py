@@ -76,26 +76,49 @@ def restore_starts(
     values: Sequence[tuple[str, bool]],
     keys: KeyCodec,
     strings: Strings,
-    data: bytes,
+    pages: Sequence[bytes],
 ) -> dict[int, bytes]:
     """Fill `starts`, which is empty; returns the raw bytes of the positions it holds.
 
-    A value that no rule asked for when the page was written is null.
+    All `pages` are of the same starts, with the values of different rules.  A value that no page
+    has for a start is null: the rule that compares it is younger than the start.
     """
-    page = _decoded(data)
+    parts = [_decoded(data) for data in pages]
+    tables = [_table(part, values, keys, strings) for part in parts]
+    positions = np.unique(np.concatenate([table[START_POSITION] for table in tables]))
+    merged = np.full((len(tables[0]), len(positions)), NULL, np.int64)
+    for table in tables:
+        place = np.searchsorted(positions, table[START_POSITION])
+        for row, column in zip(merged, table, strict=True):
+            row[place] = np.where(column == NULL, row[place], column)
+    keyed = merged[-1]
+    order = np.lexsort((positions, merged[START_TS], keyed))
+    rows = merged[:-1, order]
+    starts.append(
+        keyed[order], rows[START_TS], rows[START_POSITION], rows[START_VALUES:], BEGINNING_MS
+    )
+    starts.appended = max(part["appended"] for part in parts)
+    starts.refused = max(part["refused"] for part in parts)
+    starts.changed = len(parts) > 1
+    return {int(at): bytes(raw) for part in parts for at, raw in part["events"].items()}
+
+
+def _table(
+    page: dict[str, Any], values: Sequence[tuple[str, bool]], keys: KeyCodec, strings: Strings
+) -> Ints:
+    """The rows of a page's starts as `Starts` keeps them, and behind those a row of the keys."""
     position = np.frombuffer(page["position"], np.int64)
     codes = strings.codes(page["texts"] or [""])
-    columns = np.full((len(values), len(position)), NULL, np.int64)
-    for place, (name, text) in enumerate(values):
+    table = np.full((START_VALUES + len(values) + 1, len(position)), NULL, np.int64)
+    table[START_TS] = np.frombuffer(page["ts"], np.int64)
+    table[START_POSITION] = position
+    for row, (name, text) in enumerate(values, START_VALUES):
         if name in page["values"]:
             column = np.frombuffer(page["values"][name], np.int64)
-            columns[place] = codes_of(codes, column) if text else column
+            table[row] = codes_of(codes, column) if text else column
     known = np.array([keys.key(tuple(scalars)) for scalars in page["keys"]] or [0], np.int64)
-    keyed, ts = known[np.frombuffer(page["key"], np.int64)], np.frombuffer(page["ts"], np.int64)
-    order = np.lexsort((position, ts, keyed))
-    starts.append(keyed[order], ts[order], position[order], columns[:, order], BEGINNING_MS)
-    starts.appended, starts.refused, starts.changed = page["appended"], page["refused"], False
-    return {int(at): bytes(raw) for at, raw in page["events"].items()}
+    table[-1] = known[np.frombuffer(page["key"], np.int64)]
+    return table
 
 
 def dump_used(

@@ -10,6 +10,7 @@ the place up to which the rule has used the key's starts up.  `pair_of` says whi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,6 +167,7 @@ class Group:
     """The starts of all pairs that begin alike, with the values that any of them compares."""
 
     def __init__(self, pair: Pair, codec: KeyCodec) -> None:
+        self.name = pair.name
         self.page = f"{PAGE_PREFIX}{pair.name}"
         self.codec = codec
         self.window_ms = pair.window_ms
@@ -208,9 +210,15 @@ class Group:
         raw = evidence.read(self.held())
         return dump_starts(self.starts, self._named(), self.codec, strings, raw)
 
-    def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
-        """Take the starts of a page in; returns their bytes by position.  Raises PageMismatch."""
-        return restore_starts(self.starts, self._named(), self.codec, strings, data)
+    def restore(self, strings: Strings, pages: Mapping[str, bytes]) -> dict[int, bytes]:
+        """Take the starts of pages in; returns their bytes by position.  Raises PageMismatch.
+
+        Which rules shared a group when the pages were written does not matter.
+        """
+        alike = [data for name, data in pages.items() if name.split("/")[1] == self.name and data]
+        if not alike:
+            return {}
+        return restore_starts(self.starts, self._named(), self.codec, strings, alike)
 
     def changed(self) -> bool:
         return self.starts.changed

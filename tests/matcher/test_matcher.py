@@ -120,6 +120,28 @@ def test_a_rule_that_joins_others_begins_empty() -> None:
     assert sorted(match.rule.name for match in found) == ["new", "r"]
 
 
+def test_starts_are_found_again_when_rules_share_them_differently() -> None:
+    """More values than one group takes: which rules meet in a group depends on all of them."""
+
+    def rules(numbers: range) -> str:
+        return "".join(
+            PAIR.replace("rule r", f"rule r{n}").replace("b: B", f"b: B[x > {n} * a.x + {n}]")
+            for n in numbers
+        )
+
+    driver = Driver(rules(range(12)))
+    driver.feed(event("A", 1, x=1))
+    pages = driver.matcher.snapshot()
+    assert len([name for name in pages if name.startswith(SHARED_PREFIX)]) == 2
+    fewer = Driver(rules(range(6, 12)))
+    gone = {
+        name: data for name, data in pages.items() if name not in {f"rule/r{n}" for n in range(6)}
+    }
+    assert len(fewer.matcher.restore(gone)) == 1
+    fewer.position = driver.position
+    assert len(fewer.feed(event("B", 2, x=100))) == 6
+
+
 def test_pages_that_belong_to_nothing_are_named() -> None:
     driver = Driver(PAIR)
     driver.feed(event("A", 1))
