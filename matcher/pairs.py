@@ -114,10 +114,11 @@ def pair_of(plan: Plan, schema: Schema) -> Pair | None:
     kept = tables.actions[tables.action_begin[a] : tables.action_begin[a + 1]]
     if tables.test_begin[a + 1] != tables.test_begin[a] or (kept[:, 0] != Action.STORE).any():
         return None
-    window_ms = min(rule.within_ms or NO_LIMIT_MS, link.arrow.max_gap_ms or NO_LIMIT_MS)
+    limits = [ms for ms in (rule.within_ms, link.arrow.max_gap_ms) if ms is not None]
     conditions = [_condition(plan, step) for step in (a, b)]
-    if window_ms == NO_LIMIT_MS or None in conditions:
+    if not limits or None in conditions or len(kept) > VALUES_MAX:
         return None
+    window_ms = min(limits)
     values = {int(register): _value(plan, column) for _, register, column, _ in kept}
     tests = tables.tests[tables.test_begin[b] : tables.test_begin[b + 1]].tolist()
     keys = [

@@ -90,7 +90,7 @@ def pairs(draw: st.DrawFn, name: str) -> Rule:
         alphabet=tuple(alphabet),
         steps=steps,
         pattern=Sequence(Bind(0), (Link(arrow, (), Bind(1)),)),
-        within_ms=draw(st.sampled_from((3, 3, 6, 20))),
+        within_ms=draw(st.sampled_from((0, 3, 3, 6, 20))),
         where=None,
         skip=Skip.PAST_LAST,
         suppress=None,
