@@ -22,8 +22,8 @@ from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
 from matcher.decode import Decoded, Decoder
-from matcher.expressions import UnsupportedRule
 from matcher.matcher import SHARED_PREFIX, Match, Matcher
+from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
 from matcher.strings import Strings

@@ -26,6 +26,7 @@ from dsl.model import Aggregate, Call, EventType, Expr, FieldRef, Path, Placehol
 from matcher.evaluate import Environment, evaluate
 from matcher.matcher import Match
 from matcher.record import Record
+from matcher.schema import walk
 
 DEFAULT_DESTINATION = "default"
 
@@ -227,6 +228,9 @@ def _fields_read(expressions: Sequence[Expr]) -> dict[int, set[Path]]:
         match pending.pop():
             case FieldRef(step=int(step), path=path) | Aggregate(step=step, path=tuple(path)):
                 read.setdefault(step, set()).add(path)
+            case Aggregate(step=step, value=value) if value is not None:
+                own = (node for node in walk(value) if isinstance(node, FieldRef))
+                read.setdefault(step, set()).update(node.path for node in own)
             case Call(args=args):
                 pending.extend(args)
     return read

@@ -9,65 +9,25 @@
 | bool, int, float, string, enum, ip | as they are        | `true`, digits, the text itself |
 | null      | null                                        | `null`                          |
 
-A decimal is `decimal.Decimal` without trailing zeros here; `cep.render.to_json` writes its digits.
+The texts are those of `matcher.shown`.  A decimal is `decimal.Decimal` without trailing zeros here;
+`cep.render.to_json` writes its digits.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
 from decimal import Decimal
-from functools import lru_cache
 
 from cep import limits
 from dsl.model import Kind, Type
+from matcher.shown import decimal_text, duration_text, iso_time, shown
 
-_EPOCH = date(1970, 1, 1)
-_DAY_MS = 86_400_000
-_UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
+__all__ = ["decimal_value", "duration_text", "iso_time", "json_value", "text"]
+
+_NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
 _SPEC = re.compile(
     r"(?:.?[<>=^])?[-+ ]?#?0?(?P<width>\d*)[,_]?(?:\.(?P<precision>\d+))?[a-zA-Z%]?", re.DOTALL
 )
-
-
-def iso_time(at_ms: int) -> str:
-    """UTC with milliseconds and `Z`; years outside 1..9999 as numpy writes them."""
-    day, ms = divmod(at_ms, _DAY_MS)
-    seconds, ms = divmod(ms, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{ms:03d}Z"
-
-
-@lru_cache(maxsize=1024)
-def _date(day: int) -> str:
-    """The date so many days after 1970-01-01."""
-    try:
-        return (_EPOCH + timedelta(days=day)).isoformat()
-    except OverflowError:
-        import numpy as np
-
-        return str(np.datetime64(day, "D"))
-
-
-def duration_text(duration_ms: int) -> str:
-    """`1d2h`, `1m30s`, `250ms`, `0s`; a minus sign in front of negative ones."""
-    if duration_ms == 0:
-        return "0s"
-    rest = abs(duration_ms)
-    parts = ["-"] if duration_ms < 0 else []
-    for unit, size_ms in _UNITS_MS:
-        count, rest = divmod(rest, size_ms)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts)
-
-
-def decimal_text(scaled: int, scale: int) -> str:
-    """The digits of scaled / 10**scale, without trailing zeros after the point."""
-    whole, part = divmod(abs(scaled), 10**scale)
-    sign = "-" if scaled < 0 else ""
-    return f"{sign}{whole}.{part:0{scale}d}".rstrip("0") if part else f"{sign}{whole}"
 
 
 def decimal_value(scaled: int, scale: int) -> Decimal:
@@ -96,26 +56,14 @@ def text(type: Type, value: object, spec: str = "") -> str:
     A spec that does not suit the value is left out rather than stop a detection; the checker of the
     language refuses such specs beforehand where it can.
     """
-    shown = _shown(type, value)
+    plain = shown(type, value)
     if not spec or not _bounded(spec):
-        return str(shown)
+        return plain
+    is_number = type.kind in _NUMBERS and value is not None
     try:
-        return format(shown, spec)
+        return format(json_value(type, value) if is_number else plain, spec)
     except (ValueError, TypeError):
-        return str(shown)
-
-
-def _shown(type: Type, value: object) -> object:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if type.kind is Kind.DURATION and isinstance(value, int):
-        return duration_text(value)
-    if type.kind is Kind.LIST and isinstance(value, tuple):
-        item = type.item or Type(Kind.STRING)
-        return ", ".join(str(_shown(item, one)) for one in value)
-    return json_value(type, value)
+        return plain
 
 
 def _bounded(spec: str) -> bool:

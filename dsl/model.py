@@ -96,9 +96,11 @@ class FieldRef:
 class Aggregate:
     """`function` over every event bound to `step` so far, the candidate included when `own`.
 
-    `function` is one of count, sum, avg, min, max, first, last, distinct, list; `path` is None only
-    for count.  `list` stands for a repeated alias's field used as a list (`ip in fail.ip`).  The
-    float type of an `avg` of decimals carries their scale.
+    `dsl.operators.AGGREGATES` lists the functions.  Of each event the field at `path` is taken, or
+    `value`, an expression on that event (its fields have `step is None`); a `count` with neither
+    counts events.  `list` stands for a repeated alias's field used as a list (`ip in fail.ip`).
+    `parameter` is the index of `nth`, the share of `quantile`, the number of `top`.  The float type
+    of an `avg` of decimals carries their scale.
     """
 
     type: Type
@@ -107,6 +109,8 @@ class Aggregate:
     path: Path | None
     own: bool
     span: Span = field(compare=False)
+    value: Expr | None = None
+    parameter: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

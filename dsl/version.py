@@ -59,6 +59,8 @@ class _Dump:
             return str(value) if isinstance(value, str) else value
         if (kind is FieldRef or kind is Aggregate) and value.step is not None and value.path:
             self.bound.add((value.step, value.path))
+        if kind is Aggregate:
+            self.bound.update((value.step, path) for path in _own_fields(value.value))
         return (kind.__name__, *[self.plain(getattr(value, name)) for name in _parts(kind)])
 
     def reads(self, rule: Rule) -> dict[str, set[Path]]:

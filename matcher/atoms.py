@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from dsl.model import Call, Const, Expr, FieldRef, Kind
 from matcher import vector_ops as ops
 from matcher.batch import Batch, Column
+from matcher.by_value import ByValue
+from matcher.dates import PARTS, part_of_column
+from matcher.evaluate import STRICT
 from matcher.schema import Schema
 from matcher.storage import nulls, to_storage
-from matcher.strings import NULL, Strings
-from matcher.text_functions import TEXT_TEST, TEXT_TO_TEXT
-from matcher.text_tables import TextTable, of_pairs
-from matcher.vector_ops import Mask, Truth, Values
+from matcher.strings import Strings
+from matcher.text_functions import PATTERNS
+from matcher.vector_ops import Mask, Truth
 
 Vector: TypeAlias = Any  # Truth for bools, else Values in storage form
 Compute: TypeAlias = Callable[..., Vector]
@@ -45,7 +47,7 @@ class Atoms:
 
     def __init__(self, schema: Schema, strings: Strings) -> None:
         self._schema = schema
-        self._strings = strings
+        self.strings = strings
         self._nodes: list[_Node] = []
         self._node_ids: dict[tuple[object, ...], int] = {}
         self._atoms: list[tuple[int, int | None]] = []
@@ -116,14 +118,14 @@ class Atoms:
         elif value is None:
             vector = nulls(kind, 1)[0]
         elif kind is Kind.FLOAT:
-            vector = np.float64(to_storage(value, self._strings))
+            vector = np.float64(to_storage(value, self.strings))
         else:
-            vector = np.int64(to_storage(value, self._strings))
+            vector = np.int64(to_storage(value, self.strings))
         key = ("const", kind, value)
         return self._node(key, lambda: _Node(kind, value is None, (), lambda _: vector))
 
     def _call(self, call: Call, event: str) -> int:
-        """Any operator but `in`."""
+        """Any operator; `in` of a list written out has its own way."""
         known = [arg.type.kind for arg in call.args if arg.type.kind is not Kind.NULL]
         null_kind = known[-1] if known else Kind.STRING
         args = tuple(self._compile(arg, event, null_kind) for arg in call.args)
@@ -132,7 +134,7 @@ class Atoms:
 
         def make() -> _Node:
             compute = self._operator(call, nodes)
-            nullable = call.op in _MAKES_NULL or any(node.nullable for node in nodes)
+            nullable = call.op not in _NEVER_MAKES_NULL or any(node.nullable for node in nodes)
             if call.op in ("is_null", "exists", "is_same"):
                 nullable = False
             elif call.op == "coalesce":
@@ -146,11 +148,6 @@ class Atoms:
         """What computes the call from the vectors of its arguments."""
         op = call.op
         of_truths = nodes[-1].kind is Kind.BOOL
-        if op in TEXT_TEST:
-            return self._text_test(call, nodes)
-        if op in TEXT_TO_TEXT:
-            convert = TEXT_TO_TEXT[op]
-            return self._text_function(lambda text: self._strings.code(convert(text)))
         if op in ops.ARITHMETIC:
             return ops.ARITHMETIC[op]
         if op in ops.ROUND:
@@ -184,38 +181,17 @@ class Atoms:
             case "rescale":
                 factor = np.array(10 ** (call.type.scale - call.args[0].type.scale))
                 return lambda x: ops.multiply(x, factor)
-            case "length":
-                return self._text_function(len)
+            case op if op in PARTS:
+                zone = _text(call.args[1])
+                return lambda ms, _: part_of_column(op, ms, zone)
+            case op if op in STRICT:
+                return self._by_value(call, nodes)
         raise ValueError(f"unknown operator {op}")
 
-    # ---------------------------------------------------------------- texts
-
-    def _text_function(self, function: Callable[[str], int]) -> Compute:
-        table = TextTable(self._strings, function)
-        return lambda codes: np.where(codes < 0, NULL, table.of(codes))
-
-    def _text_test(self, call: Call, nodes: list[_Node]) -> Compute:
-        test = TEXT_TEST[call.op]
-        nullable = any(node.nullable for node in nodes)
-        second = call.args[1]
-        if not isinstance(second, Const) or second.value is None:
-
-            def of_two(x: Values, y: Values) -> Truth:
-                values = of_pairs(self._strings, test, x, y)
-                return Truth(values, (lambda: (x < 0) | (y < 0)) if nullable else None)
-
-            return of_two
-        part = str(second.value)
-        test("", part)  # a pattern that does not parse is an error now
-        table = TextTable(self._strings, lambda text: int(test(text, part)))
-
-        def of_one(x: Values, _: Values) -> Truth:
-            values = table.of(x) == 1
-            if not nullable:
-                return Truth(values)
-            return Truth(values & (x >= 0), lambda: x < 0)
-
-        return of_one
+    def _by_value(self, call: Call, nodes: list[_Node]) -> Compute:
+        if call.op in PATTERNS:
+            PATTERNS[call.op](_text(call.args[1]))  # one that does not parse is an error now
+        return ByValue(call, [node.kind for node in nodes], self.strings)
 
     def _membership(self, call: Call, event: str) -> int:
         """`x in list`: true if equal to a member that is not null, null if x is null."""
@@ -229,7 +205,7 @@ class Atoms:
             consts = [Const(item, value, call.span) for value in listed.value]
             members = [self._compile(const, event, node.kind) for const in consts]
         else:
-            raise ValueError(f"not a list known from a single event: {listed}")
+            return self._call(call, event)
 
         def compute(value: Vector, *others: Vector) -> Truth:
             return _among(value, others, node)
@@ -238,7 +214,22 @@ class Atoms:
         return self._node(key, lambda: _Node(Kind.BOOL, node.nullable, (x, *members), compute))
 
 
-_MAKES_NULL = frozenset({"add", "sub", "mul", "div", "mod", "rescale"})
+_NEVER_MAKES_NULL = frozenset(
+    {
+        *("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "coalesce", "if"),
+        *("neg", "abs", "min2", "max2", "floor", "ceil", "round", "to_float", "length"),
+        *("like", "regex", "in_cidr", "starts_with", "ends_with", "contains", "in"),
+        *("lower", "upper", "trim", "trim_start", "trim_end", "substring", "to_text"),
+    }
+)
+"""Operators that give null only where an argument is null."""
+
+
+def _text(expr: Expr) -> str:
+    """The text of an argument that the checker asks to be a literal."""
+    if not isinstance(expr, Const) or not isinstance(expr.value, str):
+        raise ValueError(f"not a literal: {expr}")
+    return expr.value
 
 
 def _among(x: Vector, members: tuple[Vector, ...], node: _Node) -> Truth:

@@ -29,10 +29,14 @@ class Out(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Working memory: a key's new line of runs, transitions that fit, slots of byte code."""
+    """Working memory: a key's new line of runs, transitions that fit, slots of byte code.
+
+    `host` holds the address that the instruction HOST calls.
+    """
 
     line: Shorts
     fits: Ints
     twins: Ints
     slots: Ints
     floats: Floats  # the same memory as `slots`
+    host: Ints  # (1,)

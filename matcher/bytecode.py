@@ -49,6 +49,12 @@ class Op(IntEnum):
     NEG_FLOAT = 41
     ABS_FLOAT = 42
     TO_FLOAT = 43  # int slot a, divided by const[b] (the decimal's 10**scale)
+    TO_INT = 44  # float slot a, cut off towards zero
+    FLOOR = 45
+    CEIL = 46
+    ROUND = 47
+    SQRT = 48
+    DISTANCE_KM = 49  # of the points (a, a + 1) and (a + 2, a + 3) in degrees
     # aggregates with the candidate included: null is skipped
     PLUS_INT = 50
     PLUS_FLOAT = 51
@@ -59,6 +65,7 @@ class Op(IntEnum):
     # values of the events bound to a step: b is a row of the table `walks`
     IN_BOUND = 60  # is slot a among them
     NEW_VALUE = 61  # 1 when slot a is not null and not among them, else 0
+    HOST = 70  # call a of the rule's host
 
 
 class Compare(IntEnum):

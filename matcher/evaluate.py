@@ -12,10 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dsl.model import Aggregate, Call, Const, Expr, FieldRef, KeyRef
+from dsl.registered import REGISTERED
+from matcher import dates, statistics
+from matcher import text_functions as texts
+from matcher.geo import distance_km
 from matcher.record import Record
+from matcher.shown import shown
 from matcher.text_functions import TEXT_TEST, TEXT_TO_TEXT
+from matcher.timestamps import timestamp_ms
 
 INT_MAX = 2**63 - 1  # the least int64 is the sentinel of null
 
@@ -45,25 +52,32 @@ def evaluate(expr: Expr, env: Environment) -> object:
         case Aggregate():
             return aggregate(expr, env.bound.get(expr.step, ()))
         case Call():
-            return _call(expr, [evaluate(argument, env) for argument in expr.args])
+            return apply(expr, [evaluate(argument, env) for argument in expr.args])
 
 
 # ----------------------------------------------------------------------------------- aggregates
 
 
 def aggregate(expr: Aggregate, events: Sequence[Record]) -> object:
-    """The aggregate over `events`.
+    """The aggregate over `events`; a `count` of neither a field nor a value counts events."""
+    if expr.path is not None:
+        return of_values(expr, [event.get(expr.path) for event in events])
+    if expr.value is not None:
+        alone = [Environment(event, {}, ()) for event in events]
+        return of_values(expr, [evaluate(expr.value, event) for event in alone])
+    assert expr.function == "count"
+    return len(events)
 
-    count without a path counts events.  All but first and last, which are of one event, leave out
-    nulls; sum, avg, min and max are null over nothing.  Sums add in binding order, and one that
-    leaves 64 bits on the way is null.  The average of decimals is their exact sum, as a float, by
-    their count; `type.scale` of an average is the scale of the field.
+
+def of_values(expr: Aggregate, values: Sequence[object]) -> object:
+    """The aggregate over the values of a step's events, in binding order.
+
+    All but first, last, nth and prev, which are of one event, leave out nulls; all but counts and
+    lists are null over nothing.  Sums add in binding order, and one that leaves 64 bits on the way
+    is null.  The average of decimals is their exact sum, as a float, by their count; `type.scale`
+    of an average is the scale of the field.
     """
-    if expr.path is None:
-        assert expr.function == "count"
-        return len(events)
-    values = [event.get(expr.path) for event in events]
-    known = [value for value in values if value is not None]
+    known: list[Any] = [value for value in values if value is not None]
     match expr.function:
         case "list":
             return tuple(known)
@@ -71,22 +85,32 @@ def aggregate(expr: Aggregate, events: Sequence[Record]) -> object:
             return values[0] if values else None
         case "last":
             return values[-1] if values else None
+        case "nth":
+            place = int(expr.parameter or 0)
+            return values[place] if place < len(values) else None
+        case "prev":
+            return values[-2] if len(values) > 1 else None
         case "count":
             return len(known)
         case "distinct":
             return len(set(known))
         case "min":
-            return min(known, default=None)  # type: ignore[type-var]  # one type per field
+            return min(known, default=None)
         case "max":
-            return max(known, default=None)  # type: ignore[type-var]  # one type per field
+            return max(known, default=None)
         case "sum":
             return _sum(known)
         case "avg":
             total = _sum(known)
             if total is None:
                 return None
-            scale = expr.type.scale
-            return _number(to_float(total, scale) / float(len(known)))
+            return _number(to_float(total, expr.type.scale) / float(len(known)))
+        case "stddev":
+            return statistics.stddev(known)
+        case "quantile":
+            return statistics.quantile(known, float(expr.parameter or 0))
+        case "top":
+            return statistics.top(known, int(expr.parameter or 0))
     raise AssertionError(f"unknown aggregate {expr.function}")
 
 
@@ -103,7 +127,8 @@ def _sum(values: Sequence[object]) -> int | float | None:
 # ------------------------------------------------------------------------------------ operators
 
 
-def _call(call: Call, args: list[object]) -> object:
+def apply(call: Call, args: Sequence[object]) -> object:
+    """The value of an operator for the values of its arguments."""
     aware = NULL_AWARE.get(call.op)
     if aware is not None:
         return aware(*args)
@@ -158,7 +183,7 @@ def _arithmetic(compute: Callable[..., int | float]) -> Callable[..., object]:
     def strict(_: Call, *args: int | float) -> int | float | None:
         try:
             return _number(compute(*args))
-        except ZeroDivisionError:
+        except (ArithmeticError, ValueError):
             return None
 
     return strict
@@ -173,6 +198,19 @@ def _rounding(round_float: Callable[[float], float]) -> Callable[[Call, int | fl
     return strict
 
 
+def _registered(_: Call, name: str, *args: object) -> object:
+    return REGISTERED[name].call(args)
+
+
+def _item(_: Call, items: tuple[object, ...], index: int) -> object:
+    return items[index] if -len(items) <= index < len(items) else None
+
+
+def _to_int(_: Call, value: float) -> int | None:
+    """Cut off towards zero."""
+    return int(value) if abs(value) < 2.0**63 else None
+
+
 STRICT: dict[str, Callable[..., object]] = {
     "add": _arithmetic(lambda x, y: x + y),
     "sub": _arithmetic(lambda x, y: x - y),
@@ -183,6 +221,12 @@ STRICT: dict[str, Callable[..., object]] = {
     "abs": _arithmetic(abs),
     "min2": _arithmetic(min),
     "max2": _arithmetic(max),
+    "sqrt": _arithmetic(math.sqrt),
+    "log": _arithmetic(math.log),
+    "log10": _arithmetic(math.log10),
+    "exp": _arithmetic(math.exp),
+    "power": _arithmetic(math.pow),
+    "distance_km": _arithmetic(distance_km),
     "eq": lambda _, x, y: x == y,
     "ne": lambda _, x, y: x != y,
     "lt": lambda _, x, y: x < y,
@@ -192,11 +236,31 @@ STRICT: dict[str, Callable[..., object]] = {
     "not": lambda _, x: not x,
     "in": _in,
     "to_float": lambda call, x: to_float(x, call.args[0].type.scale),
+    "to_int": _to_int,
     "rescale": lambda call, x: _number(x * 10 ** (call.type.scale - call.args[0].type.scale)),
     "floor": _rounding(math.floor),
     "ceil": _rounding(math.ceil),
     "round": _rounding(round),  # a half goes to the even neighbour
-    "length": lambda _, text: len(text),
+    "round_to": lambda _, x, places: round(x, places),
+    "length": lambda _, whole: len(whole),
+    "item": _item,
+    "concat": lambda _, *parts: texts.concat(*parts),
+    "substring": lambda _, *args: texts.substring(*args),
+    "replace": lambda _, *args: texts.replace(*args),
+    "split": lambda _, *args: texts.split(*args),
+    "join": lambda _, *args: texts.join(*args),
+    "index_of": lambda _, *args: texts.index_of(*args),
+    "extract": lambda _, *args: texts.extract(*args),
+    "subnet": lambda _, *args: texts.subnet(*args),
+    "is_private": lambda _, address: texts.is_private(address),
+    "ip_version": lambda _, address: 6 if ":" in address else 4,
+    "parse_int": lambda _, text: texts.parse_int(text),
+    "parse_float": lambda _, text: texts.parse_float(text),
+    "parse_timestamp": lambda _, text: timestamp_ms(text),
+    "to_text": lambda call, value: shown(call.args[0].type, value),
+    "day_text": lambda _, day: dates.day_text(day),
+    "registered": _registered,
+    **{op: lambda _, ms, zone, op=op: dates.part(op, ms, zone) for op in dates.PARTS},
     **{op: lambda _, text, convert=convert: convert(text) for op, convert in TEXT_TO_TEXT.items()},
     **{op: lambda _, x, y, test=test: test(x, y) for op, test in TEXT_TEST.items()},
 }

@@ -21,6 +21,7 @@ from matcher.buffers import (
 )
 from matcher.chains import mark_held, read_matches
 from matcher.evidence import Evidence
+from matcher.host import Host
 from matcher.keys import KeyCodec
 from matcher.plan import Plan
 from matcher.runs import (
@@ -78,12 +79,15 @@ class Lane:
         self._selection = Selection(plan, schema, self.keys)
         self._swept_ms = -NO_LIMIT_MS
         slots = np.zeros(64, np.int64)
+        floats = slots.view(np.float64)
+        self._host = Host(plan.calls, slots, floats, strings, lambda: self._store.memory.nodes)
         self._scratch = Scratch(
             np.zeros(64, np.int32),
             np.zeros(64, np.int64),
             np.zeros(64, np.int64),
             slots,
-            slots.view(np.float64),
+            floats,
+            np.array([self._host.address], np.int64),
         )
         self._out = _out(64, 256)
 
@@ -121,6 +125,7 @@ class Lane:
                 self._out,
                 self._scratch,
             )
+            self._host.check()
             if begin < len(events):
                 self._make_room()
 
@@ -142,6 +147,7 @@ class Lane:
             self._out,
             self._scratch,
         )
+        self._host.check()
         self._swept_ms = watermark_ms
 
     def _make_room(self) -> None:

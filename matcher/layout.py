@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dsl.model import Call, Const, Expr, FieldRef, Kind, Rule, Type
 from matcher.atoms import Atoms
 from matcher.batch import NULL
 from matcher.bytecode import Action
+from matcher.codec import CODED, writer
+from matcher.evaluate import Environment, evaluate
 from matcher.schema import Schema
+from matcher.strings import Strings
 
-TEXT_KINDS = frozenset({Kind.STRING, Kind.ENUM, Kind.IP})
 NAN_BITS = 0x7FF8000000000000
 
 
@@ -25,7 +29,19 @@ def is_float(type: Type) -> bool:
 
 def is_text(type: Type) -> bool:
     """Whether values are codes of `Strings`, which mean nothing outside this process."""
-    return type.kind in TEXT_KINDS
+    return type.kind in CODED
+
+
+def null_bits(type: Type) -> int:
+    return NAN_BITS if is_float(type) else NULL
+
+
+def bits_of(type: Type, value: object, strings: Strings) -> int:
+    """A scalar of the type, or None, as the 64 bits that stand for it in registers."""
+    if value is None:
+        return null_bits(type)
+    stored = writer(type.kind, strings)(value)
+    return int(np.float64(stored).view(np.int64)) if is_float(type) else int(stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,37 +95,47 @@ class Layout:
     def capture(self, step: int, expr: Expr) -> int:
         """Register with `expr` of the event last bound to `step`; null while nothing is."""
         own = as_own(expr)
-        initial = NAN_BITS if is_float(expr.type) else NULL
         return self._register(
             ("capture", step, own),
-            Register(initial, is_text(expr.type)),
+            Register(self._of_nothing(own), is_text(expr.type)),
             step,
             lambda register: (Action.STORE, register, self.column(step, own), 0),
         )
+
+    def _of_nothing(self, own: Expr) -> int:
+        """The value (bits) while nothing is bound: every field is null, `own` need not be."""
+        return bits_of(own.type, evaluate(own, Environment({}, {}, ())), self.atoms.strings)
 
     def counter(self) -> int:
         """A register of its own, for a loop of the pattern."""
         self.registers.append(Register(0))
         return len(self.registers) - 1
 
-    def count(self, step: int) -> int:
-        """Register with the number of events bound to `step`."""
+    def count(self, step: int, begin: int = 0) -> int:
+        """Register with the number of events bound to `step`, counted up from `begin`."""
         return self._register(
-            ("count", step), Register(0), step, lambda register: (Action.COUNT, register, 0, 0)
-        )
-
-    def first(self, step: int, value: FieldRef) -> int:
-        initial = NAN_BITS if is_float(value.type) else NULL
-        column = self.column(step, value)
-        count = self.count(step)
-        return self._register(
-            ("first", step, value),
-            Register(initial, is_text(value.type)),
+            ("count", step, begin),
+            Register(begin),
             step,
-            lambda register: (Action.FIRST, register, column, count),
+            lambda register: (Action.COUNT, register, 0, 0),
         )
 
-    def count_values(self, step: int, value: FieldRef) -> int:
+    def nth(self, step: int, value: Expr, index: int) -> tuple[int, int]:
+        """(register with the value of the event bound after `index` others, how many are missing)
+
+        The second counts up from -index, so it is 0 exactly when the next event is the one.
+        """
+        missing = self.count(step, -index)
+        column = self.column(step, value)
+        held = self._register(
+            ("nth", step, value, index),
+            Register(null_bits(value.type), is_text(value.type)),
+            step,
+            lambda register: (Action.FIRST, register, column, missing),
+        )
+        return held, missing
+
+    def count_values(self, step: int, value: Expr) -> int:
         """Register with the number of values that are not null."""
         action = Action.COUNT_FLOAT if is_float(value.type) else Action.COUNT_INT
         column = self.column(step, value)
@@ -120,18 +146,17 @@ class Layout:
             lambda register: (action, register, column, 0),
         )
 
-    def fold(self, action: Action, step: int, value: FieldRef) -> int:
+    def fold(self, action: Action, step: int, value: Expr) -> int:
         """Register with a sum, minimum or maximum; null while there is no value."""
-        initial = NAN_BITS if is_float(value.type) else NULL
         column = self.column(step, value)
         return self._register(
             (action, step, value),
-            Register(initial),
+            Register(null_bits(value.type)),
             step,
             lambda register: (action, register, column, 0),
         )
 
-    def distinct(self, step: int, value: FieldRef) -> int:
+    def distinct(self, step: int, value: Expr) -> int:
         column, walk = self.column(step, value), self.walk(step, value)
         return self._register(
             ("distinct", step, value),
@@ -140,7 +165,7 @@ class Layout:
             lambda register: (Action.DISTINCT, register, column, walk),
         )
 
-    def walk(self, step: int, value: FieldRef) -> int:
+    def walk(self, step: int, value: Expr) -> int:
         """The values of `value` for all events bound to `step`, kept beside the evidence."""
         key = (step, value)
         if key not in self._walks:

@@ -25,3 +25,6 @@ INT_MAX = 2**63 - 1
 
 RUNS_PER_KEY_MAX = 10_000
 """Partial matches of one rule and key; starts and forks beyond are refused and counted."""
+
+TEXT_CHARS_MAX = 64 * 1024
+"""Characters of a text that an expression makes (`concat`, `replace`, `join`); longer is null."""

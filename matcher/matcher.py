@@ -20,11 +20,11 @@ from dsl.model import Rule
 from matcher.atoms import Atoms
 from matcher.batch import Batch
 from matcher.evidence import Evidence
-from matcher.expressions import UnsupportedRule
 from matcher.fitting import BatchFitting
 from matcher.lane import Found, Lane
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
+from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
 from matcher.selection import BatchKeys
 from matcher.strings import Strings

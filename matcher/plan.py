@@ -14,9 +14,11 @@ import numpy as np
 from dsl.model import Contiguity, Expr, Path, Rule, Skip
 from matcher.atoms import Atoms
 from matcher.automaton import Automaton, Guard, State, Transition, automaton
-from matcher.expressions import Code, Test, UnsupportedRule, compile_program, own_parts, split_tests
+from matcher.expressions import Test, own_parts, split_tests
+from matcher.host import HostCall
 from matcher.layout import Layout
 from matcher.limits import RUNS_PER_KEY_MAX
+from matcher.programs import Code, UnsupportedRule, compile_program
 from matcher.runs import NONE, RUN_NODE, RUN_REGISTERS
 from matcher.schema import Schema
 from matcher.strings import Strings
@@ -59,13 +61,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`columns` are the derived columns that the byte code reads, in order."""
+    """`columns` are the derived columns that the byte code reads, in order; `calls` are its calls
+    back to Python."""
 
     rule: Rule
     entries: tuple[Entry, ...]
     columns: tuple[int, ...]
     tables: Tables
     layout: Layout
+    calls: tuple[HostCall, ...] = ()
 
 
 def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> Plan:
@@ -97,7 +101,7 @@ def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> 
     tables = _tables(rule, machine, layout, code, tests, programs, counters, where)
     strict = bool(tables.strict_bits.any())
     entries = tuple(_entries(rule, own, strict, atoms))
-    return Plan(rule, entries, tuple(layout.columns), tables, layout)
+    return Plan(rule, entries, tuple(layout.columns), tables, layout, tuple(code.calls))
 
 
 def _entries(rule: Rule, own: list[tuple[int, ...]], strict: bool, atoms: Atoms) -> Iterable[Entry]:

@@ -156,8 +156,12 @@ def _read_by(expr: Expr, own_event: str, rule: Rule) -> Iterator[tuple[str, Path
         if isinstance(node, FieldRef):
             event = own_event if node.step is None else rule.steps[node.step].event
             yield event, node.path
-        elif isinstance(node, Aggregate) and node.path is not None:
-            yield rule.steps[node.step].event, node.path
+        elif isinstance(node, Aggregate):
+            event = rule.steps[node.step].event
+            if node.path is not None:
+                yield event, node.path
+            elif node.value is not None:
+                yield from _read_by(node.value, event, rule)
 
 
 def _prune(event: EventType, read: set[Path]) -> EventType:

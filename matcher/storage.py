@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dsl.model import Kind, Type
 from matcher.batch import Column, storage_dtype
 from matcher.limits import DECIMAL_SCALED_MAX
+from matcher.lists import list_text
 from matcher.record import BadEvent, scalar_of
 from matcher.strings import NULL, Strings
 
@@ -26,12 +27,12 @@ def nulls(kind: Kind, count: int) -> Column:
 
 
 def to_storage(scalar: object, strings: Strings) -> int | float:
-    """A scalar other than None as it is kept in a column; a list is 1, for being there."""
+    """A scalar other than None as it is kept in a column."""
     match scalar:
         case str():
             return strings.code(scalar)
         case tuple():
-            return 1
+            return strings.code(list_text(scalar))
         case int() | float():
             return scalar
     raise TypeError(f"no storage form for {scalar!r}")

@@ -7,7 +7,6 @@ first has its code.  Null codes are looked up as code 0, so callers put null bac
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,9 @@ _UNKNOWN = NULL + 1
 
 
 class TextTable:
-    """code → int64 that `function` gives for the text (a bool is 0 or 1)."""
+    """code → int64 that `function` gives for the code (a bool is 0 or 1)."""
 
-    def __init__(self, strings: Strings, function: Callable[[str], int]) -> None:
+    def __init__(self, strings: Strings, function: Callable[[int], int]) -> None:
         self._strings = strings
         self._function = function
         self._generation = strings.generation
@@ -41,22 +40,6 @@ class TextTable:
         if unknown.any():
             for code in np.unique(np.maximum(codes, 0)[unknown]).tolist():
                 if code < len(self._strings):
-                    self._table[code] = self._function(self._strings.text(code))
+                    self._table[code] = self._function(code)
             found = self._table.take(codes, mode="clip")
         return found
-
-
-def of_pairs(
-    strings: Strings,
-    function: Callable[[str, str], bool],
-    x: NDArray[np.int64],
-    y: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """`function` of two codes each, once per distinct pair; False where one is null."""
-    x, y = np.broadcast_arrays(x, y)
-    known = (x >= 0) & (y >= 0)
-    found: NDArray[Any] = np.zeros(x.shape, np.bool_)
-    pairs, inverse = np.unique(np.stack([x[known], y[known]]), axis=1, return_inverse=True)
-    answers = [function(strings.text(a), strings.text(b)) for a, b in pairs.T.tolist()]
-    found[known] = np.array(answers, np.bool_)[inverse.reshape(-1)]
-    return found

@@ -244,6 +244,18 @@ def to_float(x: Values, scale: int) -> Values:
     return np.where(is_null(x), np.nan, number / float(10**scale) if scale else number)
 
 
+@_quiet
+def to_int(x: Values) -> Values:
+    """Floats cut off towards zero; null beyond 64 bits."""
+    fits = np.abs(x) < 2.0**63
+    return np.where(fits, np.trunc(np.where(fits, x, 0.0)).astype(np.int64), NULL)
+
+
+@_quiet
+def square_root(x: Values) -> Values:
+    return np.sqrt(x)  # of a negative number: not a number
+
+
 ROUND: dict[str, Callable[[Any], Any]] = {"floor": np.floor, "ceil": np.ceil, "round": np.rint}
 ARITHMETIC: dict[str, Callable[..., Values]] = {
     "add": add,
@@ -255,4 +267,6 @@ ARITHMETIC: dict[str, Callable[..., Values]] = {
     "abs": absolute,
     "min2": least,
     "max2": greatest,
+    "to_int": to_int,
+    "sqrt": square_root,
 }

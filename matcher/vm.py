@@ -12,6 +12,8 @@ from matcher.batch import NULL
 from matcher.buffers import EVENT_VALUES, Ints, Scratch
 from matcher.bytecode import Compare, Op
 from matcher.compiled import inlined
+from matcher.geo import compiled_distance_km
+from matcher.host import call_host
 from matcher.runs import NODE_PREVIOUS, NODE_STEP, NODE_VALUES, RUN_NODE, RUN_REGISTERS, Memory
 from matcher.tables import NO_PROGRAM, Tables
 
@@ -32,6 +34,8 @@ NEG_INT, ABS_INT = int(Op.NEG_INT), int(Op.ABS_INT)
 ADD_FLOAT, SUB_FLOAT, MUL_FLOAT = int(Op.ADD_FLOAT), int(Op.SUB_FLOAT), int(Op.MUL_FLOAT)
 DIV_FLOAT, MOD_FLOAT = int(Op.DIV_FLOAT), int(Op.MOD_FLOAT)
 NEG_FLOAT, ABS_FLOAT, TO_FLOAT = int(Op.NEG_FLOAT), int(Op.ABS_FLOAT), int(Op.TO_FLOAT)
+TO_INT, FLOOR, CEIL, ROUND = int(Op.TO_INT), int(Op.FLOOR), int(Op.CEIL), int(Op.ROUND)
+SQRT, DISTANCE_KM, HOST = int(Op.SQRT), int(Op.DISTANCE_KM), int(Op.HOST)
 PLUS_INT, PLUS_FLOAT = int(Op.PLUS_INT), int(Op.PLUS_FLOAT)
 MIN_INT, MAX_INT = int(Op.MIN_INT), int(Op.MAX_INT)
 MIN_FLOAT, MAX_FLOAT = int(Op.MIN_FLOAT), int(Op.MAX_FLOAT)
@@ -184,6 +188,8 @@ def evaluate(
             _calculate(op, target, a, b, scratch, tables.constants)
         elif op < IN_BOUND:
             _aggregate(op, target, a, b, scratch)
+        elif op == HOST:
+            call_host(scratch.host[0], a, run[RUN_NODE])
         else:
             value = slots[a]
             null = np.isnan(floats[a]) if tables.walk_float[b] else value == NULL
@@ -281,6 +287,21 @@ def _calculate(op: int, target: int, a: int, b: int, scratch: Scratch, constants
         floats[target] = -floats[a]
     elif op == ABS_FLOAT:
         floats[target] = abs(floats[a])
+    elif op == TO_INT:
+        number = floats[a]
+        slots[target] = np.int64(number) if abs(number) < 9223372036854775808.0 else NULL
+    elif op == FLOOR:
+        floats[target] = np.floor(floats[a])
+    elif op == CEIL:
+        floats[target] = np.ceil(floats[a])
+    elif op == ROUND:
+        floats[target] = np.rint(floats[a])
+    elif op == SQRT:
+        floats[target] = np.sqrt(floats[a])
+    elif op == DISTANCE_KM:
+        floats[target] = compiled_distance_km(
+            floats[a], floats[a + 1], floats[a + 2], floats[a + 3]
+        )
 
 
 @inlined

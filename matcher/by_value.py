@@ -1,0 +1,96 @@
+"""Operators on columns through their scalar meaning, once per distinct combination of arguments.
+
+    of_columns(call)(columns)[row] = apply(call, scalars of the row)
+
+Whatever has no arithmetic of its own on columns goes this way: functions of texts, lists and
+addresses, and those written in Python.  They then cannot differ from `matcher.evaluate`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsl.model import Call, Const, Kind
+from matcher import vector_ops as ops
+from matcher.batch import NULL, storage_dtype
+from matcher.codec import CODED, reader, writer
+from matcher.evaluate import apply
+from matcher.strings import Strings
+from matcher.text_tables import TextTable
+from matcher.vector_ops import Truth
+
+Ints = NDArray[np.int64]
+
+
+class ByValue:
+    """One call over columns; an operator that gives null where an argument is null."""
+
+    def __init__(self, call: Call, kinds: list[Kind], strings: Strings) -> None:
+        self._call = call
+        self._read = [reader(kind, strings) for kind in kinds]
+        self._write = writer(call.type.kind, strings)
+        self._null = np.nan if call.type.kind is Kind.FLOAT else NULL
+        self._coded = [kind in CODED for kind in kinds]
+        self._table: TextTable | None = None
+        self._strings = strings
+
+    def __call__(self, *vectors: Any) -> Any:
+        columns = [
+            ops.column_of_truth(v) if isinstance(v, Truth) else np.asarray(v) for v in vectors
+        ]
+        found = self._values(columns)
+        if self._call.type.kind is not Kind.BOOL:
+            return found
+        return Truth(np.asarray(found == 1), lambda: np.asarray(found == NULL))
+
+    def _values(self, columns: list[Any]) -> Any:
+        varying = [place for place, column in enumerate(columns) if column.ndim]
+        fixed = [column for column in columns if not column.ndim]
+        shape = np.broadcast_shapes(*(column.shape for column in columns)) if columns else ()
+        if any(ops.is_null(column) for column in fixed):
+            return np.full(shape, self._null, storage_dtype(self._call.type.kind))
+        scalars = [
+            arg.value if isinstance(arg, Const) else None if column.ndim else read(column)
+            for arg, read, column in zip(self._call.args, self._read, columns, strict=True)
+        ]
+        if not varying:
+            return np.array(self._one(scalars), storage_dtype(self._call.type.kind))
+        if len(varying) == 1 and self._coded[varying[0]] and self._null is NULL:
+            return self._by_code(columns[varying[0]], varying[0], scalars)
+        return self._by_row([columns[place] for place in varying], varying, scalars)
+
+    def _by_code(self, codes: Ints, place: int, scalars: list[object]) -> Ints:
+        """Of one coded column: by a table that stays from batch to batch."""
+        if self._table is None:
+            read = self._read[place]
+
+            def of_code(code: int) -> int:
+                return int(self._one([*scalars[:place], read(code), *scalars[place + 1 :]]))
+
+            self._table = TextTable(self._strings, of_code)
+        return np.where(codes < 0, NULL, self._table.of(codes))
+
+    def _by_row(self, columns: list[Any], places: list[int], scalars: list[object]) -> Any:
+        found = np.full(columns[0].shape, self._null, storage_dtype(self._call.type.kind))
+        known = np.flatnonzero(~np.logical_or.reduce([ops.is_null(column) for column in columns]))
+        if not len(known):
+            return found
+        bits = np.stack([column[known].view(np.int64) for column in columns])
+        distinct, inverse = np.unique(bits, axis=1, return_inverse=True)
+        values = [
+            row.view(column.dtype).tolist() for row, column in zip(distinct, columns, strict=True)
+        ]
+        results = []
+        for combination in zip(*values, strict=True):
+            for place, value in zip(places, combination, strict=True):
+                scalars[place] = self._read[place](value)
+            results.append(self._one(scalars))
+        found[known] = np.array(results, found.dtype)[inverse.reshape(-1)]
+        return found
+
+    def _one(self, scalars: list[object]) -> int | float:
+        value = apply(self._call, scalars)
+        return self._null if value is None else self._write(value)
