@@ -52,7 +52,6 @@ CODES: Mapping[str, str] = {
     "E035": "a quantifier or gap that makes no sense",
     "E036": "a step outside the rule's alphabet",
     "E037": "a pattern that can match without any event",
-    "E038": "a function of one event used on several",
     # bounds
     "E040": "state without a bound",
     "E041": "a trailing absence without a span",

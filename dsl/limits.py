@@ -42,6 +42,13 @@ DECIMAL_SCALE_MAX = 15
 DECIMAL_SCALED_MAX = 2**53
 """A decimal scaled to an integer stays below this, so its float is exact."""
 
+EXPANSION_NODES_MAX = 2_000
+EXPANSIONS_NODES_MAX = 100_000
+"""Parts of expressions that one use of a `def` comes to, and all uses in all files."""
+
+TOP_MAX = 100
+"""Values that `top` may give."""
+
 REPEAT_MAX = 10_000
 """Largest count in a quantifier."""
 

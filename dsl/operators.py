@@ -56,32 +56,80 @@ OPERATORS: Mapping[str, Operator] = {
     "like": Operator("string, literal", "bool", "whole text fits; `%` any text, `_` any character"),
     "regex": Operator("string, literal", "bool", "RE2 finds the pattern somewhere in the text"),
     "to_float": Operator("int | decimal", "float", "the same number as a float"),
+    "to_int": Operator("float", "int", "cut off towards zero; null beyond 64 bits"),
+    "to_text": Operator("any", "string", "as messages show it"),
     "rescale": Operator("int | decimal", "decimal", "exact, to the greater scale of `Call.type`"),
+    "parse_int": Operator("string", "int", "the whole number written there, or null"),
+    "parse_float": Operator("string", "float", "the number written there, or null"),
+    "parse_timestamp": Operator("string", "timestamp", "the RFC 3339 time written there, or null"),
     "lower": Operator("string", "string", "in lower case"),
     "upper": Operator("string", "string", "in upper case"),
     "trim": Operator("string", "string", "without white space at both ends"),
-    "length": Operator("string", "int", "number of characters"),
+    "trim_start": Operator("string", "string", "without white space at the start"),
+    "trim_end": Operator("string", "string", "without white space at the end"),
+    "length": Operator("string | list", "int", "number of characters or items"),
     "starts_with": Operator("string, string", "bool", "the first begins with the second"),
     "ends_with": Operator("string, string", "bool", "the first ends with the second"),
     "contains": Operator("string, string", "bool", "the second occurs in the first"),
+    "index_of": Operator("string, string", "int", "where the second begins, from 0, or null"),
+    "concat": Operator("string, …", "string", "one after another; null when too long"),
+    "substring": Operator(
+        "string, int | string, int, int", "string", "from a place (negative: from the end), so many"
+    ),
+    "replace": Operator("string, string, string", "string", "every second as the third"),
+    "split": Operator("string, string", "list", "the parts between the second"),
+    "join": Operator("list, string", "string", "the items, the second between them"),
+    "extract": Operator(
+        "string, literal, literal", "string", "what RE2 finds: the group of that number, or null"
+    ),
+    "item": Operator("list, int", "item", "at a place from 0 (negative: from the end), or null"),
     "abs": Operator("number | duration", "same", "without its sign"),
     "floor": Operator("int | float", "same", "the next whole number below"),
     "ceil": Operator("int | float", "same", "the next whole number above"),
     "round": Operator(
         "int | float", "same", "the nearest whole number; a half goes to the even one"
     ),
+    "round_to": Operator("float, literal", "float", "the nearest number of so many places"),
+    "sqrt": Operator("float", "float", "square root; null of a negative number"),
+    "log": Operator("float", "float", "natural logarithm; null unless positive"),
+    "log10": Operator("float", "float", "logarithm to base 10; null unless positive"),
+    "exp": Operator("float", "float", "e to that power"),
+    "power": Operator("float, float", "float", "the first to the power of the second"),
     "min2": Operator("number | timestamp | duration, same", "same", "the lesser"),
     "max2": Operator("number | timestamp | duration, same", "same", "the greater"),
+    "distance_km": Operator(
+        "float, float, float, float", "float", "great-circle distance of two (latitude, longitude)"
+    ),
+    **{
+        part: Operator("timestamp, literal", "duration" if part == "time_of_day" else "int", what)
+        for part, what in {
+            "year": "year, in the time zone",
+            "month": "month, 1 to 12, in the time zone",
+            "day": "day of the month, in the time zone",
+            "week": "week of the year as in ISO 8601, in the time zone",
+            "weekday": "1 for Monday to 7 for Sunday, in the time zone",
+            "hour": "hour, 0 to 23, in the time zone",
+            "minute": "minute of the hour, in the time zone",
+            "second": "second of the minute",
+            "time_of_day": "what the clock shows, in the time zone",
+            "local_day": "days from 1970-01-01, in the time zone",
+        }.items()
+    },
+    "day_text": Operator("int", "string", "a `local_day` as 2024-12-10"),
     "in_cidr": Operator("ip, literal", "bool", "the address lies in the network"),
+    "is_private": Operator("ip", "bool", "the address is not routed on the internet"),
+    "ip_version": Operator("ip", "int", "4 or 6"),
+    "subnet": Operator("ip, int", "string", "the network of so many bits around the address"),
+    "registered": Operator("literal, any, …", "any", "a function in Python, by its name"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateFunction:
-    """Over the events of one step; null values of the field are left out."""
+    """Over the events of one step; null values are left out."""
 
     takes: frozenset[Kind] | None
-    gives: Literal["int", "float", "same"]
+    gives: Literal["int", "float", "same", "list"]
     meaning: str
 
 
@@ -89,55 +137,19 @@ _NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
 _ORDERED = _NUMBERS | {Kind.TIMESTAMP, Kind.DURATION}
 
 AGGREGATES: Mapping[str, AggregateFunction] = {
-    "count": AggregateFunction(None, "int", "number of events; takes the step alone"),
+    "count": AggregateFunction(None, "int", "number of events, or of those where it is true"),
     "sum": AggregateFunction(_NUMBERS | {Kind.DURATION}, "same", "sum"),
     "avg": AggregateFunction(_NUMBERS, "float", "mean"),
     "min": AggregateFunction(_ORDERED, "same", "least"),
     "max": AggregateFunction(_ORDERED, "same", "greatest"),
     "first": AggregateFunction(None, "same", "of the first event"),
     "last": AggregateFunction(None, "same", "of the last event"),
+    "nth": AggregateFunction(None, "same", "of the event at a place from 0: `a[2].x`"),
+    "prev": AggregateFunction(None, "same", "of the event bound before the one being tested"),
     "distinct": AggregateFunction(None, "int", "number of different values"),
+    "list": AggregateFunction(None, "list", "all values, in order"),
+    "stddev": AggregateFunction(_NUMBERS, "float", "standard deviation of a sample"),
+    "quantile": AggregateFunction(_NUMBERS, "float", "the value below which a share of them lies"),
+    "top": AggregateFunction(None, "list", "the most frequent values"),
 }
 """Functions of a step: `count(a)`, `sum(a.x)`, `first(a).x`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """`takes` has a set of kinds per argument; `gives` is a kind, or None for the first's type."""
-
-    op: str
-    takes: tuple[frozenset[Kind], ...]
-    gives: Kind | None
-
-
-_TEXT = frozenset({Kind.STRING, Kind.ENUM})
-
-FUNCTIONS: Mapping[str, Function] = {
-    "lower": Function("lower", (_TEXT,), Kind.STRING),
-    "upper": Function("upper", (_TEXT,), Kind.STRING),
-    "trim": Function("trim", (_TEXT,), Kind.STRING),
-    "length": Function("length", (_TEXT,), Kind.INT),
-    "starts_with": Function("starts_with", (_TEXT, _TEXT), Kind.BOOL),
-    "ends_with": Function("ends_with", (_TEXT, _TEXT), Kind.BOOL),
-    "contains": Function("contains", (_TEXT, _TEXT), Kind.BOOL),
-    "abs": Function("abs", (_NUMBERS | {Kind.DURATION},), None),
-    "floor": Function("floor", (_NUMBERS,), None),
-    "ceil": Function("ceil", (_NUMBERS,), None),
-    "round": Function("round", (_NUMBERS,), None),
-}
-"""Functions of values, called by name; `min`, `max` and `in_cidr` have rules of their own."""
-
-LATER_FUNCTIONS = frozenset(
-    {
-        "all",
-        "any",
-        "business_hours",
-        "distance_km",
-        "first_seen",
-        "labels",
-        "list",
-        "prev",
-        "speed_kmh",
-    }
-)
-"""Functions of the language that are not available yet."""

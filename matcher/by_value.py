@@ -71,7 +71,12 @@ class ByValue:
                 return int(self._one([*scalars[:place], read(code), *scalars[place + 1 :]]))
 
             self._table = TextTable(self._strings, of_code)
-        return np.where(codes < 0, NULL, self._table.of(codes))
+        known = codes >= 0
+        if known.all():
+            return self._table.of(codes)
+        found = np.full(codes.shape, NULL, np.int64)
+        found[known] = self._table.of(codes[known])
+        return found
 
     def _by_row(self, columns: list[Any], places: list[int], scalars: list[object]) -> Any:
         found = np.full(columns[0].shape, self._null, storage_dtype(self._call.type.kind))

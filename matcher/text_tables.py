@@ -1,7 +1,7 @@
 """Functions of texts as tables indexed by code: each distinct text is looked at once.
 
 A table covers the codes known so far and grows with the interner; an entry is computed when a batch
-first has its code.  Null codes are looked up as code 0, so callers put null back.
+first has its code.  Callers ask for no null.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TextTable:
         self._table = np.full(1, _UNKNOWN, np.int64)
 
     def of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What the function gives for each code; anything where the code is null."""
+        """What the function gives for each code."""
         if self._generation != self._strings.generation:
             self._generation = self._strings.generation
             self._table = np.full(1, _UNKNOWN, np.int64)
@@ -38,8 +38,7 @@ class TextTable:
         found = np.asarray(self._table.take(codes, mode="clip"))
         unknown = found == _UNKNOWN
         if unknown.any():
-            for code in np.unique(np.maximum(codes, 0)[unknown]).tolist():
-                if code < len(self._strings):
-                    self._table[code] = self._function(code)
+            for code in np.unique(codes[unknown]).tolist():
+                self._table[code] = self._function(code)
             found = self._table.take(codes, mode="clip")
         return found

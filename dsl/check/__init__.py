@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dsl import ast, model
-from dsl.check.across import check_across
 from dsl.check.bounds import check_bounds
 from dsl.check.clauses import check_clauses
 from dsl.check.conditions import check_conditions
 from dsl.check.context import Context, RuleDraft, TooMany
 from dsl.check.declarations import collect_declarations
+from dsl.check.definitions import check_definitions
 from dsl.check.events import check_events
 from dsl.check.filters import check_filters
 from dsl.check.inline_tests import check_inline_tests
@@ -36,6 +36,7 @@ RulePass = Callable[[Context, RuleDraft], None]
 DECLARATION_PASSES: tuple[FilePass, ...] = (
     check_availability,
     collect_declarations,
+    check_definitions,
     check_events,
     check_filters,
 )
@@ -47,7 +48,6 @@ RULE_PASSES: tuple[RulePass, ...] = (
     check_bounds,
     check_overlap,
     check_where,
-    check_across,
     check_outputs,
 )
 

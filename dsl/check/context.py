@@ -91,6 +91,15 @@ class Context:
     rules: dict[str, RuleDraft] = field(default_factory=dict)
     test_declarations: list[ast.TestDeclaration] = field(default_factory=list)
     tests: list[model.InlineTest] = field(default_factory=list)
+    defs: dict[str, ast.DefDeclaration] = field(default_factory=dict)
+    data_names: set[str] = field(default_factory=set)
+    """Tables and lists, which a `def` may name."""
+    expanded: int = 0
+    """Parts of expressions that uses of definitions have come to so far."""
+    expanding_from: int | None = None
+    """What `expanded` was when the use began that is being put in its place."""
+    depth: int = 0
+    """Expressions being checked, one inside the other."""
     broken_names: set[str] = field(default_factory=set)
     """Declared, but wrong in a way already reported: using them reports nothing more."""
 

@@ -23,6 +23,10 @@ def collect_declarations(context: Context) -> None:
                 _again(context, first, declaration)
             elif isinstance(declaration, ast.FilterDeclaration):
                 context.filter_declarations[declaration.name.text] = declaration
+            elif isinstance(declaration, ast.DefDeclaration):
+                context.defs[declaration.name.text] = declaration
+            elif isinstance(declaration, ast.TableDeclaration | ast.ListDeclaration):
+                context.data_names.add(declaration.name.text)
             elif isinstance(declaration, ast.RuleDeclaration):
                 broken = declaration.name.text in context.broken_names
                 context.rules[declaration.name.text] = RuleDraft(declaration, broken)

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dsl import ast
-from dsl.check.aggregates import aggregate_field
+from dsl import ast, limits
+from dsl.check.aggregates import aggregate_field, list_of_step, nth_field
 from dsl.check.context import Context
 from dsl.check.functions import call
 from dsl.check.membership import contained
+from dsl.check.nulls import Doubt, Place, first_null, known_when_true, undecided
 from dsl.check.regexes import regex_problem
 from dsl.check.scope import Scope, chain, field_path, resolve
+from dsl.check.time_arithmetic import time_arithmetic
 from dsl.check.typing import (
     BOOL,
     DURATION,
@@ -35,6 +37,7 @@ from dsl.check.typing import (
     unify,
     unify_numbers,
 )
+from dsl.diagnostics import Diagnostic
 from dsl.model import Call, Const, Expr, FieldRef, Kind, Type
 from dsl.source import Span
 
@@ -49,17 +52,29 @@ class Checker:
     def __init__(self, context: Context, scope: Scope) -> None:
         self.context = context
         self.scope = scope
+        self.doubts: list[Doubt] = []
 
     # ---- entry points
 
-    def check(self, node: ast.Expression) -> Expr | None:
-        """`node` as one value; records and lists are refused."""
+    def check(self, node: ast.Expression, *, lists: bool = False) -> Expr | None:
+        """`node` as one value; records and, unless `lists`, lists are refused."""
         expr = self.any(node)
-        if expr is not None and expr.type.kind in {Kind.RECORD, Kind.LIST}:
-            what = "a record" if expr.type.kind is Kind.RECORD else "a list"
-            hint = "name one of its fields" if what == "a record" else "lists stand behind `in`"
-            return self.error("E024", f"{what} where one value is needed", node.span, hint)
+        if expr is None or (lists and expr.type.kind is Kind.LIST):
+            return expr
+        if expr.type.kind is Kind.RECORD:
+            hint = "name one of its fields"
+            return self.error("E024", "a record where one value is needed", node.span, hint)
+        if expr.type.kind is Kind.LIST:
+            hint = "a list stands behind `in`, in `length` or `contains`, or has an index: `[0]`"
+            return self.error("E024", "a list where one value is needed", node.span, hint)
         return expr
+
+    def listed(self, node: ast.Expression) -> Expr | None:
+        """`node` as a value or a list; `a.x` of a repeated step is the list of its values."""
+        found = list_of_step(self, node)
+        if found is True:
+            return None
+        return self.check(node, lists=True) if found is None else found
 
     def condition(self, node: ast.Expression) -> Expr | None:
         expr = self.check(node)
@@ -78,10 +93,22 @@ class Checker:
 
     def any(self, node: ast.Expression) -> Expr | None:
         handler: Callable[[Checker, Any], Expr | None] = _HANDLERS[type(node)]
+        if self.context.depth == limits.TREE_DEPTH_MAX:
+            return self.error("E005", "definitions nested too deeply", node.span)
+        self.context.depth += 1
         try:
             return handler(self, node)
         except Misfit as misfit:
             return self.error(misfit.code, misfit.message, misfit.span, misfit.hint)
+        finally:
+            self.context.depth -= 1
+            if not self.context.depth:
+                self._tell_doubts()
+
+    def _tell_doubts(self) -> None:
+        doubts, self.doubts = self.doubts, []
+        for doubt in doubts:
+            self.context.keep(doubt.warning)
 
     def takes(self, node: ast.Invoke, name: str, count: int) -> bool:
         """Whether a call has `count` arguments; reports it when not."""
@@ -125,10 +152,39 @@ class Checker:
                 base = base.base
             if isinstance(base, ast.Invoke):  # first(a).x
                 return aggregate_field(self, base, tuple(reversed(names)), node.span)
-        expr = resolve(self.context, self.scope, node)
-        if expr is not None and expr.type.kind is Kind.LIST:
-            return self.error("E090", "reading a list field is not available yet", node.span)
-        return expr
+            if isinstance(base, ast.Index):  # a[2].x
+                return self._field_of_item(base, tuple(reversed(names)), node.span)
+        return resolve(self.context, self.scope, node)
+
+    def _field_of_item(
+        self, node: ast.Index, names: tuple[ast.Name, ...], span: Span
+    ) -> Expr | None:
+        base = node.base
+        if isinstance(base, ast.Variable) and self.step_field(base) is not None:
+            return nth_field(self, node, names, span)
+        item = self.item(node)
+        if item is None:
+            return None
+        message = f"{name_of(item.type)} is no record and has no field `{names[0].text}`"
+        return self.error("E011", message, names[0].span)
+
+    def item(self, node: ast.Index) -> Expr | None:
+        """`list[2]`; `list[-1]` is the last item."""
+        base = node.base
+        if isinstance(base, ast.Variable) and base.name in self.context.broken_names:
+            return None
+        if isinstance(base, ast.Variable) and self.step_field(base) is not None:
+            hint = f"name one of its fields: `{base.name}[…].…`"
+            return self.error("E024", f"`{base.name}[…]` is an event, not a value", node.span, hint)
+        listed, place = self.listed(base), self.check(node.index)
+        if listed is None or place is None:
+            return None
+        if listed.type.kind is not Kind.LIST or listed.type.item is None:
+            return self.error("E020", f"{name_of(listed.type)} has no items", node.span)
+        if place.type.kind is not Kind.INT:
+            return self.error("E020", "the place of an item is an int", node.index.span)
+        type_ = replace(listed.type.item, optional=True)
+        return Call(type_, "item", (listed, place), node.span)
 
     # ---- operators
 
@@ -177,7 +233,18 @@ class Checker:
                 name = ".".join(operand.path)
                 message = f"`{name}` may be null, and then `!=` is not true"
                 hint = f"`is not` is true for null; or say `exists {name} and …`"
-                self.context.report("W002", message, span, hint)
+                self.doubts.append(Doubt(operand, Diagnostic("W002", message, span, hint)))
+
+    def _warn_not(self, operand: Expr, span: Span) -> None:
+        found = first_null(operand)
+        if found is None:
+            return
+        name = ".".join(found.path)
+        message = f"`{name}` may be null, and then `not` is not true"
+        hint = f"say `{name} is null or …`, or `exists {name} and …`"
+        if found is operand:
+            hint = f"`not ({name} ?? false)` is"
+        self.doubts.append(Doubt(found, Diagnostic("W002", message, span, hint)))
 
     def _arithmetic(self, node: ast.Binary) -> Expr | None:
         operands = self.operands(node.left, node.right)
@@ -187,17 +254,13 @@ class Checker:
         kinds = (left.type.kind, right.type.kind)
         if set(kinds) <= NUMBERS:
             return self._numeric(node, operands)
-        special = _TIME_ARITHMETIC.get((kinds[0], node.op, kinds[1]))
-        if special is not None:
-            type_ = optional(Type(special), left, right)
-            return Call(type_, _ARITHMETIC[node.op], (left, right), node.span)
-        if kinds == (Kind.INT, Kind.DURATION) and node.op == "*":
-            return Call(optional(DURATION, left, right), "mul", (right, left), node.span)
-        if kinds == (Kind.DURATION, Kind.DURATION) and node.op == "/":
-            both = (_ratio(left), _ratio(right))
-            return Call(replace(FLOAT, optional=True), "div", both, node.span)
+        if node.op == "+" and set(kinds) <= TEXTS | {Kind.IP}:
+            return Call(replace(STRING, optional=True), "concat", (left, right), node.span)
+        found = time_arithmetic(node.op, left, right, node.span)
+        if found is not None:
+            return found
         types = " and ".join(name_of(expr.type) for expr in (left, right))
-        return self.error("E020", f"`{node.op}` cannot take {types}", node.span)
+        return self.error("E020", f"`{node.op}` cannot take {types}", node.span, _sum_advice(kinds))
 
     def _numeric(self, node: ast.Binary, operands: Operands) -> Expr:
         op = _ARITHMETIC[node.op]
@@ -218,7 +281,10 @@ class Checker:
 
     def not_in(self, node: ast.NotIn) -> Expr | None:
         expr = contained(self, node.value, node.within, node.span)
-        return None if expr is None else Call(expr.type, "not", (expr,), node.span)
+        if expr is None:
+            return None
+        self._warn_not(expr, node.span)
+        return Call(expr.type, "not", (expr,), node.span)
 
     def _is(self, left: ast.Expression, right: ast.Expression, span: Span) -> Expr | None:
         if isinstance(right, ast.Null):
@@ -305,16 +371,43 @@ class Checker:
             return Call(operand.type, "neg", (operand,), node.span)
         if self.boolean(node.operand, operand) is None:
             return None
-        if isinstance(operand, FieldRef) and operand.type.optional:
-            name = ".".join(operand.path)
-            message = f"`{name}` may be null, and then `not` is not true"
-            self.context.report("W002", message, node.span, f"`not ({name} ?? false)` is")
+        self._warn_not(operand, node.span)
         return Call(operand.type, "not", (operand,), node.span)
 
     def logic(self, node: ast.Logic) -> Expr | None:
-        checked = [self.condition(operand) for operand in node.operands]
+        checked: list[Expr | None] = []
+        doubts: list[list[Doubt]] = []
+        for operand in node.operands:
+            outer, self.doubts = self.doubts, []
+            checked.append(self.condition(operand))
+            doubts.append(self.doubts)
+            self.doubts = outer
         found = [expr for expr in checked if expr is not None]
+        known = [self._known(*pair) for pair in zip(node.operands, checked, strict=True)]
+        for number, inside in enumerate(doubts):
+            beside = known[:number] + known[number + 1 :] if node.op == "and" else []
+            self.doubts += undecided(inside, frozenset().union(*beside))
         return fold(node.op, found, node.span) if len(found) == len(checked) else None
+
+    def _known(self, node: ast.Expression, expr: Expr | None) -> frozenset[Place]:
+        """The fields that are not null wherever `node` is true; records only in `exists`."""
+        found = frozenset() if expr is None else known_when_true(expr)
+        if isinstance(node, ast.Unary) and node.op == "exists":
+            tested = node.operand
+        elif isinstance(node, ast.IsNot) and isinstance(node.right, ast.Null):
+            tested = node.left
+        else:
+            return found
+        parts = chain(tested)
+        if parts is None:
+            return found
+        head, names = parts
+        path = tuple(name.text for name in names)
+        step = self.scope.steps.get(head.name)
+        if step is not None and names:
+            return found | {(step.index, path)}
+        own = path if head.name in self.scope.own_labels else (head.name, *path)
+        return found | {(None, own)}
 
     def conditional(self, node: ast.Conditional) -> Expr | None:
         condition = self.condition(node.condition)
@@ -336,9 +429,6 @@ class Checker:
         else:
             self.error("E024", "a record where one value is needed", node.span)
 
-    def unavailable(self, node: ast.Index) -> None:
-        self.error("E090", "`[…]` on a value is not available yet", node.span)
-
     def step_field(self, node: ast.Expression) -> tuple[str, tuple[ast.Name, ...]] | None:
         """`a.x` with `a` a step in scope (the own one included): its label and the names."""
         parts = chain(node)
@@ -352,11 +442,6 @@ class Checker:
         return field_path(self.context, event, names)
 
 
-def _ratio(expr: Expr) -> Expr:
-    """A duration as a float of ms, for the quotient of two."""
-    return to_float(expr)
-
-
 def _advice(operands: Operands) -> str | None:
     kinds = {expr.type.kind for _, expr in operands}
     if Kind.STRING in kinds and kinds & NUMBERS:
@@ -366,14 +451,13 @@ def _advice(operands: Operands) -> str | None:
     return None
 
 
-_TIME_ARITHMETIC: dict[tuple[Kind, str, Kind], Kind] = {
-    (Kind.TIMESTAMP, "-", Kind.TIMESTAMP): Kind.DURATION,
-    (Kind.TIMESTAMP, "+", Kind.DURATION): Kind.TIMESTAMP,
-    (Kind.TIMESTAMP, "-", Kind.DURATION): Kind.TIMESTAMP,
-    (Kind.DURATION, "+", Kind.DURATION): Kind.DURATION,
-    (Kind.DURATION, "-", Kind.DURATION): Kind.DURATION,
-    (Kind.DURATION, "*", Kind.INT): Kind.DURATION,
-}
+def _sum_advice(kinds: tuple[Kind, Kind]) -> str | None:
+    if set(kinds) & TEXTS:
+        return "`string(x)` is a value as text"
+    if {Kind.TIMESTAMP, Kind.DURATION} & set(kinds) and set(kinds) & NUMBERS:
+        return "durations have a unit: `5m`"
+    return None
+
 
 _HANDLERS: dict[type[ast.Node], Callable[[Checker, Any], Expr | None]] = {
     ast.Variable: Checker.name,
@@ -391,7 +475,7 @@ _HANDLERS: dict[type[ast.Node], Callable[[Checker, Any], Expr | None]] = {
     ast.Between: Checker.between,
     ast.MatchesRegex: Checker.regex,
     ast.Conditional: Checker.conditional,
-    ast.Index: Checker.unavailable,
+    ast.Index: Checker.item,
     ast.Invoke: Checker.invoke,
     ast.Array: Checker.misplaced,
     ast.Object: Checker.misplaced,

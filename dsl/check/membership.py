@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dsl import ast
-from dsl.check.aggregates import list_of_step
 from dsl.check.typing import (
     BOOL,
     STRING,
@@ -18,7 +17,7 @@ from dsl.check.typing import (
     optional,
     unify,
 )
-from dsl.model import Aggregate, Call, Const, Expr, Kind, Type
+from dsl.model import Call, Const, Expr, FieldRef, Kind, Type
 from dsl.source import Span
 
 if TYPE_CHECKING:
@@ -29,26 +28,39 @@ def contained(
     checker: Checker, value: ast.Expression, within: ast.Expression, span: Span
 ) -> Expr | None:
     """`value in within`."""
-    tested = checker.check(value)
-    listed = list_of_step(checker, within)
-    if listed is not None:
-        if tested is None or isinstance(listed, bool):
-            return None
-        both = unify([(value, tested), (within, replace(listed, type=_item(listed)))])
-        if both is None or not isinstance(both[1], Aggregate):
-            types = f"{name_of(tested.type)} and {name_of(_item(listed))}"
-            return checker.error("E020", f"`in` cannot compare {types}", span)
-        return Call(optional(BOOL, both[0]), "in", (both[0], listed), span)
     if not isinstance(within, ast.Array):
-        checker.check(within)
-        hint = "write a list such as `[1, 2]`, or the field of a repeated step"
-        return checker.error("E020", "`in` needs a list on its right", within.span, hint)
+        listed = checker.listed(within)
+        if listed is None:
+            checker.check(value)
+            return None
+        return in_list(checker, value, within, listed, span)
+    tested = checker.check(value)
     if not within.items:
         return checker.error("E023", "an empty list contains nothing", within.span)
     items = checker.operands(*within.items)
     if tested is None or items is None:
         return None
     return _in_items(checker, value, tested, items, span)
+
+
+def in_list(
+    checker: Checker, value: ast.Expression, within: ast.Expression, listed: Expr, span: Span
+) -> Expr | None:
+    """`value` among the items of an expression that is a list."""
+    tested = checker.check(value)
+    if tested is None:
+        return None
+    if listed.type.kind is not Kind.LIST or listed.type.item is None:
+        hint = "write a list such as `[1, 2]`, or the field of a repeated step"
+        return checker.error("E020", "`in` needs a list on its right", within.span, hint)
+    item = replace(listed.type.item, optional=False)
+    stand_in = FieldRef(item, None, (), span)
+    both = unify([(value, tested), (within, stand_in)])
+    if both is None or both[1] is not stand_in:
+        types = f"{name_of(tested.type)} and {name_of(item)}"
+        return checker.error("E020", f"`in` cannot compare {types}", span)
+    maybe_null = (both[0], listed) if isinstance(listed, FieldRef | Call) else (both[0],)
+    return Call(optional(BOOL, *maybe_null), "in", (both[0], listed), span)
 
 
 def _in_items(
@@ -93,8 +105,3 @@ def _member(tested: Expr, items: list[Expr], span: Span) -> Expr:
     else:
         listed = Call(Type(Kind.LIST, item=item), "array", tuple(items), span)
     return Call(optional(BOOL, tested), "in", (tested, listed), span)
-
-
-def _item(listed: Expr) -> Type:
-    assert listed.type.item is not None, "a list knows its item type"
-    return listed.type.item

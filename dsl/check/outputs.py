@@ -40,7 +40,7 @@ def _attributes(
             if name == "severity":
                 _severity(context, value.value, value)
             continue
-        expr = checker.check(value)
+        expr = checker.check(value, lists=True)
         if expr is None:
             continue
         if name == "severity":

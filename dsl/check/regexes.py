@@ -24,3 +24,11 @@ def regex_problem(pattern: str, flags: str) -> str | None:
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         return f"RE2 does not take this regular expression: {text}"
     return None
+
+
+def regex_groups(pattern: str) -> int:
+    """How many groups a pattern that RE2 takes has."""
+    import re2
+
+    groups: int = re2.compile(pattern).groups
+    return groups

@@ -25,7 +25,8 @@ class StepName:
 class Scope:
     """`own` is the event being tested; `later` says why a known step may not be used here.
 
-    `sole` is the only step of the pattern, bound exactly once: its fields need no alias.
+    `sole` is the only step of the pattern, bound exactly once: its fields need no alias.  With
+    `each`, `own` is each event of a step in turn, inside of an aggregate: its fields do need one.
     """
 
     own: EventType | None = None
@@ -35,6 +36,7 @@ class Scope:
     later: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[Key, ...] = ()
     sole: StepName | None = None
+    each: bool = False
 
     def names(self) -> Iterable[str]:
         """Everything that can stand alone or in front of a dot, for `did you mean`."""
@@ -42,7 +44,7 @@ class Scope:
         yield from self.own_labels
         yield from self.steps
         event = self.own or (self.sole.event if self.sole else None)
-        yield from (f.name for f in (event.fields if event else ()))
+        yield from (f.name for f in (event.fields if event and not self.each else ()))
 
     def key(self, dotted: str) -> int | None:
         return next((i for i, key in enumerate(self.keys) if key.name == dotted), None)
@@ -140,8 +142,9 @@ def _bare(
 ) -> Expr | None:
     """A name without an alias: a field of the event, a part of the key, or a mistake."""
     first = ast.Name(head.span, head.name)
-    if scope.own is not None and find_field(scope.own.fields, head.name) is not None:
-        return _own(context, scope.own, None, (first, *names), span)
+    own = None if scope.each else scope.own
+    if own is not None and find_field(own.fields, head.name) is not None:
+        return _own(context, own, None, (first, *names), span)
     index = scope.key(".".join((head.name, *(name.text for name in names))))
     if index is not None:
         return KeyRef(scope.keys[index].type, index, span)
@@ -153,8 +156,8 @@ def _bare(
         context.report("E024", message, head.span, f"name one of its fields: `{head.name}.…`")
     elif head.name in scope.later:
         context.report("E031", scope.later[head.name], head.span)
-    elif scope.own is not None:
-        message = f"`{scope.own.name}` has no field `{head.name}`"
+    elif own is not None:
+        message = f"`{own.name}` has no field `{head.name}`"
         context.unknown("E011", message, first, scope.names())
     else:
         context.unknown("E013", f"unknown name `{head.name}`", first, scope.names())

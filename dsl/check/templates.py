@@ -116,7 +116,7 @@ def _placeholder(
         checker.context.keep(problem)
     if node is None or problems:
         return None
-    expr = checker.check(node)
+    expr = checker.check(node, lists=True)
     if expr is None:
         return None
     spec = "" if colon is None else body[colon + 1 : end]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dsl import ast
 from dsl.check.context import Context
-from dsl.operators import LATER_FUNCTIONS
+from dsl.functions import LATER_FUNCTIONS
 from dsl.parser import children
 
 _WHOLE: dict[type[ast.Node], str] = {
     ast.TableDeclaration: "a `table`",
     ast.ListDeclaration: "a `list`",
     ast.FeatureDeclaration: "a `feature`",
-    ast.DefDeclaration: "a `def`",
     ast.TemplateDeclaration: "a rule `template`",
     ast.RuleInstance: "a rule made from a template",
     ast.Window: "`window`",
@@ -28,7 +27,6 @@ _WHOLE: dict[type[ast.Node], str] = {
     ast.Emit: "`emit`",
     ast.Conjunction: "`&` between steps",
     ast.SomeOf: "`n of (…)`",
-    ast.Index: "`[…]` on a value",
     ast.TestGiven: "`given`",
 }
 _DEFAULT_WORDS = {"fire": "first", "runs": "all", "matches": "best"}

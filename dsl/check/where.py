@@ -1,7 +1,8 @@
 """Pass: the condition on the whole match.
 
-An equality of two single steps' fields is moved into the later step: `where b.user == a.user`
-makes `b` wait for a fitting event, instead of binding the first one and then failing.
+An equality of two single steps' values is moved into the later step: `where b.user == a.user`
+makes `b` wait for a fitting event, instead of binding the first one and then failing.  A value is a
+field, or whatever is computed from the fields of one step: `lower(b.user)`.
 """
 
 from __future__ import annotations
@@ -51,13 +52,22 @@ def _push(rule: RuleDraft, part: Expr) -> bool:
 
 
 def _single_step(rule: RuleDraft, expr: Expr) -> int | None:
-    """The step whose field (or converted field) this is, if every match binds it once."""
-    if isinstance(expr, Call) and expr.op in {"to_float", "rescale"}:
-        return _single_step(rule, expr.args[0])
-    if not isinstance(expr, FieldRef) or expr.step is None:
+    """The step that this is about alone, if every match binds it once."""
+    read = _steps(expr)
+    if len(read) != 1 or None in read:
         return None
-    step = rule.steps[expr.step]
+    (index,) = read
+    step = rule.steps[index or 0]
     return None if step.repeated or step.optional or step.absent else step.index
+
+
+def _steps(expr: Expr) -> set[int | None]:
+    """The steps whose fields `expr` reads; None for what is no field of a step."""
+    if isinstance(expr, Call):
+        return {step for arg in expr.args for step in _steps(arg)}
+    if isinstance(expr, FieldRef):
+        return {expr.step}
+    return set() if isinstance(expr, Const) else {None}
 
 
 def _own(expr: Expr, step: int) -> Expr:

@@ -1,6 +1,7 @@
 """Hypothesis strategies: random rules as typed models, and random streams for them.
 
-Two event types share the fields k, g (keys), x (int?), d (decimal?), f (float?) and s (string?).
+Two event types share the fields k, g (keys), x (int?), d (decimal?), f (float?), s (string?) and
+l (list of strings, optional).
 Values are few, so that events fit several steps, ties are common and nulls appear.
 """
 
@@ -55,6 +56,7 @@ FIELDS = {
     "d": DECIMAL_MAYBE,
     "f": FLOAT_MAYBE,
     "s": STRING_MAYBE,
+    "l": Type(Kind.LIST, optional=True, item=STRING),
 }
 EVENTS = {
     name: EventType(
@@ -91,7 +93,8 @@ def streams(draw: st.DrawFn, size: int = 24) -> list[dict[str, object]]:
                 "x": draw(st.sampled_from((0, 1, 2, 3, None))),
                 "d": draw(st.sampled_from((0.5, 1.25, 2, None))),
                 "f": draw(st.sampled_from((0.1, 0.2, 3.5, None))),
-                "s": draw(st.sampled_from(("u", "v", "w", None))),
+                "s": draw(st.sampled_from(("u", "v", "w", "U", "uv", None))),
+                "l": draw(st.sampled_from((["u"], ["v", "u"], [], None))),
             }
         )
     return events
@@ -148,14 +151,59 @@ class Scope:
         return [s.index for s in self.steps if s.repeated and not s.absent]
 
 
+AGGREGATES = (
+    *("count", "sum", "avg", "min", "max", "first", "last", "distinct", "values"),
+    *("stddev", "quantile", "nth", "prev", "of value", "length"),
+)
+
+
+@st.composite
+def functions(draw: st.DrawFn, step: int) -> Expr:
+    """A condition on the event being tested and one of an earlier step, by a function of both."""
+    text = ref("s", step)
+    if draw(st.integers(0, 2)) == 0:
+        text = call("coalesce", text, const("u", STRING), type=STRING)
+    number, earlier = as_float(ref("f")), as_float(ref(draw(st.sampled_from(NUMBERS)), step))
+    total = call("add", number, earlier, type=FLOAT_MAYBE)
+    match draw(st.integers(0, 9)):
+        case 0:
+            op = draw(st.sampled_from(("contains", "starts_with", "ends_with")))
+            return call(op, ref("s"), text)
+        case 1:
+            lower = call("lower", text, type=STRING_MAYBE)
+            return call("eq", call("lower", ref("s"), type=STRING_MAYBE), lower)
+        case 2:
+            both = call("concat", ref("s"), text, type=STRING_MAYBE)
+            return call("regex", both, const("^u.$", STRING))
+        case 3:
+            op = draw(st.sampled_from(("floor", "ceil", "round", "sqrt")))
+            return call("gt", call(op, total, type=FLOAT_MAYBE), const(1.0, FLOAT_MAYBE))
+        case 4:
+            whole = call("to_int", total, type=INT_MAYBE)
+            return call(draw(st.sampled_from(COMPARE)), whole, ref("x"))
+        case 5:
+            place = (as_float(ref("x")), number)
+            apart = call("distance_km", *place, earlier, const(0.5, FLOAT_MAYBE), type=FLOAT_MAYBE)
+            limit = const(draw(st.sampled_from((0.0, 100.0, 300.0))), FLOAT_MAYBE)
+            return call(draw(st.sampled_from(COMPARE)), apart, limit)
+        case 6:
+            return call("in", ref("s"), ref("l", step))
+        case 7:
+            item = call("item", ref("l", step), ref("x"), type=STRING_MAYBE)
+            return call(draw(st.sampled_from(("eq", "ne", "is_same"))), ref("s"), item)
+        case 8:
+            later = call("add", ref("ts"), ref("x", step), type=TIMESTAMP)
+            zone = const("Europe/Paris", STRING)
+            return call("lt", call("second", later, zone, type=INT), ref("x"))
+    hidden = call("if", call("gt", number, earlier), text, const(None, Type(Kind.NULL, True)))
+    chosen = call("coalesce", hidden, ref("s"), type=STRING_MAYBE)
+    return call("is_same", chosen, ref("s", step))
+
+
 @st.composite
 def aggregates(draw: st.DrawFn, step: int, own: bool) -> Expr:
     """A number about the events bound to a repeated step, as a float."""
-    function = draw(
-        st.sampled_from(
-            ("count", "sum", "avg", "min", "max", "first", "last", "distinct", "values")
-        )
-    )
+    function = draw(st.sampled_from(AGGREGATES))
     if function == "count":
         return as_float(Aggregate(INT, "count", step, None, own, SPAN))
     name = draw(st.sampled_from(NUMBERS))
@@ -164,6 +212,26 @@ def aggregates(draw: st.DrawFn, step: int, own: bool) -> Expr:
     if function == "distinct":
         path = (draw(st.sampled_from(("s", "x", "f"))),)
         return as_float(Aggregate(INT, "distinct", step, path, own, SPAN))
+    if function in ("stddev", "quantile"):
+        share = draw(st.sampled_from((0.0, 0.5, 0.9))) if function == "quantile" else None
+        value = as_float(ref(name))
+        return Aggregate(FLOAT_MAYBE, function, step, None, own, SPAN, value, share)
+    if function in ("nth", "prev"):
+        if function == "prev" and not own:
+            function = "nth"
+        place = draw(st.integers(0, 2)) if function == "nth" else None
+        return as_float(Aggregate(FIELDS[name], function, step, (name,), own, SPAN, None, place))
+    if function == "of value":
+        value = call("mul", as_float(ref(name)), const(2.0, FLOAT_MAYBE), type=FLOAT_MAYBE)
+        function = draw(st.sampled_from(("sum", "min", "first", "count", "distinct")))
+        type = INT if function in ("count", "distinct") else FLOAT_MAYBE
+        return as_float(Aggregate(type, function, step, None, own, SPAN, value))
+    if function == "length":
+        listed = Aggregate(Type(Kind.LIST, item=FIELDS[name]), "list", step, (name,), own, SPAN)
+        if draw(st.booleans()):
+            top = Type(Kind.LIST, item=STRING_MAYBE)
+            listed = Aggregate(top, "top", step, ("s",), own, SPAN, None, 1)
+        return as_float(call("length", listed, type=INT))
     if function == "avg":
         scale = FIELDS[name].scale
         return Aggregate(Type(Kind.FLOAT, True, scale), "avg", step, (name,), own, SPAN)
@@ -175,7 +243,7 @@ def across(draw: st.DrawFn, scope: Scope, own_step: int | None) -> Expr | None:
     """A condition about earlier events; `own_step` is a repeated step testing its own candidate."""
     choices = []
     if scope.single():
-        choices += ["number", "text", "null"]
+        choices += ["number", "text", "null", "function", "function"]
     if scope.repeated():
         choices += ["aggregate", "member"]
     if own_step is not None:
@@ -199,6 +267,8 @@ def across(draw: st.DrawFn, scope: Scope, own_step: int | None) -> Expr | None:
         member = call("in", ref(name), group)
         return call("not", member) if draw(st.booleans()) else member
     step = draw(st.sampled_from(scope.single()))
+    if choice == "function":
+        return draw(functions(step))
     if choice == "text":
         return call(draw(st.sampled_from(("eq", "ne", "is_same"))), ref("s"), ref("s", step))
     if choice == "null":

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from model_builders import SPAN, batch_of, call, const, event, field, ref
 
 from dsl.model import Call, Const, Expr, Kind, Path, Type
+from dsl.operators import OPERATORS
 from matcher.atoms import Atoms
 from matcher.batch import NULL
 from matcher.evaluate import Environment, evaluate
-from matcher.schema import Schema
+from matcher.lists import list_of
+from matcher.schema import Schema, walk
 from matcher.strings import Strings
 
 VALUES = ("approved", "declined")
@@ -33,6 +35,9 @@ A = event(
     field("e", "enum?", values=VALUES),
     field("ip", "ip?"),
     field("t", "duration?"),
+    field("at", "timestamp?"),
+    field("l", "list?", item=Type(Kind.STRING)),
+    field("n", "list", item=Type(Kind.INT, optional=True)),
 )
 B = event("B", field("i", "int?"), field("s", "string"), field("z", "float?"))
 SCHEMA = Schema([A, B])
@@ -60,7 +65,8 @@ SCALARS: dict[str, st.SearchStrategy[object]] = {
     "enum": st.sampled_from(VALUES),
     "ip": ips,
     "duration": ints,
-    "timestamp": st.integers(0, 10),
+    "timestamp": st.integers(0, 10) | st.integers(-(10**11), 3 * 10**12) | st.just(10**15),
+    "list": st.lists(st.sampled_from(["a", "b", "", "é"]), max_size=3).map(tuple),
 }
 FIELDS = {
     "bool": ["b", "b2"],
@@ -71,14 +77,18 @@ FIELDS = {
     "enum": ["e"],
     "ip": ["ip"],
     "duration": ["t"],
+    "timestamp": ["at"],
 }
-NUMBERS = ("int", "float", "decimal", "duration")
+NUMBERS = ("int", "float", "decimal", "duration", "timestamp")
+ZONES = ("UTC", "Europe/Paris", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")
 
 
 def record_of(declared: object) -> st.SearchStrategy[Mapping[Path, object]]:
     fields = {}
     for each in declared.fields:  # type: ignore[attr-defined]  # an event type
         scalars = SCALARS[each.type.kind]
+        if each.name == "n":
+            scalars = st.lists(st.none() | ints, max_size=3).map(tuple)
         fields[(each.name,)] = st.none() | scalars if each.type.optional else scalars
     return st.fixed_dictionaries(fields)
 
@@ -126,17 +136,39 @@ def expressions(draw: st.DrawFn, kind: str, depth: int) -> Expr:
         case "bool":
             return draw(conditions(depth))
         case "int":
-            op = one_of("add", "sub", "mul", "mod", "neg", "abs", "min2", "max2", "length", "floor")
-            if op == "length":
+            op = one_of(
+                "add", "sub", "mul", "mod", "neg", "abs", "min2", "max2", "length", "floor",
+                "to_int", "parse_int", "index_of", "ip_version", "item", "list length", *PARTS,
+            )  # fmt: skip
+            if op in PARTS:
+                return call(op, "int?", inner("timestamp"), const(one_of(*ZONES)))
+            if op in ("length", "parse_int"):
                 return call(op, "int?", inner("string"))
+            if op == "list length":
+                return call("length", "int?", draw(lists()))
+            if op == "item":
+                return call(op, "int?", ref("n", "list"), inner("int"))
+            if op == "index_of":
+                return call(op, "int?", inner("string"), inner("string"))
+            if op in ("to_int", "ip_version"):
+                return call(op, "int?", inner({"to_int": "float"}.get(op, "ip")))
             if op in ("neg", "abs", "floor"):
                 return call(op, "int?", inner("int"))
             return call(op, "int?", inner("int"), inner("int"))
         case "float":
             op = one_of(
                 "add", "sub", "mul", "div", "mod", "neg", "abs", "min2", "max2", "to_float",
-                "floor", "ceil", "round",
+                "floor", "ceil", "round", "round_to", "sqrt", "log", "log10", "exp", "power",
+                "parse_float", "distance_km",
             )  # fmt: skip
+            if op == "distance_km":
+                return call(op, "float?", *(draw(degrees) for _ in range(4)))
+            if op == "parse_float":
+                return call(op, "float?", inner("string"))
+            if op == "round_to":
+                return call(op, "float?", inner("float"), const(draw(st.integers(0, 3))))
+            if op in ("sqrt", "log", "log10", "exp"):
+                return call(op, "float?", inner("float"))
             if op == "to_float":
                 return call(op, "float?", inner(one_of("int", "decimal")))
             if op in ("neg", "abs", "floor", "ceil", "round"):
@@ -150,11 +182,72 @@ def expressions(draw: st.DrawFn, kind: str, depth: int) -> Expr:
                 return call(op, "decimal?", inner("decimal"), scale=2)
             return call(op, "decimal?", inner("decimal"), inner("decimal"), scale=2)
         case "string":
-            return call(one_of("lower", "upper", "trim"), "string?", inner("string"))
+            return draw(text_makers(depth))
+        case "timestamp":
+            if one_of("add", "parse") == "parse":
+                return call("parse_timestamp", "timestamp?", inner("string"))
+            return call(one_of("add", "sub"), "timestamp?", inner("timestamp"), inner("duration"))
         case "duration":
-            op = one_of("add", "sub", "mul")
+            op = one_of("add", "sub", "mul", "mod", "between", "clock")
+            if op == "clock":
+                zone = const(one_of(*ZONES))
+                return call("time_of_day", "duration?", inner("timestamp"), zone)
+            if op == "between":
+                return call("sub", "duration?", inner("timestamp"), inner("timestamp"))
             return call(op, "duration?", inner("duration"), inner("int" if op == "mul" else kind))
     return draw(leaf(kind))
+
+
+degrees = st.one_of(
+    st.sampled_from([ref("f", "float"), ref("f2", "float?")]),
+    st.floats(-200, 200).map(const),
+)
+PARTS = ("year", "month", "day", "week", "weekday", "hour", "minute", "second", "local_day")
+
+
+@st.composite
+def text_makers(draw: st.DrawFn, depth: int) -> Expr:
+    def inner(of: str) -> Expr:
+        return draw(expressions(of, depth - 1))
+
+    op = draw(
+        st.sampled_from(
+            [
+                *("lower", "upper", "trim", "trim_start", "trim_end", "concat", "substring"),
+                *("replace", "join", "extract", "item", "to_text", "day_text", "subnet"),
+            ]
+        )
+    )
+    match op:
+        case "concat":
+            return call(op, "string?", inner("string"), inner("string"), const("!"))
+        case "substring":
+            count = [inner("int")] if draw(st.booleans()) else []
+            return call(op, "string?", inner("string"), inner("int"), *count)
+        case "replace":
+            return call(op, "string?", inner("string"), inner("string"), inner("string"))
+        case "join":
+            return call(op, "string?", draw(lists()), const(", "))
+        case "extract":
+            pattern, group = draw(st.sampled_from([("a(.?)", 1), ("[a-z]+", 0), ("(x)|b", 1)]))
+            return call(op, "string?", inner("string"), const(pattern), const(group))
+        case "item":
+            return call(op, "string?", draw(lists()), inner("int"))
+        case "to_text":
+            return call(op, "string?", inner(draw(st.sampled_from(sorted(FIELDS)))))
+        case "day_text":
+            return call(op, "string?", inner("int"))
+        case "subnet":
+            return call(op, "string?", inner("ip"), const(draw(st.sampled_from([0, 24, 64, 129]))))
+    return call(op, "string?", inner("string"))
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> Expr:
+    if draw(st.booleans()):
+        return ref("l", "list?", item=Type(Kind.STRING))
+    text = draw(expressions("string", 1))
+    return call("split", "list?", text, const(draw(st.sampled_from([".", "", " "]))))
 
 
 @st.composite
@@ -190,6 +283,8 @@ def conditions(draw: st.DrawFn, depth: int) -> Expr:
 def memberships(draw: st.DrawFn, kind: str, depth: int) -> Expr:
     item = Type(Kind(kind), **made(kind))
     tested = draw(expressions(kind, depth - 1))
+    if kind in ("string", "int") and draw(st.integers(0, 2)) == 0:
+        return call("in", "bool?", tested, draw(lists()) if kind == "string" else ref("n", "list"))
     if draw(st.booleans()):
         many = draw(st.lists(st.none() | SCALARS[kind], max_size=12))
         return call("in", "bool?", tested, const(tuple(many), "list", item=item))
@@ -199,7 +294,10 @@ def memberships(draw: st.DrawFn, kind: str, depth: int) -> Expr:
 
 @st.composite
 def text_tests(draw: st.DrawFn, depth: int) -> Expr:
-    op = draw(st.sampled_from(["like", "regex", "in_cidr", "starts_with", "ends_with", "contains"]))
+    ops = ["like", "regex", "in_cidr", "starts_with", "ends_with", "contains", "is_private"]
+    op = draw(st.sampled_from(ops))
+    if op == "is_private":
+        return call(op, "bool?", draw(expressions("ip", depth - 1)))
     literals = {
         "like": ["%", "a%", "%b", "_", "", "%.%", "b%_"],
         "regex": ["^a", "(?i)A", "b$", "", r"\d+", "a|b"],
@@ -217,6 +315,8 @@ def scalar(strings: Strings, kind: Kind, value: float) -> object:
         return None
     if kind is Kind.BOOL:
         return bool(value)
+    if kind is Kind.LIST:
+        return list_of(strings.text(int(value)))
     if kind in (Kind.STRING, Kind.ENUM, Kind.IP):
         return strings.text(int(value))
     return value
@@ -225,7 +325,8 @@ def scalar(strings: Strings, kind: Kind, value: float) -> object:
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(
-        st.sampled_from(sorted(FIELDS)).flatmap(lambda kind: expressions(kind, 3)), max_size=4
+        st.sampled_from(sorted(FIELDS)).flatmap(lambda kind: expressions(kind, 3)) | lists(),
+        max_size=4,
     ),
     st.lists(rows, min_size=1, max_size=3),
 )
@@ -331,3 +432,15 @@ def test_masks_have_one_entry_per_row_for_constant_conditions() -> None:
     mask = atoms.evaluate(batch).mask(atoms.atom("A", always))
     assert mask.dtype == np.bool_
     assert mask.tolist() == [True, False]
+
+
+def test_random_expressions_use_every_operator() -> None:
+    seen: set[str] = set()
+
+    @settings(max_examples=1500, deadline=None, database=None)
+    @given(st.sampled_from(sorted(FIELDS)).flatmap(lambda kind: expressions(kind, 3)))
+    def collect(expr: Expr) -> None:
+        seen.update(node.op for node in walk(expr) if isinstance(node, Call))
+
+    collect()
+    assert set(OPERATORS) - seen - set(PARTS) == {"registered"}
