@@ -3,21 +3,26 @@
     rules = cep.compile(text_or_paths)
     for detection in cep.detect(rules, events): ...
 
+    @cep.function("risk_of", takes=["string"], gives="float")    # and rules may call risk_of(user)
+    def risk_of(user): ...
+
 Events are NDJSON (bytes, or the path of a file), dicts, or a table: Arrow, pandas, polars.  The
 steps are those of the engine; nothing is stored.  Importing this module loads nothing heavy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from cep.detection import Detection
     from dsl.model import RuleSet
 
-__all__ = ["compile", "detect"]
+__all__ = ["compile", "detect", "function", "function_failures"]
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 RuleSource: TypeAlias = "str | PathLike[str] | Iterable[str | PathLike[str]]"
 """Rule text, or the path of a rule file or folder, or several paths."""
@@ -55,3 +60,33 @@ def detect(
     from dsl.model import RuleSet
 
     return detections(rules if isinstance(rules, RuleSet) else compile(rules), events, partition)
+
+
+def function(
+    name: str, *, takes: Sequence[str], gives: str, version: str = "1"
+) -> Callable[[Function], Function]:
+    """Makes a Python function known to rules that are compiled afterwards.
+
+    `takes` and `gives` name types of the rule language: bool, int, float, string, timestamp,
+    duration, ip; the function sees Python's own bool, int, float, str, datetime (UTC), timedelta,
+    str.  It must be pure: its result may depend on nothing but its arguments, and it may be called
+    once for many equal ones.  It is not called with null, whose result is null, as is the result
+    where it raises or gives a value of another type; `function_failures` counts those.  A new
+    `version` makes new versions of the rules that call it.
+
+    Raises ValueError for a name that the language has already, or an unknown type.
+    """
+    from dsl.registered import register
+
+    def registered(made: Function) -> Function:
+        register(name, takes, gives, version, made)
+        return made
+
+    return registered
+
+
+def function_failures() -> dict[str, int]:
+    """Calls that raised or gave a value of another type, by function, in this process."""
+    from dsl.registered import REGISTERED
+
+    return {name: function.failures for name, function in REGISTERED.items()}

@@ -120,7 +120,9 @@ OPERATORS: Mapping[str, Operator] = {
     "is_private": Operator("ip", "bool", "the address is not routed on the internet"),
     "ip_version": Operator("ip", "int", "4 or 6"),
     "subnet": Operator("ip, int", "string", "the network of so many bits around the address"),
-    "registered": Operator("literal, any, …", "any", "a function in Python, by its name"),
+    "registered": Operator(
+        "literal, literal, any, …", "any", "a function in Python, by its name and version"
+    ),
 }
 
 

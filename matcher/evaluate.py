@@ -198,7 +198,7 @@ def _rounding(round_float: Callable[[float], float]) -> Callable[[Call, int | fl
     return strict
 
 
-def _registered(_: Call, name: str, *args: object) -> object:
+def _registered(_: Call, name: str, version: str, *args: object) -> object:
     return REGISTERED[name].call(args)
 
 

@@ -435,12 +435,15 @@ def test_masks_have_one_entry_per_row_for_constant_conditions() -> None:
 
 
 def test_random_expressions_use_every_operator() -> None:
-    seen: set[str] = set()
+    missing = set(OPERATORS) - {"registered"}
 
-    @settings(max_examples=1500, deadline=None, database=None)
+    @settings(max_examples=1000, deadline=None, database=None)
     @given(st.sampled_from(sorted(FIELDS)).flatmap(lambda kind: expressions(kind, 3)))
     def collect(expr: Expr) -> None:
-        seen.update(node.op for node in walk(expr) if isinstance(node, Call))
+        missing.difference_update(node.op for node in walk(expr) if isinstance(node, Call))
 
-    collect()
-    assert set(OPERATORS) - seen - set(PARTS) == {"registered"}
+    for _ in range(20):
+        collect()
+        if not missing:
+            break
+    assert not missing
