@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsl.model import Kind, Type
-from dsl.operators import AGGREGATES
+from dsl.operators import AGGREGATES, OPERATORS
 
 LEFT_OUT = object()
 """The default of an argument that is then not passed at all."""
@@ -111,17 +111,44 @@ FUNCTIONS: Mapping[str, tuple[Function, ...]] = {
     ),
 }
 
-SPECIAL = frozenset(
-    {
-        *("all", "any", "median", "zscore", "min", "max", "contains", "concat", "extract"),
-        *("round", "int", "float", "timestamp", "in_cidr", "distance_km", "speed_kmh"),
-        *("date", "is_weekend", "business_hours", "truncate"),
-    }
-)
-"""Functions with rules of their own."""
+SPECIAL: Mapping[str, tuple[str, str]] = {
+    "min": ("min(x, y, …)", "the least; of a step: `min(step.field)`"),
+    "max": ("max(x, y, …)", "the greatest; of a step: `max(step.field)`"),
+    "contains": ("contains(whole, part)", "a text in a text, or an item in a list"),
+    "concat": ("concat(text, …)", "one text after another, as `+` does"),
+    "extract": ("extract(text, pattern, [group])", "what RE2 finds: its first group, or all of it"),
+    "round": ("round(number, [places])", "the nearest whole number, or number of so many places"),
+    "int": ("int(value)", "a number cut off towards zero, or the one a text says, or null"),
+    "float": ("float(value)", "a number as a float, or the one a text says, or null"),
+    "timestamp": ("timestamp(value)", "of RFC 3339 text or ms since 1970"),
+    "in_cidr": ("in_cidr(address, network, …)", "the address lies in one of the networks"),
+    "distance_km": ("distance_km(place, place)", "great-circle distance of two {lat, lon}"),
+    "speed_kmh": ("speed_kmh(place, time, place, time)", "the speed that takes one there"),
+    "date": ("date(time, [zone])", "the day, as 2024-12-10"),
+    "is_weekend": ("is_weekend(time, [zone])", "Saturday or Sunday"),
+    "business_hours": (
+        "business_hours(time, [zone], [opens], [closes], [days])",
+        "by the clock of the zone, Monday to Friday from 9h to 17h unless told",
+    ),
+    "truncate": ("truncate(time, step)", "the last multiple of the step"),
+    "any": ("any(condition on step)", "true for at least one event of the step"),
+    "all": ("all(condition on step)", "true for every event of the step"),
+    "median": ("median(step.field)", "the value in the middle"),
+    "zscore": ("zscore([value], step.field)", "how many standard deviations above the mean"),
+}
+"""Functions with rules of their own: how they are written, and what they mean."""
 
 LATER_FUNCTIONS = frozenset({"first_seen", "labels"})
 """Functions of the language that are not available yet."""
 
 RESERVED = frozenset({*FUNCTIONS, *SPECIAL, *AGGREGATES, *LATER_FUNCTIONS}) - {"nth"}
 """Names that neither a `def` nor a function in Python may take."""
+
+
+def described() -> dict[str, tuple[str, str]]:
+    """How each function is written, and what it means; aggregates of a step are not among them."""
+    found = dict(SPECIAL)
+    for name, (function, *_) in FUNCTIONS.items():
+        written = ", ".join(p.name if p.required else f"[{p.name}]" for p in function.parameters)
+        found[name] = (f"{name}({written})", OPERATORS[function.op].meaning)
+    return dict(sorted(found.items()))

@@ -8,7 +8,7 @@ addresses, and those written in Python.  They then cannot differ from `matcher.e
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from dsl.model import Call, Const, Kind
 from matcher import vector_ops as ops
 from matcher.batch import NULL, storage_dtype
-from matcher.codec import CODED, reader, writer
+from matcher.codec import CODED, reader
 from matcher.evaluate import apply
+from matcher.lists import list_text
 from matcher.strings import Strings
 from matcher.text_tables import TextTable
 from matcher.vector_ops import Truth
@@ -31,7 +32,6 @@ class ByValue:
     def __init__(self, call: Call, kinds: list[Kind], strings: Strings) -> None:
         self._call = call
         self._read = [reader(kind, strings) for kind in kinds]
-        self._write = writer(call.type.kind, strings)
         self._null = np.nan if call.type.kind is Kind.FLOAT else NULL
         self._coded = [kind in CODED for kind in kinds]
         self._table: TextTable | None = None
@@ -57,7 +57,7 @@ class ByValue:
             for arg, read, column in zip(self._call.args, self._read, columns, strict=True)
         ]
         if not varying:
-            return np.array(self._one(scalars), storage_dtype(self._call.type.kind))
+            return self._results([apply(self._call, scalars)])[0]
         if len(varying) == 1 and self._coded[varying[0]] and self._null is NULL:
             return self._by_code(columns[varying[0]], varying[0], scalars)
         return self._by_row([columns[place] for place in varying], varying, scalars)
@@ -65,12 +65,11 @@ class ByValue:
     def _by_code(self, codes: Ints, place: int, scalars: list[object]) -> Ints:
         """Of one coded column: by a table that stays from batch to batch."""
         if self._table is None:
-            read = self._read[place]
 
-            def of_code(code: int) -> int:
-                return int(self._one([*scalars[:place], read(code), *scalars[place + 1 :]]))
+            def of_codes(distinct: Ints) -> Ints:
+                return np.asarray(self._of_distinct([distinct], [place], scalars), np.int64)
 
-            self._table = TextTable(self._strings, of_code)
+            self._table = TextTable(self._strings, of_codes)
         known = codes >= 0
         if known.all():
             return self._table.of(codes)
@@ -85,17 +84,29 @@ class ByValue:
             return found
         bits = np.stack([column[known].view(np.int64) for column in columns])
         distinct, inverse = np.unique(bits, axis=1, return_inverse=True)
-        values = [
-            row.view(column.dtype).tolist() for row, column in zip(distinct, columns, strict=True)
-        ]
-        results = []
-        for combination in zip(*values, strict=True):
-            for place, value in zip(places, combination, strict=True):
-                scalars[place] = self._read[place](value)
-            results.append(self._one(scalars))
-        found[known] = np.array(results, found.dtype)[inverse.reshape(-1)]
+        rows = [row.view(column.dtype) for row, column in zip(distinct, columns, strict=True)]
+        found[known] = self._of_distinct(rows, places, scalars)[inverse.reshape(-1)]
         return found
 
-    def _one(self, scalars: list[object]) -> int | float:
-        value = apply(self._call, scalars)
-        return self._null if value is None else self._write(value)
+    def _of_distinct(self, columns: list[Any], places: list[int], scalars: list[object]) -> Any:
+        """The results for rows without null, one after the other; `scalars` has the rest."""
+        read = [self._read[place] for place in places]
+        results = []
+        for row in zip(*(column.tolist() for column in columns), strict=True):
+            for place, of_kind, stored in zip(places, read, row, strict=True):
+                scalars[place] = of_kind(stored)
+            results.append(apply(self._call, scalars))
+        return self._results(results)
+
+    def _results(self, values: list[object]) -> Any:
+        """Scalars of the call's type, or None, as a column."""
+        kind = self._call.type.kind
+        if kind is Kind.LIST:
+            values = [
+                None if value is None else list_text(cast("tuple[object, ...]", value))
+                for value in values
+            ]
+        if kind in CODED:
+            return self._strings.codes(cast("list[str | None]", values))
+        filled = [self._null if value is None else value for value in values]
+        return np.array(filled, storage_dtype(kind))

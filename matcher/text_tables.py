@@ -13,19 +13,21 @@ from numpy.typing import NDArray
 
 from matcher.strings import NULL, Strings
 
+Ints = NDArray[np.int64]
+
 _UNKNOWN = NULL + 1
 
 
 class TextTable:
-    """code → int64 that `function` gives for the code (a bool is 0 or 1)."""
+    """code → int64 that `function` gives for each of several codes (a bool is 0 or 1)."""
 
-    def __init__(self, strings: Strings, function: Callable[[int], int]) -> None:
+    def __init__(self, strings: Strings, function: Callable[[Ints], Ints]) -> None:
         self._strings = strings
         self._function = function
         self._generation = strings.generation
         self._table = np.full(1, _UNKNOWN, np.int64)
 
-    def of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def of(self, codes: Ints) -> Ints:
         """What the function gives for each code."""
         if self._generation != self._strings.generation:
             self._generation = self._strings.generation
@@ -38,7 +40,7 @@ class TextTable:
         found = np.asarray(self._table.take(codes, mode="clip"))
         unknown = found == _UNKNOWN
         if unknown.any():
-            for code in np.unique(codes[unknown]).tolist():
-                self._table[code] = self._function(code)
+            new = np.unique(codes[unknown])
+            self._table[new] = self._function(new)
             found = self._table.take(codes, mode="clip")
         return found

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from dsl.editor.symbols import Member, Symbol, Symbols, aliases, chunk_at
 from dsl.editor.words import WORDS
-from dsl.operators import AGGREGATES, FUNCTIONS, OPERATORS
+from dsl.functions import described
+from dsl.operators import AGGREGATES
 from dsl.source import Source, Span
 from dsl.split import TOKEN
 
@@ -84,10 +85,11 @@ def hover(symbols: Symbols, source: Source, offset: int) -> tuple[str, Span] | N
         text = _code(f"{word.text}: {steps[word.text][0]}")
     elif symbol is not None:
         text = _described(symbol)
-    elif word.text in AGGREGATES:
+    elif word.text in AGGREGATES and word.text not in described():
         text = f"`{word.text}(step.field)`: {AGGREGATES[word.text].meaning}"
-    elif word.text in FUNCTIONS:
-        text = f"`{word.text}(…)`: {OPERATORS[FUNCTIONS[word.text].op].meaning}"
+    elif word.text in described():
+        written, meaning = described()[word.text]
+        text = f"`{written}`: {meaning}"
     elif word.text in WORDS:
         text = f"`{word.text}`: {WORDS[word.text]}"
     else:
@@ -115,10 +117,9 @@ def completions(symbols: Symbols, source: Source, offset: int) -> list[Completio
         for alias, (core, _) in aliases(source, offset, symbols).items()
     ]
     found += [Completion(s.name, s.kind, s.heading) for s in symbols.by_name.values()]
-    found += [Completion(name, "function", spec.meaning) for name, spec in AGGREGATES.items()]
-    found += [
-        Completion(name, "function", OPERATORS[spec.op].meaning) for name, spec in FUNCTIONS.items()
-    ]
+    functions = {name: spec.meaning for name, spec in AGGREGATES.items() if name != "nth"}
+    functions |= {name: meaning for name, (_, meaning) in described().items()}
+    found += [Completion(name, "function", meaning) for name, meaning in functions.items()]
     found += [Completion(word, "word", meaning) for word, meaning in WORDS.items()]
     return found
 
