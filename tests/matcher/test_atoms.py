@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from model_builders import SPAN, batch_of, call, const, event, field, ref
 
@@ -437,8 +437,8 @@ def test_masks_have_one_entry_per_row_for_constant_conditions() -> None:
 def test_random_expressions_use_every_operator() -> None:
     missing = set(OPERATORS) - {"registered"}
 
-    @settings(max_examples=1000, deadline=None, database=None)
-    @given(st.sampled_from(sorted(FIELDS)).flatmap(lambda kind: expressions(kind, 3)))
+    @settings(max_examples=300, deadline=None, database=None, phases=[Phase.generate])
+    @given(st.sampled_from(sorted(FIELDS)).flatmap(lambda kind: expressions(kind, 2)))
     def collect(expr: Expr) -> None:
         missing.difference_update(node.op for node in walk(expr) if isinstance(node, Call))
 
