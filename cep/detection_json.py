@@ -1,86 +1,85 @@
 """A detection as one line of JSON: the shape that `cep run` prints and the store keeps.
 
 Decimals are numbers with their exact digits.  `suppressed_by` is there only when there is one.
+
+`to_json` is the shape; `Writer` gives the same bytes faster for the many detections of one rule,
+and keeps the bound events as they came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import TypeAlias
 
 import orjson
 
 from cep.detection import Detection
 from cep.values import iso_time
+from dsl.model import Rule
+
+Fields: TypeAlias = dict[str, object]
 
 
 def to_json(detection: Detection) -> bytes:
     """A detection as one line of JSON, as `cep run` prints it."""
-    return detection_json(
-        detection.id,
-        rule_json(detection.rule, detection.version),
-        detection.key,
-        detection.at_ms,
-        detection.severity,
-        detection.message,
-        detection.fields,
-        [
-            event_json(step_json(bound.step), bound.position, orjson.dumps(bound.event))
+    body: dict[str, object] = {
+        "id": detection.id,
+        "rule": detection.rule,
+        "version": detection.version,
+        "key": detection.key,
+        "at": iso_time(detection.at_ms),
+        "severity": detection.severity,
+        "message": detection.message,
+        "fields": detection.fields,
+        "events": [
+            {"step": bound.step, "position": bound.position, "event": bound.event}
             for bound in detection.events
         ],
-        detection.suppressed_by,
-    )
+    }
+    if detection.suppressed_by is not None:
+        body["suppressed_by"] = detection.suppressed_by
+    return orjson.dumps(body, default=_exact_digits)
 
 
-def detection_json(
-    id: str,
-    rule: bytes,
-    key: dict[str, object],
-    at_ms: int,
-    severity: str,
-    message: str,
-    fields: dict[str, object],
-    events: Iterable[bytes],
-    suppressed_by: str | None,
-) -> bytes:
-    """`rule` and `events` are parts made by `rule_json` and `event_json`.
+class Writer:
+    """Writes the detections of `rule`; what they have in common is JSON already."""
 
-    What is the same for every detection of a rule is written once and joined here: this is most of
-    what a detection costs.
-    """
-    parts = [
-        b'{"id":"',
-        id.encode(),
-        rule,
-        orjson.dumps(key, default=_exact_digits),
-        b',"at":"',
-        iso_time(at_ms).encode(),
-        b'","severity":',
-        orjson.dumps(severity),
-        b',"message":',
-        orjson.dumps(message),
-        b',"fields":',
-        orjson.dumps(fields, default=_exact_digits),
-        b',"events":[',
-        b",".join(events),
-        b"]}" if suppressed_by is None else b'],"suppressed_by":%b}' % orjson.dumps(suppressed_by),
-    ]
-    return b"".join(parts)
+    __slots__ = ("_rule", "_steps")
 
+    def __init__(self, rule: Rule) -> None:
+        name, version = orjson.dumps(rule.name), orjson.dumps(rule.version)
+        labels = (orjson.dumps(step.label) for step in rule.steps)
+        self._rule = b'","rule":%b,"version":%b,"key":' % (name, version)
+        self._steps = [b'{"step":%b,"position":' % label for label in labels]
 
-def rule_json(rule: str, version: str) -> bytes:
-    """What stands between the id and the key."""
-    return b'","rule":%b,"version":%b,"key":' % (orjson.dumps(rule), orjson.dumps(version))
-
-
-def step_json(label: str) -> bytes:
-    """What stands before the position of an event bound to this step."""
-    return b'{"step":%b,"position":' % orjson.dumps(label)
-
-
-def event_json(step: bytes, position: int, event: bytes) -> bytes:
-    """A bound event; `event` is JSON already, and kept as it came."""
-    return b'%b%d,"event":%b}' % (step, position, event)
+    def write(
+        self,
+        id: str,
+        key: Fields,
+        at_ms: int,
+        severity: str,
+        message: str,
+        fields: Fields,
+        steps: Iterable[int],
+        positions: Iterable[int],
+        events: Iterable[bytes],
+        suppressed_by: str | None,
+    ) -> bytes:
+        """`events` are JSON; with `steps` and `positions` they are columns of the bound events."""
+        beginnings = map(self._steps.__getitem__, steps)
+        bound = zip(beginnings, positions, map(bytes.strip, events))  # noqa: B905 (half the time)
+        return b'{"id":"%b%b%b,"at":"%b","severity":%b,"message":%b,"fields":%b,"events":[%b]%b' % (
+            id.encode(),
+            self._rule,
+            orjson.dumps(key, _exact_digits),
+            iso_time(at_ms).encode(),
+            orjson.dumps(severity),
+            orjson.dumps(message),
+            orjson.dumps(fields, _exact_digits),
+            b",".join([b'%b%d,"event":%b}' % event for event in bound]),
+            b"}" if suppressed_by is None else b',"suppressed_by":"%b"}' % suppressed_by.encode(),
+        )
 
 
 def _exact_digits(value: object) -> object:

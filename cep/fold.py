@@ -173,18 +173,18 @@ class Fold:
         matches = self._matcher.advance(batch, ordered.watermark_ms)
         for name, total in self._matcher.losses.items():
             self.counters[name] += total - before[name]
+        self.counters["detections"] += len(matches)
         return [self._render(match) for match in matches]
 
     def _render(self, match: Match) -> Rendered:
-        rule, renderer = match.rule, self._renderers[match.rule.name]
-        evidence = renderer.evidence(match)
-        hidden_by = None
+        rule = match.rule
+        found = self._renderers[rule.name].render(match)
         if rule.suppress is not None:
-            values = evidence.values(rule.suppress.by)
-            hidden_by = self._suppression.hidden_by(rule.name, values, match.at_ms, evidence.id)
-        self.counters["detections"] += 1
-        self.counters["suppressed"] += hidden_by is not None
-        return renderer.render(evidence, hidden_by)
+            values = found.values(rule.suppress.by)
+            shown_by = self._suppression.hidden_by(rule.name, values, match.at_ms, found.id)
+            found.suppressed_by = shown_by
+            self.counters["suppressed"] += shown_by is not None
+        return found
 
     def _restore(self, known: Mapping[str, str], pages: Mapping[str, bytes]) -> None:
         """Gives saved pages to who owns them; state of rules that changed or went is let go.

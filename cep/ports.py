@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cep import limits
 
@@ -127,8 +127,7 @@ class Lease:
     pages: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionRow:
+class DetectionRow(NamedTuple):
     """A rendered detection; `body` is its JSON as printed, `destinations` its outbox rows."""
 
     id: str

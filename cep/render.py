@@ -4,26 +4,40 @@
 
 so a match found again after a crash has the id it had.  Nothing here raises on event data: a field
 that only the output reads, and that does not fit its declared type, is null in the output.
+
+A rule's output is compiled once, in its `Renderer`; what a detection says is made when somebody
+asks for it, once, and of the events only those are read of which something is said.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TypeAlias
 
 import orjson
 
-from cep import limits
 from cep.detection import BoundEvent, Detection
-from cep.detection_json import detection_json, event_json, rule_json, step_json
-from cep.fields import reader
+from cep.detection_json import Writer
+from cep.fields import Reader, reader
+from cep.phrases import Fields, Read, json_form, json_of, scalar, sentence
 from cep.ports import DetectionRow
-from cep.values import json_value, text
-from dsl.model import Aggregate, Call, EventType, Expr, FieldRef, Path, Placeholder, Rule, Template
-from matcher.evaluate import Environment, evaluate
+from cep.values import AS_IT_IS
+from dsl.model import (
+    Aggregate,
+    Call,
+    EventType,
+    Expr,
+    FieldRef,
+    Key,
+    Path,
+    Placeholder,
+    Rule,
+    Template,
+)
+from matcher.evaluate import Environment
 from matcher.matcher import Match
 from matcher.record import Record
 from matcher.schema import walk
@@ -31,51 +45,79 @@ from matcher.schema import walk
 DEFAULT_DESTINATION = "default"
 
 
-class Evidence:
-    """A match with its bound events read: what expressions of the output are evaluated over."""
-
-    __slots__ = ("environment", "id", "match")
-
-    def __init__(self, match: Match, id: str, environment: Environment) -> None:
-        self.match = match
-        self.id = id
-        self.environment = environment
-
-    def values(self, expressions: Sequence[Expr]) -> tuple[object, ...]:
-        return tuple(evaluate(expression, self.environment) for expression in expressions)
+Said: TypeAlias = tuple[Fields, str, str, Fields]
+"""What a rule says about a match, as JSON-ready values: key, severity, message, fields."""
 
 
 class Rendered:
-    """A detection: its JSON (`body`), its row in the store, and on demand the object itself."""
+    """A detection: its id at once, everything else when it is asked for.
 
-    __slots__ = ("_parts", "_rule", "body", "evidence", "suppressed_by")
+    `suppressed_by` is the id of the detection that hides this one; set it before reading the rest.
+    """
 
-    def __init__(
-        self,
-        rule: Rule,
-        evidence: Evidence,
-        parts: _Parts,
-        suppressed_by: str | None,
-        body: bytes,
-    ) -> None:
-        self.body = body
-        self.evidence = evidence
-        self.suppressed_by = suppressed_by
-        self._rule = rule
-        self._parts = parts
+    __slots__ = ("_body", "_environment", "_renderer", "_said", "id", "match", "suppressed_by")
+
+    def __init__(self, renderer: Renderer, match: Match, id: str) -> None:
+        self.match = match
+        self.id = id
+        self.suppressed_by: str | None = None
+        self._renderer = renderer
+        self._environment: Environment | None = None
+        self._said: Said | None = None
+        self._body: bytes | None = None
+
+    @property
+    def environment(self) -> Environment:
+        """The bound events, read: what expressions of the output are evaluated over."""
+        if self._environment is None:
+            self._environment = self._renderer.environment(self.match)
+        return self._environment
+
+    def values(self, expressions: Sequence[Expr]) -> tuple[object, ...]:
+        return tuple(scalar(expression)(self) for expression in expressions)
+
+    @property
+    def said(self) -> Said:
+        if self._said is None:
+            self._said = self._renderer.say(self)
+        return self._said
+
+    @property
+    def body(self) -> bytes:
+        """The detection as one line of JSON."""
+        if self._body is None:
+            self._body = self._renderer.body(self)
+        return self._body
+
+    def row(self) -> DetectionRow:
+        """The detection as the store keeps it."""
+        rule = self.match.rule
+        _, severity, _, _ = self.said
+        visible = self.suppressed_by is None
+        return DetectionRow(
+            id=self.id,
+            rule=rule.name,
+            version=rule.version,
+            severity=severity,
+            at_ms=self.match.at_ms,
+            suppressed_by=self.suppressed_by,
+            body=self.body,
+            destinations=(rule.notify or (DEFAULT_DESTINATION,)) if visible else (),
+        )
 
     @property
     def detection(self) -> Detection:
-        rule, match, parts = self._rule, self.evidence.match, self._parts
+        rule, match = self.match.rule, self.match
+        key, severity, message, fields = self.said
         return Detection(
-            id=self.evidence.id,
+            id=self.id,
             rule=rule.name,
             version=rule.version,
-            key=parts.key,
+            key=key,
             at_ms=match.at_ms,
-            severity=parts.severity,
-            message=parts.message,
-            fields=parts.fields,
+            severity=severity,
+            message=message,
+            fields=fields,
             events=tuple(
                 BoundEvent(rule.steps[bound.step].label, bound.position, json.loads(bound.raw))
                 for bound in match.events
@@ -83,29 +125,6 @@ class Rendered:
             suppressed_by=self.suppressed_by,
             notify=rule.notify,
         )
-
-    def row(self) -> DetectionRow:
-        rule = self._rule
-        visible = self.suppressed_by is None
-        return DetectionRow(
-            id=self.evidence.id,
-            rule=rule.name,
-            version=rule.version,
-            severity=self._parts.severity,
-            at_ms=self.evidence.match.at_ms,
-            suppressed_by=self.suppressed_by,
-            body=self.body,
-            destinations=(rule.notify or (DEFAULT_DESTINATION,)) if visible else (),
-        )
-
-
-class _Parts(NamedTuple):
-    """What a rule says about a match."""
-
-    key: dict[str, object]
-    severity: str
-    message: str
-    fields: dict[str, object]
 
 
 class Renderer:
@@ -121,90 +140,71 @@ class Renderer:
         partition: str,
         also: Sequence[Expr] = (),
     ) -> None:
-        self.rule = rule
         read = _fields_read([*_output_expressions(rule), *also])
-        self._readers = [
+        self._readers: list[Reader] = [
             reader(_narrowed(events[step.event], read.get(step.index, set())))
             for step in rule.steps
         ]
-        self._keys = [(key.name, key.type) for key in rule.keys]
-        self._rule_json = rule_json(rule.name, rule.version)
-        self._step_json = [step_json(step.label) for step in rule.steps]
+        self._severity = rule.severity
         self._identity = orjson.dumps((rule.name, rule.version, partition))[:-1]
+        self._key = _key(rule.keys)
+        self._message = sentence(rule.message)
+        self._attributes = [(name, _attribute(given)) for name, given in rule.attributes]
+        self._writer = Writer(rule)
 
-    def evidence(self, match: Match) -> Evidence:
+    def render(self, match: Match) -> Rendered:
+        deadline_ms = match.at_ms if match.timer else None
+        facts = orjson.dumps((match.key, match.positions, deadline_ms))
+        identity = b"%b,%b" % (self._identity, facts[1:])
+        return Rendered(self, match, blake2b(identity, digest_size=16).hexdigest())
+
+    def environment(self, match: Match) -> Environment:
         bound: dict[int, list[Record]] = {}
-        for event in match.events:
-            read = self._readers[event.step](event.raw)
-            bound.setdefault(event.step, []).append(read)
-        return Evidence(match, self._id(match), Environment(None, bound, match.key))
+        for step, raw in zip(match.steps, match.raw, strict=True):
+            bound.setdefault(step, []).append(self._readers[step](raw))
+        return Environment(None, bound, match.key)
 
-    def render(self, evidence: Evidence, suppressed_by: str | None) -> Rendered:
-        rule, environment = self.rule, evidence.environment
-        fields: dict[str, object] = {}
-        message = _fill(rule.message, environment, fields)
-        for name, value in rule.attributes:
-            fields[name] = (
-                _fill(value, environment, {})
-                if isinstance(value, Template)
-                else json_value(value.type, evaluate(value, environment))
-            )
+    def say(self, found: Rendered) -> Said:
+        fields: Fields = {}
+        message = self._message(found, fields)
+        for name, attribute in self._attributes:
+            fields[name] = attribute(found)
         severity = fields.get("severity")
         if not isinstance(severity, str):
-            severity = rule.severity
-        key = {
-            name: json_value(type, value)
-            for (name, type), value in zip(self._keys, evidence.match.key, strict=True)
-        }
-        body = detection_json(
-            evidence.id,
-            self._rule_json,
+            severity = self._severity
+        return self._key(found.match.key), severity, message, fields
+
+    def body(self, found: Rendered) -> bytes:
+        match = found.match
+        key, severity, message, fields = found.said
+        return self._writer.write(
+            found.id,
             key,
-            evidence.match.at_ms,
+            match.at_ms,
             severity,
             message,
             fields,
-            [
-                event_json(self._step_json[bound.step], bound.position, bound.raw.strip())
-                for bound in evidence.match.events
-            ],
-            suppressed_by,
+            match.steps,
+            match.positions,
+            match.raw,
+            found.suppressed_by,
         )
-        return Rendered(rule, evidence, _Parts(key, severity, message, fields), suppressed_by, body)
-
-    def _id(self, match: Match) -> str:
-        identity = b"%b,%b,%b,%b]" % (
-            self._identity,
-            orjson.dumps(match.key),
-            orjson.dumps([event.position for event in match.events]),
-            orjson.dumps(match.at_ms if match.timer else None),
-        )
-        return blake2b(identity, digest_size=16).hexdigest()
 
 
-def _fill(template: Template, environment: Environment, fields: dict[str, object]) -> str:
-    """The text of `template`; the value of each placeholder goes into `fields`."""
-    filled = []
-    for part in template.parts:
-        if isinstance(part, str):
-            filled.append(part)
-            continue
-        type, value = part.expr.type, evaluate(part.expr, environment)
-        fields[part.text] = shown = json_value(type, value)
-        # Most values are plain strings and numbers: they are their own text.
-        plain = shown if part.spec == "" and shown.__class__ is str else None
-        filled.append(text(type, value, part.spec) if plain is None else plain)
-    return _cut("".join(filled))
+def _key(keys: Sequence[Key]) -> Callable[[tuple[object, ...]], Fields]:
+    """From the scalars of a key to its parts by name, JSON-ready."""
+    if len(keys) == 1 and keys[0].type.kind in AS_IT_IS:  # nearly every rule
+        name = keys[0].name
+        return lambda scalars: {name: scalars[0]}
+    forms = [(index, key.name, json_form(key.type)) for index, key in enumerate(keys)]
+    return lambda scalars: {name: form(scalars[index]) for index, name, form in forms}
 
 
-def _cut(filled: str) -> str:
-    """At most `MESSAGE_BYTES_MAX` bytes of UTF-8, with an ellipsis where something was cut."""
-    if len(filled) * 4 <= limits.MESSAGE_BYTES_MAX and filled.isascii():
-        return filled
-    encoded = filled.encode("utf-8", "replace")
-    if len(encoded) <= limits.MESSAGE_BYTES_MAX:
-        return encoded.decode()
-    return encoded[: limits.MESSAGE_BYTES_MAX - 3].decode("utf-8", "ignore") + "…"
+def _attribute(given: Expr | Template) -> Read:
+    if not isinstance(given, Template):
+        return json_of(given)
+    say = sentence(given)
+    return lambda found: say(found, {})
 
 
 # ------------------------------------------------------------------------------------- records

@@ -140,7 +140,7 @@ class _Run:
         ):
             return False
         where: Expr | None = expect.where
-        return where is None or evaluate(where, found.evidence.environment) is True
+        return where is None or evaluate(where, found.environment) is True
 
     def _what_happened(self, expect: TestExpect, found: int) -> str:
         at = f" at {duration_text(expect.at_ms)}" if expect.at_ms is not None else ""

@@ -10,24 +10,28 @@
 | null      | null                                        | `null`                          |
 
 The texts are those of `matcher.shown`.  A decimal is `decimal.Decimal` without trailing zeros here;
-`cep.render.to_json` writes its digits.
+`cep.detection_json` writes its digits.
 """
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from cep import limits
 from dsl.model import Kind, Type
 from matcher.shown import decimal_text, duration_text, iso_time, shown
 
-__all__ = ["decimal_value", "duration_text", "iso_time", "json_value", "text"]
+__all__ = ["AS_IT_IS", "decimal_value", "duration_text", "iso_time", "json_value", "text"]
 
 _NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
 _SPEC = re.compile(
     r"(?:.?[<>=^])?[-+ ]?#?0?(?P<width>\d*)[,_]?(?:\.(?P<precision>\d+))?[a-zA-Z%]?", re.DOTALL
 )
+
+AS_IT_IS = frozenset(Kind) - {Kind.DECIMAL, Kind.TIMESTAMP, Kind.LIST}
+"""Kinds whose scalars are JSON as they are."""
 
 
 def decimal_value(scaled: int, scale: int) -> Decimal:
@@ -66,6 +70,7 @@ def text(type: Type, value: object, spec: str = "") -> str:
         return plain
 
 
+@lru_cache(maxsize=1024)
 def _bounded(spec: str) -> bool:
     found = _SPEC.fullmatch(spec)
     if found is None:

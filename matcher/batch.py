@@ -71,13 +71,12 @@ class RawLines:
 
     def lines(self, rows: NDArray[np.integer]) -> list[bytes]:
         """The events of many rows."""
-        places = zip(
-            self.chunk[rows].tolist(),
-            self.start[rows].tolist(),
-            self.end[rows].tolist(),
-            strict=True,
-        )
-        return [self.chunks[chunk].line(start, end) for chunk, start, end in places]
+        starts, ends = self.start[rows].tolist(), self.end[rows].tolist()
+        readers = [chunk.line for chunk in self.chunks]
+        if len(readers) == 1:
+            return list(map(readers[0], starts, ends))
+        places = zip(self.chunk[rows].tolist(), starts, ends, strict=True)
+        return [readers[chunk](start, end) for chunk, start, end in places]
 
     def take(self, rows: NDArray[np.integer]) -> RawLines:
         raw = RawLines(self.chunks, self.chunk[rows], self.start[rows], self.end[rows])

@@ -46,11 +46,11 @@ class Segment:
         places = np.searchsorted(self.positions, positions).clip(max=len(self.positions) - 1)
         return places, self.positions[places] == positions
 
-    def lines(self, positions: Ints) -> dict[int, bytes]:
-        """The bytes of those of `positions` that are in this segment."""
+    def lines(self, positions: Ints) -> tuple[dict[int, bytes], Ints]:
+        """The bytes of those of `positions` that are in this segment, and the other positions."""
         places, found = self.places(positions)
         lines = self.raw.lines(self.rows[places[found]])
-        return dict(zip(positions[found].tolist(), lines, strict=True))
+        return dict(zip(positions[found].tolist(), lines, strict=True)), positions[~found]
 
 
 class Evidence:
@@ -71,21 +71,23 @@ class Evidence:
         if len(positions) >= SEGMENT_SHARE * len(batch):
             self._segments.append(segment)
         else:
-            self._single |= segment.lines(positions)
+            lines, _ = segment.lines(positions)
+            self._single |= lines
         if self._rows() > self._rows_max:
             self._tidy()
 
     def read(self, positions: Ints, batch: Batch | None = None) -> dict[int, bytes]:
         """position → bytes, for positions that are held or in `batch`."""
-        wanted = np.unique(positions)
+        wanted = _distinct([positions])
         found: dict[int, bytes] = {}
         segments = [*self._segments] if batch is None else [Segment.of(batch), *self._segments]
         for segment in segments:
             if len(wanted):
-                _, present = segment.places(wanted)
-                found |= segment.lines(wanted[present])
-                wanted = wanted[~present]
-        return found | {position: self._single[position] for position in wanted.tolist()}
+                lines, wanted = segment.lines(wanted)
+                found |= lines
+        for position in wanted.tolist():
+            found[position] = self._single[position]
+        return found
 
     def load(self, lines: dict[int, bytes]) -> None:
         """Take over events read from a snapshot."""
@@ -96,17 +98,19 @@ class Evidence:
 
     def _tidy(self) -> None:
         """Let go of what no run holds."""
-        held = np.unique(self._held())
+        held = _distinct([self._held()])
         kept = []
         for segment in self._segments:
             _, live = segment.places(held)
             if live.sum() >= SEGMENT_SHARE * len(segment.rows):
                 kept.append(segment)
             else:
-                self._single |= segment.lines(held[live])
+                lines, _ = segment.lines(held[live])
+                self._single |= lines
         self._segments = kept
-        alive = set(held.tolist())
-        self._single = {at: line for at, line in self._single.items() if at in alive}
+        singles = np.fromiter(self._single, np.int64, len(self._single))
+        alive = singles[np.isin(singles, held, assume_unique=True)]
+        self._single = {position: self._single[position] for position in alive.tolist()}
         self._rows_max = max(ROWS_MIN, 2 * self._rows())
 
 

@@ -6,7 +6,7 @@ scalars.  The code table of a rule is rebuilt from its live runs when it has gro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -42,6 +42,7 @@ class KeyCodec:
         self._types = tuple(types)
         self._strings = strings
         self._codes = _Codes()
+        self._readers = [self._reader(type) for type in types]
 
     def encode(self, columns: Sequence[Column], rows: Ints) -> Ints:
         """One int64 for each of `rows`; NULL where any part of the key is null."""
@@ -60,8 +61,10 @@ class KeyCodec:
         """The parts of a key in scalar form."""
         if not self._types:
             return ()
-        parts = (key,) if len(self._types) == 1 else self._codes.tuples[key]
-        return tuple(map(self._scalar, self._types, parts))
+        if len(self._readers) == 1:
+            return (self._readers[0](key),)
+        parts = self._codes.tuples[key]
+        return tuple(read(part) for read, part in zip(self._readers, parts, strict=True))
 
     def key(self, scalars: KeyScalars) -> int:
         """The inverse of `scalars`."""
@@ -70,10 +73,11 @@ class KeyCodec:
         parts = tuple(map(self._stored, self._types, scalars))
         return parts[0] if len(parts) == 1 else self._codes[parts]
 
-    def _scalar(self, type: Type, part: int) -> object:
+    def _reader(self, type: Type) -> Callable[[int], object]:
+        """From the storage form of a part of the key to its scalar form."""
         if is_text(type):
-            return self._strings.text(part)
-        return bool(part) if type.kind is Kind.BOOL else part
+            return self._strings.text
+        return bool if type.kind is Kind.BOOL else int
 
     def _stored(self, type: Type, scalar: object) -> int:
         if is_text(type):

@@ -6,7 +6,6 @@ the matches back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -172,12 +171,12 @@ class Lane:
             new[: len(old)] = old
         self._out = grown
 
-    def _read(self) -> Iterator[Found]:
+    def _read(self) -> list[Found]:
         """Take the matches out of the kernel's buffer and let go of their evidence."""
         out = self._out
         count = int(out.counts[0])
         if not count:
-            return
+            return []
         begin = np.zeros(count + 1, np.int64)
         steps = np.zeros(8 * count, np.int64)
         positions = np.zeros(8 * count, np.int64)
@@ -186,21 +185,23 @@ class Lane:
             steps, positions = np.zeros(size, np.int64), np.zeros(size, np.int64)
             read_matches(count, out, self._store.memory, begin, steps, positions)
         out.counts[0] = 0
-        rows, step_list, places = begin.tolist(), steps.tolist(), positions.tolist()
-        at_ms, timer, keys = (array[:count].tolist() for array in (out.at_ms, out.timer, out.key))
-        for match in range(count):
-            first, last = rows[match], rows[match + 1]
-            bound = tuple(places[first:last])
-            yield Found(
-                at_ms[match],
-                bool(timer[match]),
-                bound[-1],
-                self._number,
-                bound[0],
-                bound,
-                tuple(step_list[first:last]),
-                keys[match],
+        rows, number = begin.tolist(), self._number
+        bound_by, places = tuple(steps[:size].tolist()), tuple(positions[:size].tolist())
+        at_ms, timer, keys = out.at_ms[:count], out.timer[:count] != 0, out.key[:count]
+        columns = at_ms.tolist(), timer.tolist(), keys.tolist(), rows[:-1], rows[1:]
+        return [
+            Found(
+                at_ms,
+                timer,
+                places[end - 1],
+                number,
+                places[begin],
+                places[begin:end],
+                bound_by[begin:end],
+                key,
             )
+            for at_ms, timer, key, begin, end in zip(*columns, strict=True)
+        ]
 
     # ------------------------------------------------------------------ state
 

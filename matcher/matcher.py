@@ -43,13 +43,22 @@ class Bound(NamedTuple):
 
 
 class Match(NamedTuple):
-    """`key` in scalar form; `at_ms` the last event's time, or the deadline when `timer`."""
+    """`key` in scalar form; `at_ms` the last event's time, or the deadline when `timer`.
+
+    `steps`, `positions` and `raw` are columns of `events`, in binding order.
+    """
 
     rule: Rule
     key: tuple[object, ...]
     at_ms: int
     timer: bool
-    events: tuple[Bound, ...]
+    steps: tuple[int, ...]
+    positions: tuple[int, ...]
+    raw: tuple[bytes, ...]
+
+    @property
+    def events(self) -> tuple[Bound, ...]:
+        return tuple(map(Bound, self.steps, self.positions, self.raw))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +183,9 @@ class Matcher:
         matches = []
         for at_ms, timer, _, number, _, positions, steps, key in found:
             lane = self._lanes[number]
-            events = tuple(map(Bound, steps, positions, map(raw.__getitem__, positions)))
             scalars = lane.keys.scalars(key)
-            matches.append(Match(lane.plan.rule, scalars, at_ms, timer, events))
+            lines = tuple(map(raw.__getitem__, positions))
+            matches.append(Match(lane.plan.rule, scalars, at_ms, timer, steps, positions, lines))
         return matches
 
     def _raw_of(self, batch: Batch, found: list[Found]) -> dict[int, bytes]:

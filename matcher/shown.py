@@ -5,34 +5,31 @@ A timestamp is ISO 8601 in UTC with milliseconds, a duration `1m30s`, a decimal 
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
 
 from dsl.model import Kind, Type
 
-_EPOCH = date(1970, 1, 1)
-_DAY_MS = 86_400_000
+_EPOCH = datetime(1970, 1, 1)
+_SECONDS = [f":{second:02d}" for second in range(60)]
+_THOUSANDTHS = [f".{ms:03d}Z" for ms in range(1000)]
 _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
 def iso_time(at_ms: int) -> str:
     """UTC with milliseconds and `Z`; years outside 1..9999 as numpy writes them."""
-    day, ms = divmod(at_ms, _DAY_MS)
-    seconds, ms = divmod(ms, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{ms:03d}Z"
+    return _minute(at_ms // 60_000) + _SECONDS[at_ms // 1000 % 60] + _THOUSANDTHS[at_ms % 1000]
 
 
-@lru_cache(maxsize=1024)
-def _date(day: int) -> str:
-    """The date so many days after 1970-01-01."""
+@lru_cache(maxsize=4096)
+def _minute(minute: int) -> str:
+    """The minute that begins so many minutes after 1970-01-01T00:00Z."""
     try:
-        return (_EPOCH + timedelta(days=day)).isoformat()
+        return (_EPOCH + timedelta(minutes=minute)).isoformat(timespec="minutes")
     except OverflowError:
-        return str(np.datetime64(day, "D"))
+        return str(np.datetime64(minute, "m"))
 
 
 def duration_text(duration_ms: int) -> str:
