@@ -8,7 +8,6 @@ and keeps the bound events as they came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -17,8 +16,11 @@ import orjson
 from cep.detection import Detection
 from cep.values import iso_time
 from dsl.model import Rule
+from matcher.matcher import Match
 
 Fields: TypeAlias = dict[str, object]
+Said: TypeAlias = tuple[Fields, str, str, Fields]
+"""What a rule says about a match, as JSON-ready values: key, severity, message, fields."""
 
 
 def to_json(detection: Detection) -> bytes:
@@ -53,27 +55,16 @@ class Writer:
         self._rule = b'","rule":%b,"version":%b,"key":' % (name, version)
         self._steps = [b'{"step":%b,"position":' % label for label in labels]
 
-    def write(
-        self,
-        id: str,
-        key: Fields,
-        at_ms: int,
-        severity: str,
-        message: str,
-        fields: Fields,
-        steps: Iterable[int],
-        positions: Iterable[int],
-        events: Iterable[bytes],
-        suppressed_by: str | None,
-    ) -> bytes:
-        """`events` are JSON; with `steps` and `positions` they are columns of the bound events."""
-        beginnings = map(self._steps.__getitem__, steps)
-        bound = zip(beginnings, positions, map(bytes.strip, events))  # noqa: B905 (half the time)
+    def write(self, id: str, said: Said, match: Match, suppressed_by: str | None) -> bytes:
+        key, severity, message, fields = said
+        steps = map(self._steps.__getitem__, match.steps)
+        # Not strict: they are columns of one match, and the check takes as long as the rest.
+        bound = zip(steps, match.positions, map(bytes.strip, match.raw))  # noqa: B905
         return b'{"id":"%b%b%b,"at":"%b","severity":%b,"message":%b,"fields":%b,"events":[%b]%b' % (
             id.encode(),
             self._rule,
             orjson.dumps(key, _exact_digits),
-            iso_time(at_ms).encode(),
+            iso_time(match.at_ms).encode(),
             orjson.dumps(severity),
             orjson.dumps(message),
             orjson.dumps(fields, _exact_digits),

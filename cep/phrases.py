@@ -15,12 +15,12 @@ from functools import partial
 from typing import Protocol, TypeAlias
 
 from cep import limits
+from cep.detection_json import Fields
 from cep.values import AS_IT_IS, json_value, text
 from dsl.model import Const, Expr, KeyRef, Template, Type
 from matcher.evaluate import Environment, evaluate
 from matcher.matcher import Match
 
-Fields: TypeAlias = dict[str, object]
 _SURELY_FITS = limits.MESSAGE_BYTES_MAX // 4
 
 

@@ -15,14 +15,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TypeAlias
 
 import orjson
 
 from cep.detection import BoundEvent, Detection
-from cep.detection_json import Writer
+from cep.detection_json import Fields, Said, Writer
 from cep.fields import Reader, reader
-from cep.phrases import Fields, Read, json_form, json_of, scalar, sentence
+from cep.phrases import Read, json_form, json_of, scalar, sentence
 from cep.ports import DetectionRow
 from cep.values import AS_IT_IS
 from dsl.model import (
@@ -43,10 +42,6 @@ from matcher.record import Record
 from matcher.schema import walk
 
 DEFAULT_DESTINATION = "default"
-
-
-Said: TypeAlias = tuple[Fields, str, str, Fields]
-"""What a rule says about a match, as JSON-ready values: key, severity, message, fields."""
 
 
 class Rendered:
@@ -175,20 +170,7 @@ class Renderer:
         return self._key(found.match.key), severity, message, fields
 
     def body(self, found: Rendered) -> bytes:
-        match = found.match
-        key, severity, message, fields = found.said
-        return self._writer.write(
-            found.id,
-            key,
-            match.at_ms,
-            severity,
-            message,
-            fields,
-            match.steps,
-            match.positions,
-            match.raw,
-            found.suppressed_by,
-        )
+        return self._writer.write(found.id, found.said, found.match, found.suppressed_by)
 
 
 def _key(keys: Sequence[Key]) -> Callable[[tuple[object, ...]], Fields]:
