@@ -1,31 +1,31 @@
 """From places of texts in the data to codes: the second pass over the columns of texts.
 
 The scanner notes where a text lies (`packed`).  Here a kernel looks up one column at a time, so
-that the processor waits for several slots of the interner's table at once.  What is left (escapes,
-unusual ways to write an address) is decoded by Python, and remembered by how it was written.
+that the processor waits for several slots of the interner's table at once.  Unusual ways to write
+an address become the code of what was written, and Python finds the code of the address; each
+spelling once.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compiled import inlined, kernel
-from matcher.interner import UNKNOWN, Interner, code_of, has_room, intern, prefetch_text
+from matcher.interner import CODE, PLAIN_IPV4, Interner, code_at, intern, prefetch_text
+from matcher.json_escapes import unescape
 from matcher.scan_plan import IP_DOMAIN, Plan
 from matcher.strings import NULL, Strings
 from matcher.text_functions import canonical_ip
+from matcher.text_tables import TextTable
 
+Octets = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
 REFUSED = -1
 """The code of a text that has no place in its domain."""
-
-REMEMBERED_MAX = 1 << 20
-"""How many spellings are remembered before all are forgotten."""
 
 ROWS_AHEAD = 16
 """How far ahead of the row at hand slots are fetched."""
@@ -45,49 +45,84 @@ def packed(start: int, end: int, escaped: int) -> int:
 
 @kernel
 def intern_rows(
+    data: Octets,
+    columns: Ints,
+    types: NDArray[np.int16],
     begin: int,
     end: int,
-    data: NDArray[np.uint8],
-    column: Ints,
-    types: NDArray[np.int16],
-    domains: Ints,
-    enum_begin: Ints,
-    enum_codes: Ints,
+    plan: Plan,
+    in_enum: NDArray[np.bool_],
+    interner: Interner,
+) -> bool:
+    """Turn the packed texts of rows begin:end into codes; there is room for all.
+
+    Texts that have no place in their domain become REFUSED, and an address that is not plain
+    -2 - the code of its spelling.  Returns whether there is any of these.
+    """
+    unsettled = False
+    for column in range(len(columns)):
+        if not plan.column_is_text[column]:
+            continue
+        for row in range(begin, end):
+            ahead = row + ROWS_AHEAD
+            if ahead < end and columns[column, ahead] != NULL:
+                text = columns[column, ahead]
+                prefetch_text(data, text >> _PLACE_SHIFT, text >> 1 & _LENGTH_MASK, interner)
+            text = columns[column, row]
+            if text == NULL:
+                continue
+            start, length = text >> _PLACE_SHIFT, text >> 1 & _LENGTH_MASK
+            domain = plan.domains[column, types[row]]
+            if text & 1:
+                code = _intern_escaped(data, start, length, domain, in_enum, interner)
+            else:
+                code = _intern_in(data, start, length, domain, in_enum, interner)
+            columns[column, row] = code
+            unsettled = unsettled or code < 0
+    return unsettled
+
+
+@kernel
+def _intern_escaped(
+    data: Octets,
+    start: int,
+    length: int,
+    domain: int,
+    in_enum: NDArray[np.bool_],
     interner: Interner,
 ) -> int:
-    """Turn the packed texts of rows begin:end into codes; `domains` are by event type.
-
-    Texts that Python must decode become -2 - packed, those that no enum has REFUSED.  Returns the
-    first row for whose text there is no room.
-    """
-    for row in range(begin, end):
-        ahead = row + ROWS_AHEAD
-        if ahead < end and column[ahead] != NULL:
-            text = column[ahead]
-            start, length = text >> _PLACE_SHIFT, text >> 1 & _LENGTH_MASK
-            prefetch_text(data, start, length, interner)
-        text = column[row]
-        if text == NULL:
-            continue
-        start, length = text >> _PLACE_SHIFT, text >> 1 & _LENGTH_MASK
-        domain = domains[types[row]]
-        if text & 1 or (domain == IP_DOMAIN and not _is_plain_ipv4(data, start, length)):
-            column[row] = -2 - text
-        elif domain <= IP_DOMAIN:  # any text will do, or an address in its canonical form
-            if not has_room(interner, length):
-                return row
-            column[row] = intern(data, start, length, interner)
-        else:
-            code = code_of(data, start, length, interner)
-            known = False
-            for place in range(enum_begin[domain], enum_begin[domain + 1]):
-                known = known or enum_codes[place] == code
-            column[row] = code if known and code != UNKNOWN else REFUSED
-    return end
+    """As `_intern_in`, for a text with escapes: it is written out where the arena is free."""
+    place = interner.begin[interner.used[0]]
+    length = unescape(data, start, length, interner.arena, place)
+    if length < 0:
+        return REFUSED
+    return _intern_in(interner.arena, place, length, domain, in_enum, interner)
 
 
 @inlined
-def _is_plain_ipv4(data: NDArray[np.uint8], start: int, length: int) -> bool:
+def _intern_in(
+    data: Octets,
+    start: int,
+    length: int,
+    domain: int,
+    in_enum: NDArray[np.bool_],
+    interner: Interner,
+) -> int:
+    """The code of a text in its domain; as `intern_rows` writes it."""
+    slot = intern(data, start, length, interner)
+    code = code_at(slot, interner)
+    if domain == IP_DOMAIN:
+        if not interner.slots[slot, CODE] & PLAIN_IPV4:
+            if not _is_plain_ipv4(data, start, length):
+                return -2 - code  # type: ignore[no-any-return]  # an int64
+            interner.slots[slot, CODE] |= PLAIN_IPV4
+    elif domain > IP_DOMAIN and not (code < in_enum.shape[1] and in_enum[domain, code]):
+        return REFUSED
+    return code  # type: ignore[no-any-return]  # an int64
+
+
+@inlined
+def _is_plain_ipv4(data: Octets, start: int, length: int) -> bool:
     """Four numbers up to 255 without leading zeros, with dots between: the canonical form."""
     if length < 7 or length > 15:
         return False
@@ -116,78 +151,44 @@ class Codes:
 
     def __init__(self, strings: Strings, enums: Sequence[tuple[str, ...]]) -> None:
         self._strings = strings
-        self._enums = [{value: strings.code(value) for value in values} for values in enums]
-        sizes = [0, 0, *(len(values) for values in enums)]
-        self._enum_begin = np.cumsum([0, *sizes])
-        self._enum_codes = np.array([c for e in self._enums for c in e.values()], np.int64)
-        self._code_in: list[Callable[[str], int]] = [
-            self._code_of_text,
-            self._code_of_ip,
-            *(lambda text, codes=codes: codes.get(text, REFUSED) for codes in self._enums),
-        ]
-        self._remembered: dict[tuple[bytes, int], int] = {}
+        codes = [strings.codes(values) for values in enums]
+        highest = max((int(of_enum.max(initial=0)) for of_enum in codes), default=0)
+        self._in_enum = np.zeros((len(enums) + 2, highest + 1), np.bool_)
+        for domain, of_enum in enumerate(codes, start=2):
+            self._in_enum[domain, of_enum] = True
+        self._addresses = TextTable(strings, self._code_of_ip)
 
     def settle(
         self,
-        data: bytes,
-        octets: NDArray[np.uint8],
+        octets: Octets,
+        size: int,
         columns: Ints,
         types: NDArray[np.int16],
         plan: Plan,
         rows: slice,
         wrong: NDArray[np.bool_],
     ) -> None:
-        """Gives the texts of the rows just scanned their codes.
+        """Gives the texts of the rows just scanned their codes; they are of so many bytes in all.
 
         Rows with a text that is refused are marked in `wrong`.
         """
+        self._strings.make_room((rows.stop - rows.start) * len(columns), 2 * size)
+        if not intern_rows(
+            octets,
+            columns,
+            types,
+            rows.start,
+            rows.stop,
+            plan,
+            self._in_enum,
+            self._strings.interner,
+        ):
+            return
         for column in np.flatnonzero(plan.column_is_text).tolist():
-            values, domains = columns[column], plan.domains[column]
-            row = rows.start
-            while row < rows.stop:
-                row = intern_rows(
-                    row,
-                    rows.stop,
-                    octets,
-                    values,
-                    types,
-                    domains,
-                    self._enum_begin,
-                    self._enum_codes,
-                    self._strings.interner,
-                )
-                if row < rows.stop:
-                    self._strings.grow(int(values[row]) >> 1 & _LENGTH_MASK)
-            fresh = values[rows]
+            fresh = columns[column, rows]
             left = np.flatnonzero((fresh < REFUSED) & (fresh != NULL))
-            if len(left):
-                texts = (-2 - fresh[left]).tolist()
-                of_rows = domains[types[rows][left]].tolist()
-                fresh[left] = [
-                    self._code(data, text, domain)
-                    for text, domain in zip(texts, of_rows, strict=True)
-                ]
+            fresh[left] = self._addresses.of(-2 - fresh[left])
             wrong[rows] |= fresh == REFUSED
-
-    def _code(self, data: bytes, text: int, domain: int) -> int:
-        """The code of a packed text, by what stands between its quotes."""
-        start = text >> _PLACE_SHIFT
-        raw = data[start : start + (text >> 1 & _LENGTH_MASK)]
-        code = self._remembered.get((raw, domain))
-        if code is None:
-            decoded = json.loads(b'"' + raw + b'"') if text & 1 else raw.decode("utf-8")
-            code = self._code_in[domain](decoded)
-            if len(self._remembered) >= REMEMBERED_MAX:
-                self._remembered.clear()
-            self._remembered[raw, domain] = code
-        return code
-
-    def _code_of_text(self, text: str) -> int:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:  # half of a surrogate pair
-            return REFUSED
-        return self._strings.code(text)
 
     def _code_of_ip(self, text: str) -> int:
         canonical = canonical_ip(text)

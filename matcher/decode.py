@@ -45,6 +45,9 @@ __all__ = ["DeadLetter", "Decoded", "Decoder"]
 LINE_BYTES_GUESSED = 64
 """Room is made for lines of this length; shorter ones have it made again."""
 
+BLOCK_LINES = 4096
+"""So many lines are scanned before their texts are looked up."""
+
 
 class Decoder:
     """Decodes for one schema; keeps nothing between calls but the codes of texts."""
@@ -106,18 +109,18 @@ class Decoder:
         octets = np.frombuffer(_with_utf8_only(data), np.uint8)
         out = new_output(len(data) // LINE_BYTES_GUESSED + 1, len(self.schema.columns))
         wrong = np.zeros(len(out.row_line), np.bool_)
-        settled = 0
-        while True:
-            scan(octets, self._plan, self._scratch, out, self._floats_max)
-            rows = slice(settled, int(out.counts[ROWS]))
-            self._codes.settle(data, octets, out.columns, out.row_type, self._plan, rows, wrong)
-            _settle_floats(data, out, wrong)
-            settled = rows.stop
-            if out.counts[PLACE] == len(data):
-                return out, wrong
+        while (begin := int(out.counts[PLACE])) < len(data):
             if out.counts[LINES] == len(out.line_start):
                 out = grown_output(out)
                 wrong = np.append(wrong, np.zeros(len(out.row_line) - len(wrong), np.bool_))
+            lines_max = min(int(out.counts[LINES]) + BLOCK_LINES, len(out.line_start))
+            first_row = int(out.counts[ROWS])
+            scan(octets, self._plan, self._scratch, out, lines_max, self._floats_max)
+            rows = slice(first_row, int(out.counts[ROWS]))
+            size = int(out.counts[PLACE]) - begin
+            self._codes.settle(octets, size, out.columns, out.row_type, self._plan, rows, wrong)
+            _settle_floats(data, out, wrong)
+        return out, wrong
 
 
 def _settle_floats(data: bytes, out: Output, wrong: NDArray[np.bool_]) -> None:

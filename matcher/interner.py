@@ -3,132 +3,162 @@
 Codes count up from 0 in order of first sight.  Texts are UTF-8; equal bytes have equal codes.  No
 Python string is made of a text until somebody asks for one.
 
-Kernels never grow the arrays: callers see to it that there is room (`has_room`, `grown`).
+Places in the table come from products with two secret numbers (as in wyhash), so that nobody can
+choose texts that all fall on one place.  Codes do not depend on the secret.
+
+Kernels never grow the arrays: callers see to it that there is room (`with_room`).
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compiled import inlined, kernel
-from matcher.words import load_word, prefetch, same_bytes, word_of
+from matcher.words import folded_product, load_word, prefetch, same_bytes, word_of
+
+Octets = NDArray[np.uint8]
 
 SLOTS_MIN = 1 << 12
 ARENA_BYTES_MIN = 1 << 16
 
-UNKNOWN = -1
-
 # Columns of `Interner.slots`.  The words of a text of up to 16 bytes are those bytes; of a longer
 # one, a hash and its place in the arena.  LENGTH is one more than the length: 0 is a free slot.
+# CODE holds marks above the code.
 WORD, MORE, LENGTH, CODE = range(4)
+
+CODE_MASK = np.uint64(0xFFFFFFFF)
+PLAIN_IPV4 = np.uint64(1 << 32)
+"""A mark: the text is known to be an address as nearly all events write it."""
 
 _FREE = np.uint64(0)
 _ONE = np.uint64(1)
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SHORT = 16
+_LINE_WORDS = 8  # of a cache line; a slot that lay across two would take twice as long to fetch
 
 
 class Interner(NamedTuple):
     """Open addressing with linear probing; one slot is half a cache line."""
 
     slots: NDArray[np.uint64]
-    arena: NDArray[np.uint8]  # the bytes of all texts, one after another
+    arena: Octets  # the bytes of all texts, one after another
     begin: NDArray[np.int64]  # by code: where the text begins in the arena; one more than texts
     used: NDArray[np.int64]  # (1,): how many texts
+    secret: NDArray[np.uint64]  # (2,), odd
 
 
-def new_interner(slots: int = SLOTS_MIN, arena_bytes: int = ARENA_BYTES_MIN) -> Interner:
-    return Interner(
-        slots=np.zeros((slots, 4), np.uint64),
-        arena=np.zeros(arena_bytes, np.uint8),
-        begin=np.zeros(slots // 2 + 1, np.int64),
+def new_interner() -> Interner:
+    secret = np.array([secrets.randbits(64) | 1, secrets.randbits(64) | 1], np.uint64)
+    return _empty(SLOTS_MIN, ARENA_BYTES_MIN, secret)
+
+
+def _empty(slots: int, arena_bytes: int, secret: NDArray[np.uint64]) -> Interner:
+    # NumPy asks for huge pages for an empty array, not for one of zeros.
+    words = np.empty(4 * slots + _LINE_WORDS, np.uint64)
+    words.fill(0)
+    first = -(words.ctypes.data // 8) % _LINE_WORDS
+    interner = Interner(
+        slots=words[first : first + 4 * slots].reshape(slots, 4),
+        arena=np.empty(arena_bytes, np.uint8),
+        begin=np.empty(slots // 2 + 1, np.int64),
         used=np.zeros(1, np.int64),
+        secret=secret,
     )
+    interner.begin[0] = 0
+    return interner
+
+
+def with_room(interner: Interner, texts: int, octets: int) -> Interner:
+    """The same texts with room for so many more, of so many bytes in all."""
+    count = int(interner.used[0])
+    filled = int(interner.begin[count])
+    slots, arena_bytes = len(interner.slots), len(interner.arena)
+    while 2 * (count + texts) > slots:
+        slots *= 2
+    while filled + octets > arena_bytes:
+        arena_bytes *= 2
+    if slots != len(interner.slots):
+        larger = _empty(slots, 0, interner.secret)._replace(used=interner.used)
+        _rehash(interner, larger)
+        larger.begin[: count + 1] = interner.begin[: count + 1]
+        interner = larger._replace(arena=interner.arena)
+    if arena_bytes != len(interner.arena):
+        arena = np.empty(arena_bytes, np.uint8)
+        arena[:filled] = interner.arena[:filled]
+        interner = interner._replace(arena=arena)
+    return interner
 
 
 @inlined
-def has_room(interner: Interner, length: int) -> bool:
-    """Whether one more text of so many bytes fits."""
-    count = interner.used[0]
-    return bool(
-        count + 1 < len(interner.begin)
-        and interner.begin[count] + length + _SHORT <= len(interner.arena)
-    )
-
-
-@inlined
-def prefetch_text(data: NDArray[np.uint8], start: int, length: int, interner: Interner) -> None:
+def prefetch_text(data: Octets, start: int, length: int, interner: Interner) -> None:
     """Begin to fetch the slot where a look-up of the text will begin."""
-    word, more = _words(data, start, length)
-    prefetch(interner.slots, _first_slot(word, more, len(interner.slots) - 1))
+    word, more = _words(data, start, length, interner)
+    prefetch(interner.slots, _first_slot(word, more, interner))
 
 
 @inlined
-def code_of(data: NDArray[np.uint8], start: int, length: int, interner: Interner) -> int:
-    """The code of data[start:][:length], or UNKNOWN."""
-    word, more = _words(data, start, length)
+def intern(data: Octets, start: int, length: int, interner: Interner) -> Any:
+    """The slot of data[start:][:length]; a text not seen before gets one, and the next code.
+
+    The text may lie where the arena is free: there it stays.
+    """
+    slots, arena = interner.slots, interner.arena
+    word, more = _words(data, start, length, interner)
     slot = _slot_of(data, start, length, word, more, interner)
-    if interner.slots[slot, LENGTH] == _FREE:
-        return UNKNOWN
-    return np.int64(interner.slots[slot, CODE])  # type: ignore[return-value]  # an int when compiled
+    if slots[slot, LENGTH] == _FREE:
+        code = interner.used[0]
+        place = interner.begin[code]
+        for k in range(length):
+            arena[place + k] = data[start + k]
+        slots[slot, WORD] = word
+        slots[slot, MORE] = more if length <= _SHORT else np.uint64(place)
+        slots[slot, LENGTH] = np.uint64(length) + _ONE
+        slots[slot, CODE] = np.uint64(code)
+        interner.begin[code + 1] = place + length
+        interner.used[0] = code + 1
+    return slot
 
 
 @inlined
-def intern(data: NDArray[np.uint8], start: int, length: int, interner: Interner) -> int:
-    """The code of data[start:][:length], a new one at first sight; there is room for it."""
-    slots = interner.slots
-    word, more = _words(data, start, length)
-    slot = _slot_of(data, start, length, word, more, interner)
-    if slots[slot, LENGTH] != _FREE:
-        return np.int64(slots[slot, CODE])  # type: ignore[return-value]  # an int when compiled
-    code = interner.used[0]
-    place = interner.begin[code]
-    for k in range(length):
-        interner.arena[place + k] = data[start + k]
-    slots[slot, WORD] = word
-    slots[slot, MORE] = more if length <= _SHORT else np.uint64(place)
-    slots[slot, LENGTH] = np.uint64(length) + _ONE
-    slots[slot, CODE] = np.uint64(code)
-    interner.begin[code + 1] = place + length
-    interner.used[0] = code + 1
-    return int(code)
+def code_at(slot: Any, interner: Interner) -> Any:
+    """The code of the text in a slot that is not free."""
+    return np.int64(interner.slots[slot, CODE] & CODE_MASK)
 
 
 @inlined
-def _words(data: NDArray[np.uint8], start: int, length: int) -> tuple[Any, Any]:
+def _words(data: Octets, start: int, length: int, interner: Interner) -> tuple[Any, Any]:
     """What a text is told apart by: its bytes, or a hash and nothing."""
     if length <= 8:
-        return word_of(data, start, length), np.uint64(0)
+        return word_of(data, start, length), _FREE
     if length <= _SHORT:
         return load_word(data, start), word_of(data, start + 8, length - 8)
-    return _hash(data, start, length), np.uint64(0)
+    return _hash(data, start, length, interner.secret), _FREE
 
 
 @inlined
-def _hash(data: NDArray[np.uint8], start: int, length: int) -> Any:
-    """Of more than 16 bytes, eight at a time; the last eight may overlap the ones before."""
-    mixed = np.uint64(length) * _MULTIPLIER
-    k = 0
-    while k + 8 <= length:
-        mixed = (mixed ^ load_word(data, start + k)) * _MULTIPLIER
-        mixed ^= mixed >> np.uint64(29)
-        k += 8
-    mixed = (mixed ^ load_word(data, start + length - 8)) * _MULTIPLIER
-    return mixed ^ (mixed >> np.uint64(32))
+def _hash(data: Octets, start: int, length: int, secret: NDArray[np.uint64]) -> Any:
+    """Of more than 16 bytes, sixteen at a time; the last ones may overlap the ones before."""
+    mixed = secret[0] ^ np.uint64(length)
+    k = start
+    last = start + length - 16
+    while k < last:
+        mixed = folded_product(load_word(data, k) ^ secret[1], load_word(data, k + 8) ^ mixed)
+        k += 16
+    return folded_product(load_word(data, last) ^ secret[1], load_word(data, last + 8) ^ mixed)
 
 
 @inlined
 def _slot_of(
-    data: NDArray[np.uint8], start: int, length: int, word: Any, more: Any, interner: Interner
-) -> int:
+    data: Octets, start: int, length: int, word: Any, more: Any, interner: Interner
+) -> Any:
     """The slot of the text, or the free slot where it belongs."""
     slots = interner.slots
     mask = len(slots) - 1
     known = np.uint64(length) + _ONE
-    slot = _first_slot(word, more, mask)
+    slot = _first_slot(word, more, interner)
     while slots[slot, LENGTH] != _FREE:
         if slots[slot, WORD] == word and slots[slot, LENGTH] == known:
             if length <= _SHORT:
@@ -141,27 +171,20 @@ def _slot_of(
 
 
 @inlined
-def _first_slot(word: Any, more: Any, mask: int) -> int:
-    mixed = (word ^ (more * _MULTIPLIER)) * _MULTIPLIER
-    mixed ^= mixed >> np.uint64(32)
-    return np.int64(mixed * _MULTIPLIER >> np.uint64(32)) & mask  # type: ignore[return-value]  # an int when compiled
+def _first_slot(word: Any, more: Any, interner: Interner) -> Any:
+    mixed = folded_product(word ^ interner.secret[0], more ^ interner.secret[1])
+    return np.int64(mixed & np.uint64(len(interner.slots) - 1))
 
 
 @kernel
 def intern_all(
-    begin: int, data: NDArray[np.uint8], bounds: NDArray[np.int64], interner: Interner,
-    codes: NDArray[np.int64],
-) -> int:  # fmt: skip
-    """Intern the texts data[bounds[i]:bounds[i + 1]] from number `begin` on.
-
-    Returns the number of the first for which there is no room.
-    """
-    for number in range(begin, len(codes)):
-        start, length = bounds[number], bounds[number + 1] - bounds[number]
-        if not has_room(interner, length):
-            return number
-        codes[number] = intern(data, start, length, interner)
-    return len(codes)
+    data: Octets, bounds: NDArray[np.int64], interner: Interner, codes: NDArray[np.int64]
+) -> None:
+    """codes[i] = the code of data[bounds[i]:bounds[i + 1]]; there is room for all."""
+    for number in range(len(codes)):
+        start = bounds[number]
+        slot = intern(data, start, bounds[number + 1] - start, interner)
+        codes[number] = code_at(slot, interner)
 
 
 @kernel
@@ -170,30 +193,9 @@ def _rehash(old: Interner, new: Interner) -> None:
     for i in range(len(old.slots)):
         if old.slots[i, LENGTH] != _FREE:
             short = old.slots[i, LENGTH] <= np.uint64(_SHORT + 1)
-            more = old.slots[i, MORE] if short else np.uint64(0)
-            slot = _first_slot(old.slots[i, WORD], more, mask)
+            more = old.slots[i, MORE] if short else _FREE
+            slot = _first_slot(old.slots[i, WORD], more, new)
             while new.slots[slot, LENGTH] != _FREE:
                 slot = (slot + 1) & mask
             for column in range(4):
                 new.slots[slot, column] = old.slots[i, column]
-
-
-def grown(interner: Interner, length: int) -> Interner:
-    """The same texts with room for more, one of so many bytes at least."""
-    count = int(interner.used[0])
-    filled = int(interner.begin[count])
-    slots, arena_bytes = len(interner.slots), len(interner.arena)
-    if count + 1 >= len(interner.begin):
-        slots *= 2
-    while filled + length + _SHORT > arena_bytes:
-        arena_bytes *= 2
-    larger = interner
-    if slots != len(interner.slots):
-        larger = new_interner(slots, 0)._replace(used=interner.used)
-        _rehash(interner, larger)
-        larger.begin[: count + 1] = interner.begin[: count + 1]
-    arena = interner.arena
-    if arena_bytes != len(arena):
-        arena = np.zeros(arena_bytes, np.uint8)
-        arena[:filled] = interner.arena[:filled]
-    return larger._replace(arena=arena)

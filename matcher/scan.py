@@ -7,8 +7,8 @@ readers turn tokens into values (`json_values`, `timestamps`; texts by their pla
 `codes`).  A line is *doubtful*
 when anything about it is not simply right; it leaves no row and `matcher.record` reads it again.
 
-The kernel stops before a line when it might run out of room; the caller makes room and goes on from
-there.
+The kernel stops before a line when it might run out of room, or after so many lines that their
+bytes are still in the cache; the caller makes room, looks up texts, and goes on from there.
 """
 
 from __future__ import annotations
@@ -139,15 +139,17 @@ def grown_output(old: Output) -> Output:
 
 
 @kernel
-def scan(data: Data, plan: Plan, scratch: Scratch, out: Output, floats_max: int) -> None:
-    """Scans until the data ends or a line might need more room than there is.
+def scan(
+    data: Data, plan: Plan, scratch: Scratch, out: Output, lines_max: int, floats_max: int
+) -> None:
+    """Scans until the data ends, there are `lines_max` lines, or there is no room for floats.
 
     `data` ends with a newline; `floats_max` is the most floats one line can need.
     """
     counts = out.counts
     place = counts[PLACE]
     while place < len(data):
-        if counts[LINES] == len(out.line_start) or counts[FLOATS] + floats_max > FLOATS_MAX:
+        if counts[LINES] == lines_max or counts[FLOATS] + floats_max > FLOATS_MAX:
             break
         start = place
         place = skip_space(data, place)

@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.interner import grown, intern_all, new_interner
+from matcher.interner import intern_all, new_interner, with_room
 
 NULL = int(np.iinfo(np.int64).min)
 """The sentinel of null in int64 columns."""
@@ -41,18 +41,17 @@ class Strings:
         octets = np.frombuffer(b"".join([*encoded, _PADDING]), np.uint8)
         bounds = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64, len(encoded) + 1)
         codes = np.empty(len(encoded), np.int64)
-        done = 0
-        while (done := intern_all(done, octets, bounds, self.interner, codes)) < len(codes):
-            self.grow(len(encoded[done]))
+        self.make_room(len(codes), len(octets))
+        intern_all(octets, bounds, self.interner, codes)
         if len(codes) == len(texts):
             return codes
         with_nulls = np.full(len(texts), NULL, np.int64)
         with_nulls[[text is not None for text in texts]] = codes
         return with_nulls
 
-    def grow(self, length: int) -> None:
-        """Make room for more texts, one of so many bytes at least."""
-        self.interner = grown(self.interner, length)
+    def make_room(self, texts: int, octets: int) -> None:
+        """For so many more texts, of so many bytes in all."""
+        self.interner = with_room(self.interner, texts, octets)
 
     def text(self, code: int) -> str:
         """The text of a code handed out earlier; IndexError for any other."""

@@ -68,6 +68,21 @@ def _prefetch(context: Any, table: Any, row: Any) -> Any:
 prefetch: Any = intrinsic(_prefetch)
 
 
+def _folded_product(context: Any, x: Any, y: Any) -> Any:
+    """The two halves of the 128 bits of x * y, exclusive or."""
+
+    def generate(target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        high = builder.trunc(builder.lshr(product, wide(64)), ir.IntType(64))
+        return builder.xor(builder.trunc(product, ir.IntType(64)), high)
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+folded_product: Any = intrinsic(_folded_product)
+
+
 def _trailing_zeros(context: Any, word: Any) -> Any:
     """How many of the lowest bits are zero."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from json_spellings import spelled
 from model_builders import event, field
 
 from dsl.model import EventType, Kind
@@ -113,6 +114,7 @@ def assert_equals_naive(data: bytes, events: list[EventType]) -> None:
 texts = st.one_of(
     st.sampled_from(["u", "", "approved", "declined", "10.0.0.1", "::1", "::FFFF:1.2.3.4", "x"]),
     st.text(max_size=5),
+    st.text("aé\U0001f600\x00", min_size=6, max_size=40),  # of 8, 16 and more bytes
 )
 stamps = st.one_of(
     st.sampled_from(
@@ -233,6 +235,12 @@ lines = st.lists(
 def test_columns_equal_the_naive_reader(data: bytes) -> None:
     assert_equals_naive(data, EVENTS)
     assert_equals_naive(data.removesuffix(b"\n"), [PAYMENT])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(spelled(objects), max_size=6))
+def test_columns_equal_the_naive_reader_however_json_is_written(written: list[bytes]) -> None:
+    assert_equals_naive(b"\n".join(written), EVENTS)
 
 
 @settings(max_examples=300, deadline=None)
@@ -375,6 +383,86 @@ def test_brackets_inside_strings_are_no_depth() -> None:
 def test_long_line_becomes_a_dead_letter_and_keeps_4_kib() -> None:
     line = json.dumps({"type": "Login", "ts": 1, "user": "x" * 10_000_000}).encode()
     assert reason_for(line) == f"event of {len(line)} bytes; at most 1048576 are read"
+
+
+# ------------------------------------------------------------------------------ texts
+
+
+def users(*written: str) -> list[str]:
+    """The texts of users written so in JSON; equal texts have one code."""
+    lines = [f'{{"type":"Login","ts":1,"user":"{text}"}}' for text in written]
+    strings, schema = Strings(), Schema([LOGIN])
+    batch = Decoder(schema, strings).decode("\n".join(lines).encode(), 0).batch
+    codes = batch.columns[schema.column("Login", ("user",))].tolist()
+    texts = [strings.text(code) for code in codes]
+    assert len(set(texts)) == len(set(codes))
+    return texts
+
+
+def test_escapes_are_resolved() -> None:
+    named = users("\\b\\f\\n\\r\\t", '\\"\\\\\\/')
+    assert named == ["\b\f\n\r\t", '"\\/']
+    assert users("\\u0000\\u0041\\u00e9\\u20AC\\uffff") == ["\0Aé€\uffff"]
+    assert users("\\ud83d\\ude00", "\\uD83D\\uDE00!", "😀") == ["😀", "😀!", "😀"]
+
+
+@pytest.mark.parametrize(
+    "half", ["\\ud83d", "\\ude00\\ud83d", "\\ud83d\\u0041", "\\ud83d\\n", "\\udc00"]
+)
+def test_half_of_a_surrogate_pair_is_refused(half: str) -> None:
+    for before in ("", "a" * 30):
+        line = f'{{"type":"Login","ts":1,"user":"{before}{half}"}}'.encode()
+        assert reason_for(line) == "field user: half of a surrogate pair is not text"
+
+
+def test_spellings_of_one_text_have_one_code() -> None:
+    assert users("Zürich", "Z\\u00fcrich", "\\u005a\\u00FCrich") == ["Zürich"] * 3
+    long = "x" * 16 + "é"
+    assert users(long, "x" * 16 + "\\u00e9", "\\u0078" * 16 + "é") == [long] * 3
+
+
+def test_addresses_have_one_code_however_they_are_written() -> None:
+    written = [
+        "10.0.0.1",
+        "::ffff:10.0.0.1",
+        "2001:DB8::1",
+        "2001:db8:0::1",
+        "10.0.0.1",
+        "1.2.3.04",
+    ]
+    lines = [json.dumps(payment(net={"ip": address})) for address in written]
+    strings, schema = Strings(), Schema([PAYMENT])
+    decoder = Decoder(schema, strings)
+    for _ in range(2):  # known spellings, too
+        decoded = decoder.decode("\n".join(lines).encode(), 0)
+        codes = decoded.batch.columns[schema.column("Payment", ("ip",))].tolist()
+        texts = [strings.text(code) for code in codes]
+        assert texts == ["10.0.0.1", "10.0.0.1", "2001:db8::1", "2001:db8::1", "10.0.0.1"]
+        assert codes[0] == codes[1] == codes[4]
+        assert [dead.position for dead in decoded.dead] == [5]
+
+
+def test_a_text_of_another_field_is_no_address_and_no_value() -> None:
+    lines = [
+        payment(user="nowhere", status="approved", net={"ip": "10.0.0.1"}),
+        payment(user="10.0.0.1", status="nowhere"),
+        payment(user="approved", net={"ip": "nowhere"}),
+    ]
+    decoded = decode("\n".join(map(json.dumps, lines)).encode())
+    assert [dead.position for dead in decoded.dead] == [1, 2]
+
+
+def test_texts_of_every_length_are_told_apart() -> None:
+    """Across the bounds of words, across many blocks of lines, and while the tables grow."""
+    made = ["x" * (i % 37) + str(i) + "y" * (i % 23) for i in range(20_000)]
+    assert users(*made, *made) == made * 2
+
+
+def test_codes_do_not_depend_on_where_texts_are_kept() -> None:
+    made = [f"t{i}" for i in range(5_000)]
+    first, second = Strings(), Strings()
+    assert first.interner.secret.tolist() != second.interner.secret.tolist()
+    assert first.codes(made).tolist() == second.codes(made).tolist() == list(range(5_000))
 
 
 # ------------------------------------------------------------------------------ positions
