@@ -20,7 +20,7 @@ def append(
 
     from cep import limits
     from cep.log import is_embedded, open_log
-    from cep.log.lines import line_ends
+    from cep.log.buffer import line_ends
 
     if not is_embedded(to):
         raise UsageError(f"cannot append to {to!r}: use an embedded log, app.db#topic")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cep import limits
 from cep.errors import SourceError, UsageError
-from cep.log.lines import count_lines, line_ends
+from cep.log.buffer import Block, count_lines, line_ends
 from cep.ports import Records, mark_of
 from cep.store.connect import open_database
 from cep.store.tables import log_chunk, metadata
@@ -57,7 +57,7 @@ class SqliteLog:
         data = b"".join(chunks)
         count = count_lines(data)
         if count > max_records:
-            data = data[: int(line_ends(data)[max_records - 1]) + 1]
+            data = data[: Block(data).behind(max_records)]
             count = max_records
         return Records(position, data, count)
 
@@ -142,7 +142,7 @@ def _chunks_from(
         if first + count <= position:
             continue
         if first < position:
-            data = data[int(line_ends(data)[position - first - 1]) + 1 :]
+            data = data[Block(data).behind(position - first) :]
         chunks.append(bytes(data))
         size += len(data)
         if size >= limits.BATCH_BYTES_MAX:

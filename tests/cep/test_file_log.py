@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from cep import limits
 from cep.errors import SourceError, UsageError
 from cep.log import open_log
+from cep.log.buffer import NEWLINE, SEGMENT_BYTES, Block
 from cep.log.file import FileLog
 from cep.log.lines import LineReader
-from cep.ports import Records
+from cep.ports import Oversized, Records
 
 
 def read_all(log: FileLog, max_records: int, position: int = 0) -> list[Records]:
@@ -58,6 +59,49 @@ def test_batches_joined_are_the_file_from_any_position(
     while reached and (records := reader.next(max_records)) is not None:
         got += records.data.split(b"\n")[:-1]
     assert got == want[start:]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(
+        st.builds(
+            int.__add__,
+            st.sampled_from([0, 1000, SEGMENT_BYTES, limits.LINE_BYTES_MAX]),
+            st.integers(-2, 2),
+        ).map(abs),
+        max_size=8,
+    ),
+    block=st.sampled_from([9_999, SEGMENT_BYTES, SEGMENT_BYTES + 1, limits.READ_BLOCK_BYTES]),
+    max_records=st.integers(1, 9),
+)
+def test_lines_of_any_length_are_found_whatever_the_blocks(
+    sizes: list[int], block: int, max_records: int
+) -> None:
+    lines = [bytes([ord("a") + number]) * size for number, size in enumerate(sizes)]
+    stream = io.BytesIO(b"".join(line + b"\n" for line in lines))
+    reader = LineReader(lambda size: stream.read(min(block, size)))
+    got: list[bytes] = []
+    oversized: list[Oversized] = []
+    while (records := reader.next(max_records)) is not None:
+        assert records.count <= max_records
+        got += records.data.split(b"\n")[:-1]
+        oversized += records.oversized
+    assert got == [b"" if len(line) > limits.LINE_BYTES_MAX else line for line in lines]
+    assert oversized == [
+        Oversized(number, len(line), line[: limits.DEAD_LETTER_RAW_BYTES])
+        for number, line in enumerate(lines)
+        if len(line) > limits.LINE_BYTES_MAX
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 3 * SEGMENT_BYTES), min_size=1, max_size=6), st.booleans())
+def test_lines_of_a_block_are_found_by_number(sizes: list[int], ended: bool) -> None:
+    data = b"\n".join(b"x" * size for size in sizes) + b"\n" * ended
+    block = Block(data)
+    ends = [place + 1 for place, octet in enumerate(data) if octet == NEWLINE]
+    assert block.lines == len(ends)
+    assert [block.behind(line + 1) for line in range(len(ends))] == ends
 
 
 def test_gzip_and_plain_file_read_the_same(tmp_path: Path) -> None:
