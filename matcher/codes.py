@@ -156,7 +156,7 @@ class Codes:
         self._in_enum = np.zeros((len(enums) + 2, highest + 1), np.bool_)
         for domain, of_enum in enumerate(codes, start=2):
             self._in_enum[domain, of_enum] = True
-        self._addresses = TextTable(strings, self._code_of_ip)
+        self._addresses = TextTable(strings, self._codes_of_ips)
 
     def settle(
         self,
@@ -190,6 +190,9 @@ class Codes:
             fresh[left] = self._addresses.of(-2 - fresh[left])
             wrong[rows] |= fresh == REFUSED
 
-    def _code_of_ip(self, text: str) -> int:
-        canonical = canonical_ip(text)
-        return REFUSED if canonical is None else self._strings.code(canonical)
+    def _codes_of_ips(self, spellings: Ints) -> Ints:
+        """The codes of the canonical forms of addresses, REFUSED for what is no address."""
+        texts = map(self._strings.text, spellings.tolist())
+        codes = self._strings.codes([canonical_ip(text) for text in texts])
+        codes[codes == NULL] = REFUSED
+        return codes
