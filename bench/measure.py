@@ -31,7 +31,8 @@ from dsl.model import RuleSet
 from matcher.batch import Batch
 from matcher.matcher import Matcher
 from matcher.record import record
-from matcher.reference import ReferenceEvent, reference_matches
+from matcher.reference import ReferenceEvent
+from matcher.reference_policy import reference_matches
 from matcher.schema import Schema
 from matcher.strings import Strings
 

@@ -67,6 +67,8 @@ CODES: Mapping[str, str] = {
     "E063": "a malformed format specification",
     "E064": "an event type without event time",
     "E065": "an unknown attribute",
+    "E066": "options of a rule that do not go together",
+    "E067": "`skip to` a step where no match can go on",
     "E070": "a test that names no rule",
     "E071": "a test step that makes no sense",
     # place held for the rest of the language

@@ -52,6 +52,9 @@ TOP_MAX = 100
 REPEAT_MAX = 10_000
 """Largest count in a quantifier."""
 
+RUNS_MAX = 10_000
+"""Largest `limit … runs`: partial matches of one rule and key."""
+
 STEPS_MAX = 64
 """Steps of one pattern, absences included."""
 

@@ -237,8 +237,48 @@ class Symbol:
 
 
 class Skip(StrEnum):
-    PAST_LAST = "past last"
-    NONE = "none"
+    """Which partial matches of the key a match ends: those that began no later than …"""
+
+    PAST_LAST = "past last"  # … its last event (or its deadline)
+    FIRST = "to first"  # … just before the first event of `Policy.skip_to`
+    LAST = "to last"  # … just before the last event of `Policy.skip_to`
+    NONE = "none"  # no others
+
+
+class Runs(StrEnum):
+    """What an event that begins a match does while partial matches of its key are pending."""
+
+    ALL = "all"
+    LATEST = "latest"
+    FIRST = "first"
+
+
+class Fire(StrEnum):
+    """When a start is reported: at its first completion, at each, once per key, or when final."""
+
+    FIRST = "first"
+    EACH = "each"
+    ONCE = "once"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which runs of a key start, survive and are reported; the defaults are those of the language.
+
+    `every` is `matches all`.  `skip_to` is the step that `Skip.FIRST` and `Skip.LAST` look for.
+    `runs_max` bounds the partial matches of a key (None: the matcher's own bound).  Events of
+    `cancel` end the partial matches of their key; those of `resolve` say that what was detected for
+    the key is over.  Neither is part of the alphabet.
+    """
+
+    every: bool = False
+    runs: Runs = Runs.ALL
+    fire: Fire = Fire.FIRST
+    skip_to: int | None = None
+    runs_max: int | None = None
+    cancel: tuple[Symbol, ...] = ()
+    resolve: tuple[Symbol, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +336,7 @@ class Rule:
     version: str
     pattern_version: str
     span: Span = field(compare=False)
+    policy: Policy = Policy()
 
 
 # ---------------------------------------------------------------------------------- inline tests

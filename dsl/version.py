@@ -14,18 +14,20 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
-from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Rule, Step, Symbol, Type
+from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Policy, Rule, Step, Symbol, Type
 
 _FORMAT = "1"
 _SAYING = ("title", "severity", "tags", "doc", "suppress", "message", "attributes", "notify")
 _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip")
+_OPTIONS: tuple[tuple[str, object], ...] = (("policy", Policy()),)  # only if not this
 _PARTS: dict[type, tuple[str, ...]] = {}  # field names of a model class, without its place
 
 
 def versions(rule: Rule, events: Mapping[str, EventType]) -> tuple[str, str]:
     """`version` and `pattern_version` of `rule`, 16 hex digits each."""
     dump = _Dump()
-    pattern = [(name, dump.plain(getattr(rule, name))) for name in _PATTERN]
+    options = [name for name, usual in _OPTIONS if getattr(rule, name) != usual]
+    pattern = [(name, dump.plain(getattr(rule, name))) for name in (*_PATTERN, *options)]
     pattern_reads = _events(dump.reads(rule), events)
     saying = [(name, dump.plain(getattr(rule, name))) for name in _SAYING]
     all_reads = _events(dump.reads(rule), events)
@@ -66,7 +68,8 @@ class _Dump:
     def reads(self, rule: Rule) -> dict[str, set[Path]]:
         """Every field that what was dumped so far reads, by event type."""
         found: dict[str, set[Path]] = {}
-        holders: tuple[Symbol | Step, ...] = (*rule.alphabet, *rule.steps)
+        outside = (*rule.policy.cancel, *rule.policy.resolve)
+        holders: tuple[Symbol | Step, ...] = (*rule.alphabet, *rule.steps, *outside)
         for holder in holders:
             paths = found.setdefault(holder.event, set())
             paths.update(holder.key)

@@ -1,11 +1,24 @@
-"""Time passing: absences that held long enough complete, runs that cannot match end."""
+"""Time passing: absences that held long enough complete, runs that cannot match end.
+
+A final candidate of `fire close` is decided by time as well: when none of the runs preferred to it
+can go on any more.
+"""
 
 from __future__ import annotations
 
 from matcher.batch import NULL
-from matcher.binding import emit, ended, where_holds
+from matcher.binding import where_holds
 from matcher.buffers import Out, Scratch
 from matcher.compiled import inlined, kernel
+from matcher.policy import (
+    began_by,
+    deadline_ms,
+    horizon,
+    is_final,
+    last_ms,
+    remove_empty,
+    report,
+)
 from matcher.runs import (
     CHANGED,
     EXPIRED,
@@ -21,9 +34,8 @@ from matcher.runs import (
     SLOT_RUNS,
     Memory,
     free_run,
-    remove_key,
 )
-from matcher.tables import SKIP_PAST_LAST, TIMED, TIMERS, WITHIN_MS, Tables
+from matcher.tables import EVERY, FIRE, FIRE_CLOSE, FIRE_EACH, TIMERS, WITHIN_MS, Tables
 
 
 @kernel
@@ -38,7 +50,7 @@ def sweep(watermark_ms: int, tables: Tables, memory: Memory, out: Out, scratch: 
         if tables.options[TIMERS]:
             fire_due(slot, watermark_ms, tables, memory, out, scratch)
         if memory.keys[slot, SLOT_HEAD] != NONE and memory.keys[slot, SLOT_KEY] == key:
-            _drop(slot, False, NULL, watermark_ms, tables, memory)
+            _drop(slot, NULL, NONE, NULL, 0, watermark_ms, tables, memory)
         if memory.keys[slot, SLOT_HEAD] == NONE or memory.keys[slot, SLOT_KEY] == key:
             slot += 1
 
@@ -47,69 +59,92 @@ def sweep(watermark_ms: int, tables: Tables, memory: Memory, out: Out, scratch: 
 def fire_due(
     slot: int, before_ms: int, tables: Tables, memory: Memory, out: Out, scratch: Scratch
 ) -> None:
-    """Decide the absences of one key whose deadline lies before `before_ms`, earliest first."""
+    """Decide what of one key is due before `before_ms`, earliest first."""
     key = memory.keys[slot, SLOT_KEY]
     while memory.keys[slot, SLOT_HEAD] != NONE and memory.keys[slot, SLOT_KEY] == key:
-        due = NONE
-        due_ms = NULL
-        run = memory.keys[slot, SLOT_HEAD]
-        while run != NONE:
-            at_ms = deadline_ms(run, tables, memory)
-            if at_ms != NULL and at_ms < before_ms and (due == NONE or at_ms < due_ms):
-                due = run
-                due_ms = at_ms
-            run = memory.runs[run, RUN_NEXT]
+        due, due_ms = _first_due(slot, before_ms, tables, memory)
         if due == NONE:
             return
         memory.totals[CHANGED] = 1
-        if not where_holds(due, tables, memory, scratch):
-            state = memory.runs[due, RUN_STATE]
-            end_bit = tables.transition_begin[state + 1] - tables.transition_begin[state]
-            memory.runs[due, RUN_BLOCKED] |= 1 << end_bit
-            continue
-        emit(due, due_ms, 1, memory, out)
         family = memory.runs[due, RUN_START_POSITION]
-        everything = tables.options[SKIP_PAST_LAST]
-        _drop(slot, everything, family, due_ms, tables, memory)
+        kept = NONE
+        if tables.options[FIRE] != FIRE_CLOSE:
+            holds = where_holds(due, tables, memory, scratch)
+            if not holds or tables.options[EVERY] or tables.options[FIRE] == FIRE_EACH:
+                _block_end(due, tables, memory)
+            if not holds:
+                continue
+            if tables.options[EVERY]:
+                report(due, due_ms, 1, tables, memory, out)
+                continue
+            if tables.options[FIRE] == FIRE_EACH and last_ms(due, tables, memory) != NULL:
+                kept = due
+        report(due, due_ms, 1, tables, memory, out)
+        ts, position = horizon(due, due_ms, 1, tables, memory)
+        _drop(slot, family, kept, ts, position, due_ms, tables, memory)
 
 
 @inlined
-def deadline_ms(run: int, tables: Tables, memory: Memory) -> int:
-    """When the run completes unless something comes; NULL when it waits for no such moment."""
+def _first_due(slot: int, before_ms: int, tables: Tables, memory: Memory) -> tuple[int, int]:
+    """(run, moment) of what is due first, or (NONE, NULL)."""
+    due = NONE
+    due_ms = NULL
+    family = NULL
+    latest_ms = NULL
+    run = memory.keys[slot, SLOT_HEAD]
+    while run != NONE:
+        at_ms = NULL
+        if tables.options[FIRE] != FIRE_CLOSE:
+            at_ms = deadline_ms(run, tables, memory)
+        else:
+            if memory.runs[run, RUN_START_POSITION] != family:
+                family = memory.runs[run, RUN_START_POSITION]
+                latest_ms = NULL
+            if is_final(run, tables, memory):
+                at_ms = latest_ms
+            else:
+                latest_ms = max(latest_ms, last_ms(run, tables, memory))
+        if at_ms != NULL and at_ms < before_ms and (due == NONE or at_ms < due_ms):
+            due = run
+            due_ms = at_ms
+        run = memory.runs[run, RUN_NEXT]
+    return int(due), int(due_ms)
+
+
+@inlined
+def _block_end(run: int, tables: Tables, memory: Memory) -> None:
     state = memory.runs[run, RUN_STATE]
-    if tables.end_kind[state] != TIMED or not ended(run, tables, memory):
-        return NULL
     end_bit = tables.transition_begin[state + 1] - tables.transition_begin[state]
-    if (memory.runs[run, RUN_BLOCKED] >> end_bit) & 1:
-        return NULL
-    limit_ms = int(memory.runs[run, RUN_START_TS] + tables.options[WITHIN_MS])
-    if tables.end_for_ms[state] < 0:
-        return limit_ms
-    at_ms = int(memory.runs[run, RUN_LAST_TS] + tables.end_for_ms[state])
-    return at_ms if at_ms <= limit_ms else NULL
+    memory.runs[run, RUN_BLOCKED] |= 1 << end_bit
 
 
 @inlined
 def _drop(
     slot: int,
-    everything: int,
     family: int,
+    kept: int,
+    ts: int,
+    position: int,
     watermark_ms: int,
     tables: Tables,
     memory: Memory,
 ) -> None:
-    """Free the key's runs that belong to `family` or can no longer match at `watermark_ms`."""
+    """Free the key's runs of `family`, those up to the horizon, and those over at `watermark_ms`.
+
+    All but `kept`.
+    """
     previous = NONE
-    kept = 0
+    size = 0
     run = memory.keys[slot, SLOT_HEAD]
     while run != NONE:
         following = memory.runs[run, RUN_NEXT]
-        expired = watermark_ms != NULL and (
+        expired = not is_final(run, tables, memory) and (
             watermark_ms - memory.runs[run, RUN_START_TS] > tables.options[WITHIN_MS]
             or watermark_ms - memory.runs[run, RUN_LAST_TS]
             > tables.gap_max_ms[memory.runs[run, RUN_STATE]]
         )
-        if everything or expired or memory.runs[run, RUN_START_POSITION] == family:
+        ends = memory.runs[run, RUN_START_POSITION] == family or began_by(run, ts, position, memory)
+        if run != kept and (ends or expired):
             if expired:
                 memory.totals[EXPIRED] += 1
             free_run(memory, run)
@@ -119,9 +154,8 @@ def _drop(
                 memory.runs[previous, RUN_NEXT] = following
         else:
             previous = run
-            kept += 1
+            size += 1
         run = following
-    memory.keys[slot, SLOT_RUNS] = kept
-    if kept == 0:
-        memory.keys[slot, SLOT_HEAD] = 0  # any run: the slot must look taken while it is removed
-        remove_key(memory, slot)
+    memory.keys[slot, SLOT_RUNS] = size
+    if size == 0:
+        remove_empty(slot, memory)

@@ -13,15 +13,8 @@ not start, the caller makes room and calls again.
 from __future__ import annotations
 
 from matcher.absence import fire_due
-from matcher.binding import (
-    bind,
-    can_extend,
-    can_loop,
-    completes,
-    emit,
-    guards_hold,
-    where_holds,
-)
+from matcher.batch import NULL
+from matcher.binding import bind, can_loop, completes, guards_hold, where_holds
 from matcher.buffers import (
     EVENT_KEY,
     EVENT_MASK,
@@ -33,13 +26,16 @@ from matcher.buffers import (
     Shorts,
 )
 from matcher.compiled import inlined, kernel
+from matcher.policy import began_by, hear, horizon, is_final, last_ms, make_room, report
 from matcher.runs import (
     CAPPED,
     CHANGED,
     EXPIRED,
     KEYS,
+    NODE_POSITION,
     NODES,
     NONE,
+    OPEN,
     RUN_BLOCKED,
     RUN_KEY,
     RUN_LAST_TS,
@@ -62,10 +58,18 @@ from matcher.runs import (
     remove_key,
 )
 from matcher.tables import (
+    EVERY,
+    FINAL,
+    FIRE,
+    FIRE_CLOSE,
+    FIRE_EACH,
     FORKS,
     NO_PROGRAM,
+    RUNS_FIRST,
+    RUNS_LATEST,
     RUNS_PER_KEY,
-    SKIP_PAST_LAST,
+    RUNS_POLICY,
+    SIGNALS,
     STARTS,
     TIMERS,
     WHERE,
@@ -73,6 +77,9 @@ from matcher.tables import (
     Tables,
 )
 from matcher.vm import step_holds, test_holds
+
+# What became of a run that has just bound an event.
+GOES_ON, REJECTED, REPORTED, COMPLETED = range(4)
 
 
 @kernel
@@ -90,14 +97,27 @@ def advance(
             memory.runs.shape[0] - memory.totals[RUNS] < more
             or memory.nodes.shape[0] - memory.totals[NODES] < held + more
             or scratch.line.shape[0] < held + more
-            or out.at_ms.shape[0] - out.counts[0] < 2 * held + starts
+            or out.at_ms.shape[0] - out.counts[0] < 2 * held + more
             or out.bound.shape[0] - out.counts[1] < held + more
+            or out.resolved.shape[0] == out.counts[2]
             or 2 * (memory.totals[KEYS] + 1) > memory.keys.shape[0]
+            or 2 * (memory.totals[OPEN] + 1) > memory.open.shape[0]
         ):
             return event
         if options[TIMERS] and held:
             fire_due(slot, events[event, EVENT_TS], tables, memory, out, scratch)
             slot = key_slot(memory.keys, events[event, EVENT_KEY])
+        if options[SIGNALS]:
+            if not hear(event, slot, events, tables, memory, out):
+                continue
+            slot = key_slot(memory.keys, events[event, EVENT_KEY])
+        scratch.room[0] = options[RUNS_PER_KEY] - held
+        if held and (held + more > options[RUNS_PER_KEY] or options[FIRE] == FIRE_CLOSE):
+            if memory.keys[slot, SLOT_HEAD] != NONE:
+                scratch.room[0] = make_room(slot, events[event, EVENT_TS], tables, memory)
+                slot = key_slot(memory.keys, events[event, EVENT_KEY])
+            else:
+                scratch.room[0] = options[RUNS_PER_KEY]
         _offer(event, slot, events, tables, memory, out, scratch)
     return int(events.shape[0])
 
@@ -113,51 +133,96 @@ def _offer(
     scratch: Scratch,
 ) -> None:
     """Offer one event to the runs of its key, then let it start a run."""
-    past_last = tables.options[SKIP_PAST_LAST]
     line = scratch.line
+    ts = events[event, EVENT_TS]
     size = 0
-    pruned = False
+    closes = tables.options[FIRE] == FIRE_CLOSE
+    ended_ts = NULL
+    ended_position = 0
     relink = False
     run = memory.keys[slot, SLOT_HEAD]
     while run != NONE:
         family = memory.runs[run, RUN_START_POSITION]
-        family_begin = size
-        matched = False
+        over = ended_ts != NULL and began_by(run, ended_ts, ended_position, memory)
+        begin = size
+        completed = NONE
         while run != NONE and memory.runs[run, RUN_START_POSITION] == family:
             following = memory.runs[run, RUN_NEXT]
-            if not matched and _passes_by(event, run, events, tables, memory, scratch):
+            if over or completed != NONE:
+                _free_unmoved(run, ts, tables, memory, scratch)
+            elif _passes_by(event, run, events, tables, memory, scratch) or is_final(
+                run, tables, memory
+            ):
                 line[size] = run
                 size += 1
-            elif matched:
-                _free_unmoved(run, events[event, EVENT_TS], tables, memory)
             else:
                 before = size
                 size, completed = _move(event, run, size, events, tables, memory, out, scratch)
                 relink = relink or size != before + 1 or line[before] != run
-                if completed != NONE:
-                    emit(completed, events[event, EVENT_TS], 0, memory, out)
-                    matched = True
-                    size = _free_line(family_begin, size, memory, line)
             run = following
-        if matched:
+        relink = relink or over
+        if completed != NONE or (closes and size > begin and is_final(line[begin], tables, memory)):
             relink = True
-            if past_last:
-                size = _free_line(0, size, memory, line)
-                while run != NONE:
-                    following = memory.runs[run, RUN_NEXT]
-                    _free_unmoved(run, events[event, EVENT_TS], tables, memory)
-                    run = following
-                pruned = True
-    if not pruned and events[event, EVENT_MASK] != 0:
+            size, ended_ts, ended_position = _settle(
+                begin, size, ts, ended_ts, ended_position, tables, memory, out, scratch
+            )
+    if events[event, EVENT_MASK] != 0 and (
+        ended_ts == NULL
+        or ts > ended_ts
+        or (ts == ended_ts and events[event, EVENT_POSITION] > ended_position)
+    ):
         before = size
-        size, completed = _start(event, size, events, tables, memory, out, scratch)
-        if completed != NONE:
-            emit(completed, events[event, EVENT_TS], 0, memory, out)
-            size = _free_line(0 if past_last else before, size, memory, line)
-            relink = True
-        relink = relink or size != before
+        size, started = _start(event, size, events, tables, memory, out, scratch)
+        relink = relink or started
     if relink:
         _relink(slot, events[event, EVENT_KEY], size, memory, line)
+
+
+@inlined
+def _settle(
+    begin: int,
+    size: int,
+    at_ms: int,
+    ended_ts: int,
+    ended_position: int,
+    tables: Tables,
+    memory: Memory,
+    out: Out,
+    scratch: Scratch,
+) -> tuple[int, int, int]:
+    """Report the start whose runs are line[begin:size], the last (`fire close`: the first) of which
+    has completed, and end the runs before it that its match ends.
+
+    Returns the size of the line and the latest horizon so far.
+    """
+    line = scratch.line
+    fire = tables.options[FIRE]
+    done = line[begin] if fire == FIRE_CLOSE else line[size - 1]
+    if fire == FIRE_CLOSE and not is_final(done, tables, memory):
+        return size, ended_ts, ended_position
+    report(done, at_ms, 0, tables, memory, out)
+    ts, position = horizon(done, at_ms, 0, tables, memory)
+    goes_on = fire == FIRE_EACH and last_ms(done, tables, memory) != NULL
+    for place in range(begin, size):
+        if not goes_on or line[place] != done:
+            _let_go(line[place], tables, memory, scratch)
+    if goes_on and scratch.room[0] < 0:  # a start that has completed takes a place only now
+        memory.totals[CAPPED] += 1
+        _let_go(done, tables, memory, scratch)
+        goes_on = False
+    kept = 0
+    for place in range(begin):
+        if began_by(line[place], ts, position, memory):
+            _let_go(line[place], tables, memory, scratch)
+        else:
+            line[kept] = line[place]
+            kept += 1
+    if goes_on:
+        line[kept] = done
+        kept += 1
+    if ts > ended_ts or (ts == ended_ts and position > ended_position):
+        return kept, ts, position
+    return kept, ended_ts, ended_position
 
 
 @inlined
@@ -201,17 +266,19 @@ def _expired(run: int, ts: int, tables: Tables, memory: Memory) -> bool:
 
 
 @inlined
-def _free_unmoved(run: int, ts: int, tables: Tables, memory: Memory) -> None:
-    """Free a run that a match ends; one that was over already counts as expired all the same."""
-    memory.totals[EXPIRED] += _expired(run, ts, tables, memory)
+def _let_go(run: int, tables: Tables, memory: Memory, scratch: Scratch) -> None:
+    """Free a run of the key; another one may take its place."""
+    scratch.room[0] += not is_final(run, tables, memory)
     free_run(memory, run)
 
 
 @inlined
-def _free_line(begin: int, size: int, memory: Memory, line: Shorts) -> int:
-    for place in range(begin, size):
-        free_run(memory, line[place])
-    return begin
+def _free_unmoved(run: int, ts: int, tables: Tables, memory: Memory, scratch: Scratch) -> None:
+    """Free a run that a match ends; one that was over already counts as expired all the same."""
+    memory.totals[EXPIRED] += not is_final(run, tables, memory) and _expired(
+        run, ts, tables, memory
+    )
+    _let_go(run, tables, memory, scratch)
 
 
 @inlined
@@ -223,8 +290,11 @@ def _start(
     memory: Memory,
     out: Out,
     scratch: Scratch,
-) -> tuple[int, int]:
-    """Start a run for each way the event fits the beginning of the pattern."""
+) -> tuple[int, bool]:
+    """Start a run for each way the event fits the beginning of the pattern.
+
+    Returns the size of the line and whether it has changed.
+    """
     fitting = 0
     for transition in range(tables.transition_begin[0], tables.transition_begin[1]):
         if not (events[event, EVENT_MASK] >> tables.step[transition]) & 1:
@@ -233,12 +303,12 @@ def _start(
         if step_holds(step, tables.initial, event, events, memory, tables, scratch):
             scratch.fits[fitting] = transition
             fitting += 1
-    if fitting == 0:
-        return size, NONE
-    if size + fitting > tables.options[RUNS_PER_KEY]:
-        memory.totals[CAPPED] += 1
-        return size, NONE
-    memory.totals[STARTED] += 1
+    if fitting == 0 or not _may_start(event, size, events, tables, memory, scratch):
+        return size, False
+    if tables.options[RUNS_POLICY] == RUNS_LATEST:
+        size = _replace(size, events[event, EVENT_TS], tables, memory, out, scratch)
+    begin = size
+    started = False
     for number in range(fitting):
         run = new_run(memory)
         memory.runs[run, RUN_KEY] = events[event, EVENT_KEY]
@@ -247,16 +317,110 @@ def _start(
         memory.runs[run, RUN_NODE] = NONE
         for place in range(RUN_REGISTERS, tables.initial.shape[0]):
             memory.runs[run, place] = tables.initial[place]
-        scratch.line[size] = run
-        size += 1
         bind(run, scratch.fits[number], event, events, tables, memory, out, scratch)
-        if completes(run, tables, memory):
-            if where_holds(run, tables, memory, scratch):
-                return size, int(run)
-            if not can_extend(run, tables, memory):
-                free_run(memory, run)
-                size -= 1
-    return size, NONE
+        before = size
+        size, outcome = _land(run, size, events[event, EVENT_TS], tables, memory, out, scratch)
+        started = started or size != before or outcome == REPORTED
+        if outcome == COMPLETED:
+            size, _, _ = _settle(
+                begin, size, events[event, EVENT_TS], NULL, 0, tables, memory, out, scratch
+            )
+            break
+    memory.totals[STARTED] += started
+    return size, True
+
+
+@inlined
+def _may_start(
+    event: int, size: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch
+) -> bool:
+    """Whether the policy lets a fitting event start while the runs of the line are pending."""
+    policy = tables.options[RUNS_POLICY]
+    if policy == RUNS_FIRST:
+        for place in range(size):
+            run = scratch.line[place]
+            if (
+                is_final(run, tables, memory)
+                or last_ms(run, tables, memory) >= events[event, EVENT_TS]
+            ):
+                return False
+    elif policy == RUNS_LATEST:
+        for place in range(size):
+            node = memory.runs[scratch.line[place], RUN_NODE]
+            if memory.nodes[node, NODE_POSITION] == events[event, EVENT_POSITION]:
+                return False
+    return True
+
+
+@inlined
+def _replace(size: int, ts: int, tables: Tables, memory: Memory, out: Out, scratch: Scratch) -> int:
+    """End all runs of the line; they can grow no more, so final candidates are reported."""
+    reported = NULL
+    for place in range(size):
+        run = scratch.line[place]
+        family = memory.runs[run, RUN_START_POSITION]
+        if is_final(run, tables, memory) and family != reported:
+            report(run, ts, 0, tables, memory, out)
+            horizon(run, ts, 0, tables, memory)  # counts a target that is not there
+            reported = family
+    for place in range(size):
+        _let_go(scratch.line[place], tables, memory, scratch)
+    return 0
+
+
+@inlined
+def _land(
+    run: int, size: int, ts: int, tables: Tables, memory: Memory, out: Out, scratch: Scratch
+) -> tuple[int, int]:
+    """Put a run that has just bound an event on the line, unless it is over.
+
+    Returns the size of the line and what became of the run; one that has COMPLETED is the last of
+    the line, and with `fire close` a final candidate.
+    """
+    outcome = GOES_ON
+    if completes(run, tables, memory):
+        if not where_holds(run, tables, memory, scratch):
+            outcome = REJECTED
+        elif tables.options[EVERY]:
+            report(run, ts, 0, tables, memory, out)
+            outcome = REPORTED
+        elif tables.options[FIRE] == FIRE_CLOSE:
+            return _finalise(run, size, ts, tables, memory, scratch), COMPLETED
+        else:
+            scratch.room[0] -= 1
+            scratch.line[size] = run
+            return size + 1, COMPLETED
+    return _keep(run, size, ts, tables, memory, scratch), outcome
+
+
+@inlined
+def _keep(run: int, size: int, ts: int, tables: Tables, memory: Memory, scratch: Scratch) -> int:
+    """Put the run on the line if it can go on and there is room; returns the size of the line."""
+    if last_ms(run, tables, memory) < ts:
+        free_run(memory, run)
+        return size
+    if scratch.room[0] <= 0:
+        memory.totals[CAPPED] += 1
+        free_run(memory, run)
+        return size
+    scratch.room[0] -= 1
+    scratch.line[size] = run
+    return size + 1
+
+
+@inlined
+def _finalise(
+    run: int, size: int, ts: int, tables: Tables, memory: Memory, scratch: Scratch
+) -> int:
+    """Make the run a final candidate; in the ways it prefers to completing, it goes on as well."""
+    state = memory.runs[run, RUN_STATE]
+    less = tables.all_bits[state] >> tables.end_rank[state] << tables.end_rank[state]
+    final = copy_run(memory, run)
+    memory.runs[final, RUN_STATE] = tables.options[FINAL]
+    memory.runs[run, RUN_BLOCKED] = less
+    size = _keep(run, size, ts, tables, memory, scratch)
+    scratch.line[size] = final
+    return size + 1
 
 
 @inlined
@@ -279,7 +443,7 @@ def _move(
     since_last_ms = ts - memory.runs[run, RUN_LAST_TS]
     if _expired(run, ts, tables, memory):
         memory.totals[EXPIRED] += 1
-        free_run(memory, run)
+        _let_go(run, tables, memory, scratch)
         return size, NONE
     blocked = _blocked(event, run, events, tables, memory, scratch)
     fitting = 0
@@ -312,12 +476,12 @@ def _move(
             scratch,
         )  # fmt: skip
     blocked |= tables.strict_bits[state]
-    if blocked & tables.all_bits[state] == tables.all_bits[state]:
-        free_run(memory, run)
-        return size, NONE
     if blocked != memory.runs[run, RUN_BLOCKED]:
         memory.runs[run, RUN_BLOCKED] = blocked
         memory.totals[CHANGED] = 1
+        if last_ms(run, tables, memory) < ts:
+            _let_go(run, tables, memory, scratch)
+            return size, NONE
     scratch.line[size] = run
     return size + 1, NONE
 
@@ -354,41 +518,35 @@ def _branch(
 ) -> tuple[int, int]:
     """Take each transition that fits, in order of preference; the run forks when there are several.
 
-    A completion that `where` rejects, on a way out of a loop that could go on, leaves the run in
-    the loop as if the event had not fitted.
+    It stays as well when every way it takes is a `->>`, and when `where` rejects all completions on
+    ways out of a loop that could go on: as if the event had not fitted.
     """
-    if fitting > 1 and size + fitting > tables.options[RUNS_PER_KEY]:
-        fitting = 1
-        memory.totals[CAPPED] += 1
-    stay = NONE
-    if tables.options[WHERE] != NO_PROGRAM and not loops and can_loop(run, tables, memory):
-        stay = copy_run(memory, run)
-        memory.runs[stay, RUN_BLOCKED] = blocked
-    scratch.twins[0] = run
-    for number in range(1, fitting):
-        scratch.twins[number] = copy_run(memory, run)
-    completed = NONE
-    rejected = False
+    state = memory.runs[run, RUN_STATE]
+    ts = events[event, EVENT_TS]
+    forks = True
     for number in range(fitting):
-        child = scratch.twins[number]
-        if completed != NONE:
-            free_run(memory, child)
-            continue
+        forks = forks and tables.forks[scratch.fits[number]] == 1
+    may_stay = forks or (
+        tables.options[WHERE] != NO_PROGRAM and not loops and can_loop(run, tables, memory)
+    )
+    scratch.room[0] += 1
+    rejected = False
+    reported = False
+    for number in range(fitting):
+        child = run
+        if may_stay or number < fitting - 1:
+            child = copy_run(memory, run)
         bind(child, scratch.fits[number], event, events, tables, memory, out, scratch)
-        if completes(child, tables, memory):
-            if where_holds(child, tables, memory, scratch):
-                completed = child
-            else:
-                rejected = True
-                if not can_extend(child, tables, memory):
-                    free_run(memory, child)
-                    continue
-        scratch.line[size] = child
-        size += 1
-    if stay != NONE:
-        if rejected and completed == NONE:
-            scratch.line[size] = stay
-            size += 1
-        else:
-            free_run(memory, stay)
-    return size, int(completed)
+        size, outcome = _land(child, size, ts, tables, memory, out, scratch)
+        if outcome == COMPLETED:
+            if child != run:
+                free_run(memory, run)
+            return size, int(scratch.line[size - 1])
+        rejected = rejected or outcome == REJECTED
+        reported = reported or outcome == REPORTED
+    if forks or (may_stay and rejected and not reported):
+        memory.runs[run, RUN_BLOCKED] = blocked | tables.strict_bits[state]
+        size = _keep(run, size, ts, tables, memory, scratch)
+    elif may_stay:
+        free_run(memory, run)
+    return size, NONE

@@ -16,16 +16,21 @@ Floats = NDArray[np.float64]
 # bit s says that the single-event condition of step s holds; what the byte code reads comes last.
 EVENT_TS, EVENT_POSITION, EVENT_KEY, EVENT_MASK, EVENT_VALUES = range(5)
 
+# Bits of the mask above those of the steps, only for rules with `cancel on`, `resolve on` or `fire
+# once`: the event is in the alphabet, cancels, resolves.
+SEEN_BIT, CANCEL_BIT, RESOLVE_BIT = 60, 61, 62
+
 
 class Out(NamedTuple):
-    """Matches found, and the evidence newly made.  `counts` holds how many of each."""
+    """Matches found, evidence newly made, and resolutions.  `counts` holds how many of each."""
 
     at_ms: Ints
     timer: Ints
     key: Ints
     node: Ints  # one reference is held on each, until the caller has read the chain
     bound: Ints  # nodes, of which some may have been freed since
-    counts: Ints  # (2,): matches, bound
+    resolved: Ints  # (…, 3): event time, position, key
+    counts: Ints  # (3,): matches, bound, resolved
 
 
 class Scratch(NamedTuple):
@@ -36,7 +41,7 @@ class Scratch(NamedTuple):
 
     line: Shorts
     fits: Ints
-    twins: Ints
+    room: Ints  # (1,): how many more runs the key may have
     slots: Ints
     floats: Floats  # the same memory as `slots`
     host: Ints  # (1,)

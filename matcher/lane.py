@@ -24,6 +24,7 @@ from matcher.host import Host
 from matcher.keys import KeyCodec
 from matcher.plan import Plan
 from matcher.runs import (
+    CANCELLED,
     CAPPED,
     CHANGED,
     EXPIRED,
@@ -33,7 +34,9 @@ from matcher.runs import (
     NODE_STEP,
     NODES,
     NONE,
+    OPEN,
     RUNS,
+    SKIPS_MISSED,
     SLOT_RUNS,
     STARTED,
     Store,
@@ -66,6 +69,15 @@ class Found(NamedTuple):
     key: int
 
 
+class Resolved(NamedTuple):
+    """A resolution as the kernel leaves it; the fields stand in canonical order."""
+
+    at_ms: int
+    position: int
+    rule: int
+    key: int
+
+
 class Lane:
     """State and motion of one rule; see the module head."""
 
@@ -83,18 +95,20 @@ class Lane:
         self._scratch = Scratch(
             np.zeros(64, np.int32),
             np.zeros(64, np.int64),
-            np.zeros(64, np.int64),
+            np.zeros(1, np.int64),
             slots,
             floats,
             np.array([self._host.address], np.int64),
         )
         self._out = _out(64, 256)
+        self.resolved: list[Resolved] = []
 
     # ------------------------------------------------------------------ motion
 
     def advance(self, keyed: BatchKeys, atoms: BatchAtoms | None, watermark_ms: int) -> list[Found]:
         """Matches decided by the batch and by time reaching the watermark."""
         self._out.counts[1] = 0
+        self.resolved = []
         found: list[Found] = []
         events = None if atoms is None else self._selection.events(keyed, atoms)
         if events is not None:
@@ -139,6 +153,7 @@ class Lane:
         store = self._store
         if self.plan.tables.options[TIMERS]:
             self._reserve_out(int(store.memory.totals[RUNS]), 0)
+            store.reserve(0, 0, 0, int(store.memory.totals[KEYS]))
         sweep(
             watermark_ms,
             self.plan.tables,
@@ -154,26 +169,35 @@ class Lane:
         store, options = self._store, self.plan.tables.options
         held = int(store.memory.keys[:, SLOT_RUNS].max(initial=0))
         more = held * int(options[FORKS]) + int(options[STARTS])
-        store.reserve(more, held + more, 1)
+        store.reserve(more, held + more, 1, 1)
         if len(self._scratch.line) < held + more:
             self._scratch = self._scratch._replace(line=np.zeros(2 * (held + more), np.int32))
-        self._reserve_out(2 * held + int(options[STARTS]), held + more)
+        self._reserve_out(2 * held + more, held + more, 1)
 
-    def _reserve_out(self, matches: int, bound: int) -> None:
-        out, counts = self._out, self._out.counts
-        short = len(out.at_ms) - counts[0] < matches, len(out.bound) - counts[1] < bound
-        if not any(short):
+    def _reserve_out(self, matches: int, bound: int, resolved: int = 0) -> None:
+        out, counts = self._out, self._out.counts.tolist()
+        sizes = len(out.at_ms), len(out.bound), len(out.resolved)
+        wanted = [
+            used + more for used, more in zip(counts, (matches, bound, resolved), strict=True)
+        ]
+        if all(size >= enough for size, enough in zip(sizes, wanted, strict=True)):
             return
-        rows = 2 * (int(counts[0]) + matches) if short[0] else len(out.at_ms)
-        places = 2 * (int(counts[1]) + bound) if short[1] else len(out.bound)
-        grown = _out(rows, places)
+        grown = _out(
+            *(
+                size if size >= enough else 2 * enough
+                for size, enough in zip(sizes, wanted, strict=True)
+            )
+        )
         for old, new in zip(out, grown, strict=True):
             new[: len(old)] = old
         self._out = grown
 
     def _read(self) -> list[Found]:
-        """Take the matches out of the kernel's buffer and let go of their evidence."""
+        """Take what was found out of the kernel's buffer and let go of the evidence."""
         out = self._out
+        for at_ms, position, key in out.resolved[: out.counts[2]].tolist():
+            self.resolved.append(Resolved(at_ms, position, self._number, key))
+        out.counts[2] = 0
         count = int(out.counts[0])
         if not count:
             return []
@@ -225,10 +249,16 @@ class Lane:
         mark_held(self._store.memory, positions)
         return positions
 
-    def losses(self) -> tuple[int, int, int]:
-        """Expired, capped and without a key."""
+    def losses(self) -> tuple[int, ...]:
+        """Expired, capped, without a key, cancelled, and skips whose target was missing."""
         totals = self._store.memory.totals
-        return int(totals[EXPIRED]), int(totals[CAPPED]), self._selection.null_keys
+        return (
+            int(totals[EXPIRED]),
+            int(totals[CAPPED]),
+            self._selection.null_keys,
+            int(totals[CANCELLED]),
+            int(totals[SKIPS_MISSED]),
+        )
 
     def counters(self) -> tuple[int, ...]:
         """In the order of `Counters`."""
@@ -241,9 +271,20 @@ class Lane:
             int(totals[RUNS]),
             int(totals[KEYS]),
             self._store.bytes,
+            int(totals[CANCELLED]),
+            int(totals[SKIPS_MISSED]),
+            int(totals[OPEN]),
         )
 
 
-def _out(matches: int, bound: int) -> Out:
+def _out(matches: int, bound: int, resolved: int = 16) -> Out:
     at_ms, timer, key, node = (np.zeros(matches, np.int64) for _ in range(4))
-    return Out(at_ms, timer, key, node, np.zeros(bound, np.int64), np.zeros(2, np.int64))
+    return Out(
+        at_ms,
+        timer,
+        key,
+        node,
+        np.zeros(bound, np.int64),
+        np.zeros((resolved, 3), np.int64),
+        np.zeros(3, np.int64),
+    )

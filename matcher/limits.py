@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dsl.limits import RUNS_MAX
+
 EVENT_BYTES_MAX = 1024 * 1024
 """Bytes of one event's JSON, without the line end."""
 
@@ -23,7 +25,7 @@ DECIMAL_SCALED_MAX = 2**53
 INT_MAX = 2**63 - 1
 """Largest int; the least is -INT_MAX, as the one below it stands for null."""
 
-RUNS_PER_KEY_MAX = 10_000
+RUNS_PER_KEY_MAX = RUNS_MAX
 """Partial matches of one rule and key; starts and forks beyond are refused and counted."""
 
 TEXT_CHARS_MAX = 64 * 1024

@@ -30,6 +30,10 @@ from matcher.selection import BatchKeys
 from matcher.strings import Strings
 
 END_OF_TIME_MS = 2**62
+LOSSES = ("expired", "capped", "unkeyed", "cancelled", "skips_missed")
+"""Runs that ran out of time; starts and forks refused; events a rule could not use for want of a
+key; runs ended by `cancel on`; matches that `skip past last` because their target was missing."""
+
 SHARED_PREFIX = PAGE_PREFIX
 """What the names of pages begin with that belong to several rules."""
 
@@ -61,9 +65,21 @@ class Match(NamedTuple):
         return tuple(map(Bound, self.steps, self.positions, self.raw))
 
 
+class Resolution(NamedTuple):
+    """The event at `position` says that what `rule` detected for `key` is over."""
+
+    rule: Rule
+    key: tuple[object, ...]
+    at_ms: int
+    position: int
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Of one rule since it was first deployed, except `runs`, `keys` and `state_bytes`: now."""
+    """Of one rule since it was first deployed, except `runs`, `keys`, `state_bytes`, `open`: now.
+
+    `open` are the keys with a match that has not been resolved, for rules that remember them.
+    """
 
     started: int
     matched: int
@@ -73,6 +89,9 @@ class Counters:
     runs: int
     keys: int
     state_bytes: int
+    cancelled: int = 0
+    skips_missed: int = 0
+    open: int = 0
 
 
 class Matcher:
@@ -133,6 +152,22 @@ class Matcher:
             self._evidence.hold(batch, held)
         return matches
 
+    @property
+    def resolutions(self) -> list[Resolution]:
+        """What the last `advance` resolved, in order of (event time, position, rule)."""
+        found = sorted(
+            resolved for lane in self._lanes if isinstance(lane, Lane) for resolved in lane.resolved
+        )
+        return [
+            Resolution(
+                self._lanes[number].plan.rule,
+                self._lanes[number].keys.scalars(key),
+                at_ms,
+                position,
+            )
+            for at_ms, position, number, key in found
+        ]
+
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
         pages = {
@@ -173,9 +208,9 @@ class Matcher:
 
     @property
     def losses(self) -> dict[str, int]:
-        """Of all rules: runs that expired, starts and forks refused, events without a key."""
-        losses = zip((0, 0, 0), *(lane.losses() for lane in self._lanes), strict=True)
-        return dict(zip(("expired", "capped", "unkeyed"), map(sum, losses), strict=True))
+        """Of all rules; `LOSSES` says what is counted."""
+        losses = zip((0,) * len(LOSSES), *(lane.losses() for lane in self._lanes), strict=True)
+        return dict(zip(LOSSES, map(sum, losses), strict=True))
 
     def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:
         """The matches with their rules, key scalars and event bytes."""

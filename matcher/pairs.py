@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dsl.model import Bind, Contiguity, Rule, Skip, Type
+from dsl.model import Bind, Contiguity, Policy, Rule, Skip, Type
 from dsl.model import Sequence as SequencePattern
 from dsl.version import fingerprint
 from matcher.batch import Batch
@@ -102,6 +102,8 @@ def pair_of(plan: Plan, schema: Schema) -> Pair | None:
     rule, tables = plan.rule, plan.tables
     pattern = rule.pattern
     if rule.skip is not Skip.PAST_LAST or rule.where is not None or len(rule.steps) != 2:
+        return None
+    if rule.policy != Policy():
         return None
     if not isinstance(pattern, SequencePattern) or len(pattern.links) != 1:
         return None
@@ -347,7 +349,7 @@ class PairLane:
 
     def counters(self) -> tuple[int, ...]:
         """In the order of `Counters`."""
-        expired, capped, null_keys = self.losses()
+        expired, capped, null_keys, *_ = self.losses()
         starts, used = self.group.starts, self.used.totals
         return (
             self._started(),
@@ -360,8 +362,8 @@ class PairLane:
             starts.bytes + self.used.keys.nbytes,
         )
 
-    def losses(self) -> tuple[int, int, int]:
-        """Expired, capped and without a key.
+    def losses(self) -> tuple[int, ...]:
+        """As those of a `Lane`; nothing is cancelled or skipped to.
 
         A start ends matched, pruned by another's match, or expired; so the starts that are neither
         live nor any of the first two have expired.
@@ -370,7 +372,7 @@ class PairLane:
         count_used(starts.buffer, self.used)
         live = starts.entries - int(used[USED_STARTS])
         expired = self._started() - live - int(used[MATCHED]) - int(used[PRUNED])
-        return expired, starts.refused - self.refused_before, self._null_keys
+        return expired, starts.refused - self.refused_before, self._null_keys, 0, 0
 
     def _started(self) -> int:
         return self.group.starts.appended - self.appended_before - int(self.used.totals[UNSTARTED])

@@ -11,9 +11,25 @@ from itertools import accumulate
 
 import numpy as np
 
-from dsl.model import Contiguity, Expr, Path, Rule, Skip
+from dsl.model import (
+    Arrow,
+    Bind,
+    Contiguity,
+    Expr,
+    FieldRef,
+    Fire,
+    Kind,
+    Link,
+    Path,
+    Rule,
+    Runs,
+    Sequence,
+    Skip,
+    Type,
+)
 from matcher.atoms import Atoms
 from matcher.automaton import Automaton, Guard, State, Transition, automaton
+from matcher.buffers import CANCEL_BIT, RESOLVE_BIT, SEEN_BIT
 from matcher.expressions import Test, own_parts, split_tests
 from matcher.host import HostCall
 from matcher.layout import Layout
@@ -24,13 +40,21 @@ from matcher.schema import Schema
 from matcher.strings import Strings
 from matcher.tables import (
     AT_ONCE,
+    EVERY,
+    FINAL,
+    FIRE,
     FORKS,
     NO_LIMIT_MS,
     NO_PROGRAM,
     OPEN,
+    OPENS,
     OPTIONS,
     RUNS_PER_KEY,
-    SKIP_PAST_LAST,
+    RUNS_POLICY,
+    SIGNALS,
+    SKIP,
+    SKIP_PLACE,
+    SKIP_STEP,
     STARTS,
     TIMED,
     TIMERS,
@@ -40,7 +64,7 @@ from matcher.tables import (
     Tables,
 )
 
-STEPS_MAX = 62  # bits of an event's mask
+STEPS_MAX = SEEN_BIT  # bits of an event's mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +73,8 @@ class Entry:
 
     `steps` are (step, atoms that must all hold); `visible` are the atom sets of the alphabet, of
     which one must hold (empty: every event of the type is visible).  With `always` even an event
-    that fits no step is offered, because it can break a strict `=>`.
+    that fits no step is offered, because it can break a strict `=>`.  `marks` are further bits of
+    the mask of every event offered.
     """
 
     event: str
@@ -57,6 +82,7 @@ class Entry:
     steps: tuple[tuple[int, tuple[int, ...]], ...]
     visible: tuple[tuple[int, ...], ...]
     always: bool
+    marks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +120,15 @@ def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> 
         if rest is not None:
             compiled = compile_program(rest, step.index, layout, code, strings)
         programs.append(compiled)
+    skip_place = _skip_place(rule, layout)
     where = NO_PROGRAM
     if rule.where is not None:
         where = compile_program(rule.where, None, layout, code, strings)
     counters = [layout.counter() for _ in range(machine.counters)]
-    tables = _tables(rule, machine, layout, code, tests, programs, counters, where)
+    options = _options(rule, machine.states, where, skip_place)
+    tables = _tables(rule, machine, layout, code, tests, programs, counters, options)
     strict = bool(tables.strict_bits.any())
-    entries = tuple(_entries(rule, own, strict, atoms))
+    entries = (*_entries(rule, own, strict, atoms), *_signals(rule, atoms))
     return Plan(rule, entries, tuple(layout.columns), tables, layout, tuple(code.calls))
 
 
@@ -120,7 +148,22 @@ def _entries(rule: Rule, own: list[tuple[int, ...]], strict: bool, atoms: Atoms)
         if event not in visible:
             continue  # not in the alphabet: the rule cannot see it
         sets = () if () in visible[event] else tuple(visible[event])
-        yield Entry(event, key, tuple((step, own[step]) for step in steps), sets, strict)
+        marks = 1 << SEEN_BIT if _signalled(rule) else 0
+        yield Entry(event, key, tuple((step, own[step]) for step in steps), sets, strict, marks)
+
+
+def _signals(rule: Rule, atoms: Atoms) -> Iterable[Entry]:
+    """One entry for each symbol that cancels or resolves."""
+    for bit, symbols in (CANCEL_BIT, rule.policy.cancel), (RESOLVE_BIT, rule.policy.resolve):
+        for symbol in symbols:
+            parts, _ = own_parts(symbol.condition, rule)
+            ids = tuple(atoms.atom(symbol.event, part) for part in parts)
+            yield Entry(symbol.event, symbol.key, (), (ids,) if ids else (), True, 1 << bit)
+
+
+def _signalled(rule: Rule) -> bool:
+    policy = rule.policy
+    return bool(policy.cancel or policy.resolve) or policy.fire is Fire.ONCE
 
 
 def _tables(
@@ -131,9 +174,9 @@ def _tables(
     tests: list[list[Test]],
     programs: list[int],
     counters: list[int],
-    where: int,
+    options: Ints,
 ) -> Tables:
-    states = machine.states
+    states = (*machine.states, State(None)) if options[FINAL] >= 0 else machine.states
     transitions = [transition for state in states for transition in state.transitions]
     steps = [states[transition.target].step for transition in transitions]
     absences = [_absences(state) for state in states]
@@ -157,11 +200,13 @@ def _tables(
         all_bits=_ints(map(_all_bits, states)),
         quick_test=_ints(_quick_test(state, states, tests) for state in states),
         gap_max_ms=_ints(map(_gap_max_ms, states)),
+        end_rank=_end_ranks(rule, len(states)),
         target=_ints(transition.target for transition in transitions),
         step=_ints(step for step in steps if step is not None),
         gap_from_ms=_ints(transition.arrow.min_gap_ms or 0 for transition in transitions),
         gap_to_ms=_ints(_gap_to_ms(transition) for transition in transitions),
         again=_ints(transition.again for transition in transitions),
+        forks=_ints(map(_forks, transitions)),
         guard_begin=guard_begin[: len(transitions) + 1],
         count_begin=_begins(len(transition.counts) for transition in transitions),
         absent_step=_ints(absent_steps),
@@ -184,22 +229,73 @@ def _tables(
         walk_place=_ints(walk.place for walk in layout.walks),
         walk_float=_ints(walk.float_ for walk in layout.walks),
         initial=_initial(layout),
-        options=_options(rule, states, where),
+        options=options,
     )
 
 
-def _options(rule: Rule, states: tuple[State, ...], where: int) -> Ints:
-    options = np.zeros(OPTIONS, np.int64)
+def _options(rule: Rule, states: tuple[State, ...], where: int, skip_place: int) -> Ints:
+    policy, options = rule.policy, np.zeros(OPTIONS, np.int64)
+    closes = policy.fire is Fire.CLOSE
+    transitions = [transition for state in states for transition in state.transitions]
     options[WITHIN_MS] = NO_LIMIT_MS if rule.within_ms is None else rule.within_ms
-    options[SKIP_PAST_LAST] = rule.skip is Skip.PAST_LAST
     options[WHERE] = where
-    options[TIMERS] = any(state.end is not None and state.end.timed for state in states)
+    timed = any(state.end is not None and state.end.timed for state in states)
+    options[TIMERS] = timed or closes
     branches = max(len(state.transitions) for state in states[1:])
-    stays = where != NO_PROGRAM and any(t.again for state in states for t in state.transitions)
-    options[FORKS] = max(0, branches - 1) + stays
-    options[STARTS] = len(states[0].transitions)
-    options[RUNS_PER_KEY] = RUNS_PER_KEY_MAX
+    stays = any(map(_forks, transitions)) or (
+        where != NO_PROGRAM and any(transition.again for transition in transitions)
+    )
+    options[FORKS] = max(0, branches - 1) + stays + closes
+    options[STARTS] = len(states[0].transitions) + closes
+    options[RUNS_PER_KEY] = min(policy.runs_max or RUNS_PER_KEY_MAX, RUNS_PER_KEY_MAX)
+    options[RUNS_POLICY] = list(Runs).index(policy.runs)
+    options[SIGNALS] = _signalled(rule)
+    options[OPENS] = bool(policy.resolve) or policy.fire is Fire.ONCE
+    options[EVERY] = policy.every
+    options[FIRE] = list(Fire).index(policy.fire)
+    options[FINAL] = len(states) if closes else -1
+    options[SKIP] = list(Skip).index(rule.skip)
+    options[SKIP_STEP] = -1 if policy.skip_to is None else policy.skip_to
+    options[SKIP_PLACE] = skip_place
     return options
+
+
+def _skip_place(rule: Rule, layout: Layout) -> int:
+    """Where the time of an event bound to the step that `skip to` names is kept."""
+    step = rule.policy.skip_to
+    if step is None:
+        return -1
+    schema = layout.schema
+    event = schema.events[schema.event_index[rule.steps[step].event]]
+    assert event.time_field is not None, "an event without a time has no place in a pattern"
+    time = FieldRef(Type(Kind.TIMESTAMP), None, (event.time_field,), rule.span)
+    return layout.walks[layout.walk(step, time)].place
+
+
+def _end_ranks(rule: Rule, states: int) -> Ints:
+    """How many transitions of each state come before completing there, in order of preference.
+
+    Found by asking for one more event behind the pattern: the way to it stands where completing
+    does.
+    """
+    finish = Link(Arrow(), (), Bind(len(rule.steps)))
+    pattern = rule.pattern
+    first, links = (
+        (pattern.first, pattern.links) if isinstance(pattern, Sequence) else (pattern, ())
+    )
+    ranks = np.zeros(states, np.int64)
+    if rule.policy.fire is Fire.CLOSE:
+        machine = automaton(Sequence(first, (*links, finish)))
+        last = len(machine.states) - 1
+        for number, state in enumerate(machine.states[:last]):
+            targets = [transition.target for transition in state.transitions]
+            ranks[number] = targets.index(last) if last in targets else 0
+    return ranks
+
+
+def _forks(transition: Transition) -> bool:
+    """Whether a run that takes this way stays as well."""
+    return transition.arrow.contiguity is Contiguity.ANY
 
 
 def _initial(layout: Layout) -> Ints:

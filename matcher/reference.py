@@ -1,15 +1,13 @@
 """The reference matcher: the meaning of a rule as plain code, slow and obviously right.
 
-    reference_matches(rule, events, watermark_ms) = every match decided by then, in canonical order
-
-It knows no automaton, no columns and no byte code: the rest of a pattern is a list of links, the
-next possible steps are read off that list, and every start is followed on its own.  Which matches
-survive is decided afterwards, by `skip`.  The fast matcher must equal it on every rule and log.
+It knows no automaton, no columns and no byte code: the rest of a pattern is a list of links, and
+the next possible steps are read off that list.  Here is what one run can do;
+`matcher.reference_policy` has all the runs of a rule, and the matches.  The fast matcher must equal
+them on every rule and log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -17,20 +15,18 @@ from dsl.model import (
     Arrow,
     Bind,
     Choice,
-    Contiguity,
-    Expr,
     Link,
     Path,
     Pattern,
     Repeat,
     Rule,
-    Skip,
 )
 from dsl.model import Sequence as SequencePattern
 from matcher.evaluate import Environment, evaluate
 from matcher.record import Record
 
 END_OF_TIME_MS = 2**62
+NEVER_MS = -END_OF_TIME_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,84 +59,6 @@ class ReferenceMatch:
 
 
 Bound: TypeAlias = tuple[tuple[int, ReferenceEvent], ...]
-
-
-def reference_matches(
-    rule: Rule, events: Sequence[ReferenceEvent], watermark_ms: int = END_OF_TIME_MS
-) -> list[ReferenceMatch]:
-    """All matches of `rule` over `events`, which must be sorted by (ts, position)."""
-    found: list[ReferenceMatch] = []
-    for key, visible in _by_key(rule, events).items():
-        candidates = []
-        for place in range(len(visible)):
-            match = _first_match(rule, key, visible, place, watermark_ms)
-            if match is not None:
-                candidates.append((_moment(match), place, match))
-        found += _surviving(rule, visible, candidates)
-    return sorted(found, key=ReferenceMatch.order)
-
-
-# --------------------------------------------------------------------------- which matches survive
-
-Moment: TypeAlias = tuple[int, bool, int]  # event time, timer?, position: when something is decided
-
-
-def _moment(match: ReferenceMatch) -> Moment:
-    return match.at_ms, match.timer, match.bound[-1][1].position
-
-
-def _surviving(
-    rule: Rule,
-    visible: Sequence[ReferenceEvent],
-    candidates: list[tuple[Moment, int, ReferenceMatch]],
-) -> Iterator[ReferenceMatch]:
-    """One match per start, in the order they were decided; `skip past last` prunes later starts."""
-    horizon: tuple[int, bool] | tuple[int, bool, int] = (-END_OF_TIME_MS, False)
-    for moment, place, match in sorted(candidates, key=lambda item: (_when(item[0]), item[1])):
-        start = visible[place]
-        if (start.ts, False, start.position) <= horizon:
-            continue
-        yield match
-        if rule.skip is Skip.PAST_LAST:
-            horizon = _when(moment)
-
-
-def _when(moment: Moment) -> tuple[int, bool, int]:
-    """Timers of one deadline are decided together, after every event of that time."""
-    at_ms, timer, position = moment
-    return (at_ms, True, 0) if timer else (at_ms, False, position)
-
-
-# --------------------------------------------------------------------------- what a rule sees
-
-
-def _by_key(
-    rule: Rule, events: Sequence[ReferenceEvent]
-) -> Mapping[tuple[object, ...], list[ReferenceEvent]]:
-    split: dict[tuple[object, ...], list[ReferenceEvent]] = {}
-    for event in events:
-        if not _in_alphabet(rule, event):
-            continue
-        places = [step.key for step in rule.steps if step.event == event.event]
-        places += [symbol.key for symbol in rule.alphabet if symbol.event == event.event]
-        for key in {_key(event, paths) for paths in places}:
-            if None not in key:
-                split.setdefault(key, []).append(event)
-    return split
-
-
-def _in_alphabet(rule: Rule, event: ReferenceEvent) -> bool:
-    return any(
-        symbol.event == event.event and _holds(symbol.condition, event) for symbol in rule.alphabet
-    )
-
-
-def _key(event: ReferenceEvent, paths: tuple[Path, ...]) -> tuple[object, ...]:
-    return tuple(event.record[path] for path in paths)
-
-
-def _holds(condition: Expr | None, event: ReferenceEvent) -> bool:
-    return condition is None or evaluate(condition, Environment(event.record, {}, ())) is True
 
 
 # --------------------------------------------------------------------------- the rest of a pattern
@@ -242,92 +160,31 @@ def ending(rest: Rest) -> Ending | None:
     return Ending((), False, None)
 
 
-# --------------------------------------------------------------------------- following one start
+# --------------------------------------------------------------------------- one run
+
+
+def key_of(event: ReferenceEvent, paths: tuple[Path, ...]) -> tuple[object, ...]:
+    return tuple(event.record[path] for path in paths)
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A run: what is bound, what is left, and which heads (or the ending, -1) are blocked."""
+    """A run: what is bound, what is left, and which heads (or the ending, -1) are blocked.
+
+    With `final`, a candidate of `fire close`: nothing follows, it waits for those preferred to it.
+    """
 
     bound: Bound
     rest: Rest
     blocked: frozenset[int] = frozenset()
+    final: bool = False
 
 
 ENDING = -1
+FINISH = Item(Link(Arrow(), (), Bind(ENDING)))
 
 
-def _first_match(
-    rule: Rule,
-    key: tuple[object, ...],
-    visible: Sequence[ReferenceEvent],
-    place: int,
-    watermark_ms: int,
-) -> ReferenceMatch | None:
-    """The first match of the runs that start at `visible[place]`, or None."""
-    start = visible[place]
-    whole = Thread((), (Item(Link(Arrow(), (), rule.pattern)),))
-    threads = [whole]
-    for event in visible[place:]:
-        match = _due(rule, key, threads, event.ts)
-        if match is not None:
-            return match
-        if rule.within_ms is not None and event.ts - start.ts > rule.within_ms:
-            return None
-        following: list[Thread] = []
-        for thread in threads:
-            completed = _move(rule, key, thread, event, following)
-            if completed is not None:
-                return ReferenceMatch(rule, key, event.ts, False, completed)
-        threads = [thread for thread in following if thread is not whole and thread.bound]
-    return _due(rule, key, threads, watermark_ms)
-
-
-def _move(
-    rule: Rule,
-    key: tuple[object, ...],
-    thread: Thread,
-    event: ReferenceEvent,
-    following: list[Thread],
-) -> Bound | None:
-    """Offer `event` to one run: append what it becomes to `following`, or return a completion."""
-    possible = heads(thread.rest)
-    blocked = set(thread.blocked)
-    if thread.bound:
-        for number, head in enumerate(possible):
-            if any(_fits(rule, key, thread, step, event) for step in head.absent):
-                blocked.add(number)
-        end = ending(thread.rest)
-        if end is not None and any(_fits(rule, key, thread, step, event) for step in end.absent):
-            blocked.add(ENDING)
-    taken = [
-        head
-        for number, head in enumerate(possible)
-        if number not in blocked
-        and _in_gap(head.arrow, thread, event)
-        and _fits(rule, key, thread, head.step, event)
-    ]
-    if not taken:
-        strict = Contiguity.STRICT
-        blocked |= {n for n, head in enumerate(possible) if head.arrow.contiguity is strict}
-        following.append(Thread(thread.bound, thread.rest, frozenset(blocked)))
-        return None
-    stays = False
-    for head in taken:
-        child = Thread((*thread.bound, (head.step, event)), head.rest)
-        end = ending(child.rest)
-        if end is not None and not end.timed:
-            if _where_holds(rule, key, child.bound):
-                return child.bound
-            stays = stays or not head.again
-        following.append(child)
-    loops = [head for head in possible if head.again]
-    if stays and thread.bound and loops and not any(head.again for head in taken):
-        following.append(Thread(thread.bound, thread.rest, frozenset(blocked)))
-    return None
-
-
-def _in_gap(arrow: Arrow, thread: Thread, event: ReferenceEvent) -> bool:
+def in_gap(arrow: Arrow, thread: Thread, event: ReferenceEvent) -> bool:
     if not thread.bound:
         return True
     gap_ms = event.ts - thread.bound[-1][1].ts
@@ -336,11 +193,11 @@ def _in_gap(arrow: Arrow, thread: Thread, event: ReferenceEvent) -> bool:
     )
 
 
-def _fits(
+def fits(
     rule: Rule, key: tuple[object, ...], thread: Thread, number: int, event: ReferenceEvent
 ) -> bool:
     step = rule.steps[number]
-    if step.event != event.event or _key(event, step.key) != key:
+    if step.event != event.event or key_of(event, step.key) != key:
         return False
     if step.condition is None:
         return True
@@ -349,7 +206,7 @@ def _fits(
     return evaluate(step.condition, Environment(event.record, bound, key)) is True
 
 
-def _where_holds(rule: Rule, key: tuple[object, ...], bound: Bound) -> bool:
+def where_holds(rule: Rule, key: tuple[object, ...], bound: Bound) -> bool:
     if rule.where is None:
         return True
     return evaluate(rule.where, Environment(None, _records(bound), key)) is True
@@ -362,31 +219,30 @@ def _records(bound: Bound) -> dict[int, list[Record]]:
     return records
 
 
-def _due(
-    rule: Rule, key: tuple[object, ...], threads: list[Thread], before_ms: int
-) -> ReferenceMatch | None:
-    """The match of the first absence whose deadline has passed; spent endings become blocked."""
-    due = []
-    for number, thread in enumerate(threads):
-        deadline_ms = _deadline_ms(rule, thread)
-        if deadline_ms is not None and deadline_ms < before_ms:
-            due.append((deadline_ms, number))
-    for deadline_ms, number in sorted(due):
-        thread = threads[number]
-        if _where_holds(rule, key, thread.bound):
-            return ReferenceMatch(rule, key, deadline_ms, True, thread.bound)
-        threads[number] = replace(thread, blocked=thread.blocked | {ENDING})
-    return None
+def _limit_ms(rule: Rule, thread: Thread) -> int:
+    return END_OF_TIME_MS if rule.within_ms is None else thread.bound[0][1].ts + rule.within_ms
 
 
-def _deadline_ms(rule: Rule, thread: Thread) -> int | None:
+def due_ms(rule: Rule, thread: Thread) -> int | None:
+    """When the run completes unless something comes; None when it waits for no such moment."""
     end = ending(thread.rest)
-    if end is None or not end.timed or ENDING in thread.blocked or not thread.bound:
+    if end is None or not end.timed or ENDING in thread.blocked or thread.final:
         return None
-    limit_ms = END_OF_TIME_MS
-    if rule.within_ms is not None:
-        limit_ms = thread.bound[0][1].ts + rule.within_ms
+    limit_ms = _limit_ms(rule, thread)
     if end.absent_for_ms is None:
         return limit_ms
     deadline_ms = thread.bound[-1][1].ts + end.absent_for_ms
     return deadline_ms if deadline_ms <= limit_ms else None
+
+
+def last_ms(rule: Rule, thread: Thread) -> int:
+    """The last moment at which the run can go on or complete; NEVER_MS: it cannot any more."""
+    moments = [
+        _limit_ms(rule, thread)
+        if head.arrow.max_gap_ms is None
+        else min(thread.bound[-1][1].ts + head.arrow.max_gap_ms, _limit_ms(rule, thread))
+        for number, head in enumerate(heads(thread.rest))
+        if number not in thread.blocked and not thread.final
+    ]
+    deadline_ms = due_ms(rule, thread)
+    return max([*moments] if deadline_ms is None else [*moments, deadline_ms], default=NEVER_MS)

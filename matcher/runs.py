@@ -20,9 +20,9 @@ from matcher.compiled import inlined, kernel
 Ints = NDArray[np.int64]
 
 # Places in `Store.totals`.
-FREE_RUN, RUNS, FREE_NODE, NODES, KEYS = range(5)
-STARTED, MATCHED, EXPIRED, CAPPED, CHANGED = range(5, 10)
-TOTALS = 10
+FREE_RUN, RUNS, FREE_NODE, NODES, KEYS, OPEN = range(6)
+STARTED, MATCHED, EXPIRED, CAPPED, CANCELLED, SKIPS_MISSED, CHANGED = range(6, 13)
+TOTALS = 13
 
 NONE = -1
 
@@ -50,6 +50,11 @@ NODE_POSITION, NODE_STEP, NODE_PREVIOUS, NODE_REFERENCES, NODE_VALUES = range(5)
 SLOT_KEY, SLOT_HEAD, SLOT_RUNS = range(3)
 SLOT_COLUMNS = 3
 
+# Columns of `Memory.open`, such a table of the keys for which something was detected that has not
+# been resolved since; the head of a slot in use is 0.
+OPEN_AT_MS = 2
+OPEN_COLUMNS = 3
+
 
 class Memory(NamedTuple):
     """All of a rule's state; `totals` holds free-list heads, sizes and counters (see above)."""
@@ -57,6 +62,7 @@ class Memory(NamedTuple):
     runs: Ints
     nodes: Ints
     keys: Ints
+    open: Ints
     totals: Ints
 
 
@@ -99,6 +105,23 @@ def remove_slot(keys: Ints, slot: int) -> None:
             keys[probe, SLOT_HEAD] = NONE
             gap = probe
         probe = (probe + 1) & mask
+
+
+@inlined
+def is_open(memory: Memory, key: int) -> bool:
+    """Whether something was detected for the key and not resolved since."""
+    return bool(memory.open[key_slot(memory.open, key), SLOT_HEAD] != NONE)
+
+
+@inlined
+def open_key(memory: Memory, key: int, at_ms: int) -> None:
+    """Remember that something was detected for the key."""
+    slot = key_slot(memory.open, key)
+    if memory.open[slot, SLOT_HEAD] == NONE:
+        memory.open[slot, SLOT_KEY] = key
+        memory.open[slot, SLOT_HEAD] = 0
+        memory.totals[OPEN] += 1
+    memory.open[slot, OPEN_AT_MS] = at_ms
 
 
 @kernel
@@ -196,17 +219,19 @@ class Store:
         totals[FREE_RUN] = totals[FREE_NODE] = NONE
         runs = np.zeros((0, RUN_REGISTERS + registers), np.int64)
         nodes = np.zeros((0, NODE_VALUES + places), np.int64)
-        self.memory = Memory(runs, nodes, new_keys(16, SLOT_COLUMNS), totals)
+        keys, open = new_keys(16, SLOT_COLUMNS), new_keys(16, OPEN_COLUMNS)
+        self.memory = Memory(runs, nodes, keys, open, totals)
         self.reserve(16, 16, 8)
 
-    def reserve(self, runs: int, nodes: int, keys: int) -> None:
-        """Make room for that many more runs, nodes and keys."""
+    def reserve(self, runs: int, nodes: int, keys: int, open: int = 0) -> None:
+        """Make room for that many more runs, nodes, keys and open keys."""
         memory = self.memory
         totals = memory.totals
         self.memory = memory._replace(
             runs=_grown(memory.runs, totals, RUNS, FREE_RUN, RUN_NEXT, RUN_STATE, runs),
             nodes=_grown(memory.nodes, totals, NODES, FREE_NODE, NODE_PREVIOUS, NODE_STEP, nodes),
             keys=grown_keys(memory.keys, int(totals[KEYS]), keys),
+            open=grown_keys(memory.open, int(totals[OPEN]), open),
         )
 
     @property

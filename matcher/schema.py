@@ -94,7 +94,7 @@ class Schema:
 
 def fields_read(rule: Rule) -> Iterator[tuple[str, Path]]:
     """(event type, path) of every field that deciding `rule` reads; () for the type alone."""
-    for symbol in rule.alphabet:
+    for symbol in (*rule.alphabet, *rule.policy.cancel, *rule.policy.resolve):
         yield symbol.event, ()
         yield from ((symbol.event, path) for path in symbol.key)
         if symbol.condition is not None:

@@ -143,8 +143,11 @@ class Selection:
         if entry.visible:
             sets = (reduce(np.logical_and, map(atoms.mask, ids)) for ids in entry.visible)
             relevant = relevant & reduce(np.logical_or, sets)
+            fits = [(step, mask & relevant) for step, mask in fits]
         for step, mask in fits:
             masks |= mask.astype(np.int64) << step
+        if entry.marks:
+            masks[relevant] |= entry.marks
         return relevant
 
 

@@ -26,6 +26,7 @@ from matcher.runs import (
     NODE_STEP,
     NODE_VALUES,
     NONE,
+    OPEN_AT_MS,
     RUN_KEY,
     RUN_NEXT,
     RUN_NODE,
@@ -34,17 +35,19 @@ from matcher.runs import (
     SLOT_HEAD,
     SLOT_KEY,
     SLOT_RUNS,
+    STARTED,
     TOTALS,
     Memory,
     Store,
     key_slot,
     new_node,
     new_run,
+    open_key,
 )
 from matcher.strings import Strings
 
-FORMAT = 1
-COUNTERS = slice(KEYS + 1, TOTALS)
+FORMAT = 2
+COUNTERS = slice(STARTED, TOTALS)
 
 Ints = NDArray[np.int64]
 
@@ -71,11 +74,14 @@ def dump(
     for rows, column in _text_columns(plan, runs, nodes):
         column[rows] = texts.indexes(column[rows])
     keyed, runs[:, RUN_KEY] = np.unique(runs[:, RUN_KEY], return_inverse=True)
+    open = memory.open[memory.open[:, SLOT_HEAD] != NONE]
+    open = open[np.argsort(open[:, OPEN_AT_MS], kind="stable")]
     page = {
         "format": FORMAT,
         "pattern": plan.rule.pattern_version,
         "counters": memory.totals[COUNTERS].tolist(),
         "keys": [keys.scalars(key) for key in keyed.tolist()],
+        "open": [(*keys.scalars(key), at_ms) for key, _, at_ms in open.tolist()],
         "texts": texts.found,
         "events": {position: raw[position] for position in nodes[:, NODE_POSITION].tolist()},
         "runs": runs.tobytes(),
@@ -102,7 +108,7 @@ def restore(
         column[rows] = codes_of(codes, column[rows])
     keyed = np.array([keys.key(tuple(scalars)) for scalars in page["keys"]] or [0], np.int64)
     runs[:, RUN_KEY] = keyed[runs[:, RUN_KEY]]
-    store.reserve(len(runs), len(nodes), len(page["keys"]))
+    store.reserve(len(runs), len(nodes), len(page["keys"]), len(page["open"]))
     memory = store.memory
     memory.totals[COUNTERS] = page["counters"]
     node_of = np.full(len(nodes) + 1, NONE, np.int64)
@@ -113,6 +119,8 @@ def restore(
     memory.nodes[node_of[:-1]] = nodes
     memory.runs[run_of] = runs
     _link(run_of, memory)
+    opened = [(keys.key(tuple(scalars)), at_ms) for *scalars, at_ms in page["open"]]
+    _open(np.array(opened, np.int64).reshape(-1, 2), memory)
     return store, {int(position): bytes(raw) for position, raw in page["events"].items()}
 
 
@@ -171,6 +179,13 @@ def _allocate(memory: Memory, nodes: Ints, runs: Ints) -> None:
         nodes[place] = new_node(memory, 0, 0, NONE)
     for place in range(runs.shape[0]):
         runs[place] = new_run(memory)
+
+
+@kernel
+def _open(rows: Ints, memory: Memory) -> None:
+    """Remember the keys of `rows`, which are (key, event time)."""
+    for place in range(rows.shape[0]):
+        open_key(memory, rows[place, 0], rows[place, 1])
 
 
 @kernel

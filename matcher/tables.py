@@ -31,12 +31,14 @@ class Tables(NamedTuple):
     all_bits: Ints  # (S,) all transitions, and the end when timed: blocked means the run is over
     quick_test: Ints  # (S,) a test without which an event does nothing to a run here, or -1
     gap_max_ms: Ints  # (S,) no transition can fit later than this after the last event
+    end_rank: Ints  # (S,) how many transitions are preferred to completing here
     # transitions, in order of preference
     target: Ints  # (T,)
     step: Ints  # (T,)
     gap_from_ms: Ints  # (T,)
     gap_to_ms: Ints  # (T,)
     again: Ints  # (T,)
+    forks: Ints  # (T,) 1: a run that takes it stays as well (`->>`)
     guard_begin: Ints  # (T + 1,)
     count_begin: Ints  # (T + 1,)
     # absences: an event that fits blocks the transitions in `absent_bits`
@@ -68,5 +70,25 @@ class Tables(NamedTuple):
 
 
 # Places in `Tables.options`.
-WITHIN_MS, SKIP_PAST_LAST, WHERE, TIMERS, FORKS, STARTS, RUNS_PER_KEY = range(7)
-OPTIONS = 7
+(
+    WITHIN_MS,
+    WHERE,
+    TIMERS,
+    FORKS,  # how many runs a run may become when it takes an event, itself aside
+    STARTS,  # how many runs an event may start
+    RUNS_PER_KEY,
+    RUNS_POLICY,
+    SIGNALS,  # whether the bits of masks above those of steps are set
+    OPENS,  # whether keys with a match are remembered until they are resolved
+    EVERY,  # `matches all`
+    FIRE,
+    FINAL,  # the state of a completed run that waits until no run is preferred to it; or -1
+    SKIP,
+    SKIP_STEP,
+    SKIP_PLACE,  # of the values kept with an event bound to that step: its time
+) = range(15)
+OPTIONS = 15
+
+RUNS_ALL, RUNS_LATEST, RUNS_FIRST = range(3)
+FIRE_FIRST, FIRE_EACH, FIRE_ONCE, FIRE_CLOSE = range(4)
+SKIP_PAST_LAST, SKIP_FIRST, SKIP_LAST, SKIP_NONE = range(4)

@@ -24,6 +24,7 @@ from dsl.check.keys import check_keys
 from dsl.check.outputs import check_outputs
 from dsl.check.overlap import check_overlap
 from dsl.check.patterns import check_pattern
+from dsl.check.policy import check_policy
 from dsl.check.unavailable import check_availability
 from dsl.check.where import check_where
 from dsl.diagnostics import Diagnostic
@@ -45,6 +46,7 @@ RULE_PASSES: tuple[RulePass, ...] = (
     check_pattern,
     check_keys,
     check_conditions,
+    check_policy,
     check_bounds,
     check_overlap,
     check_where,
@@ -113,6 +115,7 @@ def _finish(context: Context, draft: RuleDraft) -> model.Rule:
         version="",
         pattern_version="",
         span=draft.declaration.span,
+        policy=draft.policy,
     )
     version, pattern_version = versions(rule, context.events)
     return replace(rule, version=version, pattern_version=pattern_version)

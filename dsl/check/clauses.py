@@ -1,10 +1,12 @@
-"""Pass: the clauses of each rule, each at most once, the required ones present."""
+"""Pass: the clauses of each rule, the required ones present, and each at most once.
+
+Only `cancel on` and `resolve on` may be written several times.
+"""
 
 from __future__ import annotations
 
 from dsl import ast
 from dsl.check.context import Context, RuleDraft
-from dsl.model import Skip
 
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 _SLOTS: dict[type[ast.Node], tuple[str, str]] = {
@@ -15,12 +17,14 @@ _SLOTS: dict[type[ast.Node], tuple[str, str]] = {
     ast.Where: ("where_clause", "where"),
     ast.Suppress: ("suppress_clause", "suppress"),
     ast.Alert: ("alert", "alert"),
+    ast.AfterMatch: ("after_match", "after match"),
+    ast.Limit: ("limit", "limit"),
+    ast.ResolveWhen: ("resolve_when", "resolve when"),
 }
 _ONCE: dict[type[ast.Node], str] = {
     ast.Severity: "severity",
     ast.Tags: "tags",
     ast.Doc: "doc",
-    ast.AfterMatch: "after match",
     ast.Notify: "notify",
 }
 
@@ -28,6 +32,12 @@ _ONCE: dict[type[ast.Node], str] = {
 def check_clauses(context: Context, rule: RuleDraft) -> None:
     seen: dict[str, ast.Clause] = {}
     for clause in rule.declaration.clauses:
+        if isinstance(clause, ast.Cancel):
+            rule.cancel_clauses.append(clause)
+            continue
+        if isinstance(clause, ast.ResolveOn):
+            rule.resolve_clauses.append(clause)
+            continue
         word = _word(clause)
         first = seen.setdefault(word, clause)
         if first is not clause:
@@ -35,6 +45,7 @@ def check_clauses(context: Context, rule: RuleDraft) -> None:
             context.report("E061", message, clause.span)
             continue
         _take(context, rule, clause)
+    _not_for_windows(context, rule)
     for word, found, hint in (
         ("match", rule.match, "say what to look for: `match a: Event[…] -> b: Event[…]`"),
         ("alert", rule.alert, 'say what to tell people: `alert "…"`'),
@@ -43,6 +54,15 @@ def check_clauses(context: Context, rule: RuleDraft) -> None:
             message = f"rule `{rule.name}` has no `{word}`"
             context.report("E062", message, rule.declaration.name.span, hint)
             rule.broken = True
+
+
+def _not_for_windows(context: Context, rule: RuleDraft) -> None:
+    if rule.over is None or rule.over.window is None:
+        return
+    later = [*rule.resolve_clauses, rule.resolve_when]
+    for clause in (clause for clause in later if clause is not None):
+        context.report("E090", "resolving a window is not available yet", clause.span)
+        rule.broken = True
 
 
 def _word(clause: ast.Clause) -> str:
@@ -67,5 +87,5 @@ def _take(context: Context, rule: RuleDraft, clause: ast.Clause) -> None:
         rule.doc = clause.text.value
     elif isinstance(clause, ast.Notify):
         rule.notify = tuple(dict.fromkeys(name.value for name in clause.destinations))
-    elif isinstance(clause, ast.AfterMatch):
-        rule.skip = Skip.NONE if clause.skip == "no skip" else Skip.PAST_LAST
+    elif isinstance(clause, ast.Choose):
+        rule.choices[clause.what] = clause

@@ -61,11 +61,20 @@ class RuleDraft:
     suppress_clause: ast.Suppress | None = None
     alert: ast.Alert | None = None
     notify: tuple[str, ...] = ()
+    after_match: ast.AfterMatch | None = None
+    choices: dict[str, ast.Choose] = field(default_factory=dict)
+    limit: ast.Limit | None = None
+    cancel_clauses: list[ast.Cancel] = field(default_factory=list)
+    resolve_clauses: list[ast.ResolveOn] = field(default_factory=list)
+    resolve_when: ast.ResolveWhen | None = None
     skip: model.Skip = model.Skip.PAST_LAST
     steps: list[StepDraft] = field(default_factory=list)
     pattern: model.Pattern | None = None
     keys: tuple[model.Key, ...] = ()
     alphabet: list[model.Symbol] = field(default_factory=list)
+    cancel: tuple[model.Symbol, ...] = ()
+    resolve: tuple[model.Symbol, ...] = ()
+    policy: model.Policy = field(default_factory=model.Policy)
     where: model.Expr | None = None
     suppress: model.Suppress | None = None
     message: model.Template = field(default_factory=lambda: model.Template(()))

@@ -6,6 +6,7 @@ with a `by` of its own.  A rule without `by` has the empty key: all events belon
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dsl import ast
@@ -29,6 +30,8 @@ def check_keys(context: Context, rule: RuleDraft) -> None:
         path = keys.path(step.core, step.event)
         step.key = path or ()
     _alphabet(context, rule, keys)
+    rule.cancel = keys.symbols([clause.on for clause in rule.cancel_clauses])
+    rule.resolve = keys.symbols([clause.on for clause in rule.resolve_clauses])
     rule.keys = tuple(Key(name, type_) for name, type_ in keys.types.items())
     rule.broken = rule.broken or keys.failed
 
@@ -65,6 +68,26 @@ class _Keys:
             for part, path in zip(self.parts, written, strict=True)
         ]
         return None if None in found else tuple(path for path in found if path is not None)
+
+    def symbols(self, cores: Iterable[ast.Core]) -> tuple[Symbol, ...]:
+        """Events outside of the pattern, with the key in each and the condition on it."""
+        found = []
+        for core in cores:
+            base = named_event(self.context, core.name)
+            if base is None:
+                self.failed = True
+                continue
+            event = self.context.events[base.event]
+            path = self.path(core, event)
+            condition = core_condition(self.context, core, base, Scope(own=event))
+            if event.time_field is None:
+                message = f"event `{event.name}` has no `@time` field, so no place among others"
+                self._fail("E064", message, core.name, "mark a timestamp with `@time`")
+            elif path is None or (condition is None and core.condition is not None):
+                self.failed = True
+            else:
+                found.append(Symbol(event.name, condition, path))
+        return tuple(found)
 
     def _part(
         self, part: ast.KeyPart, written: ast.Path, core: ast.Core, event: EventType
@@ -110,18 +133,7 @@ def _alphabet(context: Context, rule: RuleDraft, keys: _Keys) -> None:
         symbols = (Symbol(step.event.name, None, step.key) for step in rule.steps)
         rule.alphabet = list(dict.fromkeys(symbols))
         return
-    for core in rule.over.sources:
-        base = named_event(context, core.name)
-        if base is None:
-            keys.failed = True
-            continue
-        event = context.events[base.event]
-        path = keys.path(core, event)
-        condition = core_condition(context, core, base, Scope(own=event))
-        if path is None or (condition is None and core.condition is not None):
-            keys.failed = True
-        else:
-            rule.alphabet.append(Symbol(event.name, condition, path))
+    rule.alphabet = list(keys.symbols(rule.over.sources))
     if keys.failed:
         return
     seen = {(symbol.event, symbol.key) for symbol in rule.alphabet}

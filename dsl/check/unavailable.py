@@ -19,23 +19,12 @@ _WHOLE: dict[type[ast.Node], str] = {
     ast.RuleInstance: "a rule made from a template",
     ast.Window: "`window`",
     ast.When: "`when`",
-    ast.Cancel: "`cancel on`",
-    ast.ResolveOn: "`resolve on`",
-    ast.ResolveWhen: "`resolve when`",
     ast.Priority: "`priority`",
-    ast.Limit: "`limit … runs`",
     ast.Emit: "`emit`",
     ast.Conjunction: "`&` between steps",
     ast.SomeOf: "`n of (…)`",
     ast.TestGiven: "`given`",
 }
-_DEFAULT_WORDS = {"fire": "first", "runs": "all", "matches": "best"}
-_WORDS = {
-    "fire": ("first", "each", "once", "edge", "close"),
-    "runs": ("all", "latest", "first"),
-    "matches": ("best", "all"),
-}
-_SKIPS = {"past last", "no skip"}
 
 
 def check_availability(context: Context) -> None:
@@ -46,7 +35,7 @@ def check_availability(context: Context) -> None:
             pending: list[ast.Node] = [declaration]
             while pending:
                 node = pending.pop()
-                what = _missing(node, context)
+                what = _missing(node)
                 if what is not None:
                     found = True
                     context.report("E090", f"{what} is not available yet", node.span)
@@ -62,7 +51,7 @@ def _declared(declaration: ast.Declaration) -> str:
     return declaration.name.text
 
 
-def _missing(node: ast.Node, context: Context) -> str | None:
+def _missing(node: ast.Node) -> str | None:
     """What `node` is called if nothing gives it a meaning yet."""
     if type(node) in _WHOLE:
         return _WHOLE[type(node)]
@@ -72,16 +61,8 @@ def _missing(node: ast.Node, context: Context) -> str | None:
         return "`time` of a source"
     if isinstance(node, ast.KeyPart) and node.table is not None:
         return "a key from a table"
-    if isinstance(node, ast.Within):
-        if node.per_step:
-            return "`within … per step`"
-        return "`within unbounded`" if node.limit is None else None
-    if isinstance(node, ast.AfterMatch) and node.skip not in _SKIPS:
-        return f"`skip {node.skip}`"
-    if isinstance(node, ast.Choose):
-        return _choice(node, context)
-    if isinstance(node, ast.Arrow) and node.sign == "->>":
-        return "`->>`"
+    if isinstance(node, ast.Within) and node.per_step:
+        return "`within … per step`"
     if isinstance(node, ast.Repetition) and node.preference == "possessive":
         return "a possessive quantifier"
     if isinstance(node, ast.Modifier):
@@ -90,11 +71,3 @@ def _missing(node: ast.Node, context: Context) -> str | None:
         name = node.function.name
         return f"`{name}`" if name in LATER_FUNCTIONS else None
     return None
-
-
-def _choice(node: ast.Choose, context: Context) -> str | None:
-    word = node.word.text
-    if word not in _WORDS[node.what]:
-        context.unknown("E017", f"`{node.what}` knows no `{word}`", node.word, _WORDS[node.what])
-        return None
-    return None if word == _DEFAULT_WORDS[node.what] else f"`{node.what} {word}`"

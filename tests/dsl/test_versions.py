@@ -78,6 +78,12 @@ def test_what_is_said_changes_the_version_and_keeps_partial_matches(old: str, ne
         ("event B {", 'event B "other" {'),
         ("within 5m", "within 5m where a.x > 7"),
         ("within 5m", "within 5m after match no skip"),
+        ("within 5m", "within 5m after match skip to last b"),
+        ("within 5m", "within 5m runs latest"),
+        ("within 5m", "within 5m fire once"),
+        ("within 5m", "within 5m limit 7 runs"),
+        ("within 5m", "within 5m cancel on A[x > 9]"),
+        ("within 5m", "within 5m resolve on A[x > 9]"),
     ],
 )
 def test_what_is_detected_changes_both(old: str, new: str) -> None:
@@ -86,3 +92,8 @@ def test_what_is_detected_changes_both(old: str, new: str) -> None:
     base = TEXT.replace("{user} {a.x}", "{a.x}")
     assert versions(text)[0] != versions(base)[0]
     assert versions(text)[1] != versions(base)[1]
+
+
+def test_options_left_at_their_defaults_change_nothing() -> None:
+    written = "within 5m after match skip past last matches best runs all fire first"
+    assert versions(TEXT.replace("within 5m", written)) == versions(TEXT)

@@ -24,13 +24,16 @@ from dsl.model import (
     Expr,
     Field,
     FieldRef,
+    Fire,
     Key,
     Kind,
     Link,
     Path,
     Pattern,
+    Policy,
     Repeat,
     Rule,
+    Runs,
     Sequence,
     Skip,
     Step,
@@ -328,7 +331,7 @@ def steps(
 
 @st.composite
 def arrows(draw: st.DrawFn) -> Arrow:
-    contiguity = draw(st.sampled_from((Contiguity.NEXT,) * 3 + (Contiguity.STRICT,)))
+    contiguity = draw(st.sampled_from((Contiguity.NEXT,) * 3 + (Contiguity.STRICT, Contiguity.ANY)))
     least = draw(st.sampled_from((None, None, None, 0, 1, 2)))
     most = draw(st.sampled_from((None, None, None, 2, 5)))
     return Arrow(contiguity, least, most)
@@ -368,14 +371,59 @@ def sequences(
 
 
 @st.composite
+def symbols(draw: st.DrawFn, keys: tuple[Path, ...]) -> tuple[Symbol, ...]:
+    """What cancels or resolves: nothing, mostly; the key may be in another field."""
+    if draw(st.integers(0, 2)):
+        return ()
+    if keys and draw(st.integers(0, 2)) == 0:
+        keys = (("g",), *keys[1:])
+    condition = draw(st.one_of(st.none(), own_conditions(), own_conditions()))
+    return (Symbol(draw(st.sampled_from(("A", "B"))), condition, keys),)
+
+
+@st.composite
+def policies(
+    draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], timed: bool
+) -> tuple[Skip, Policy]:
+    """Options that the checker lets go together; half of all rules have the default ones."""
+    skip = draw(st.sampled_from((Skip.PAST_LAST, Skip.PAST_LAST, Skip.NONE)))
+    if draw(st.booleans()):
+        return skip, Policy()
+    every = draw(st.integers(0, 3)) == 0
+    fire = Fire.FIRST
+    skip_to = None
+    if every:
+        skip = Skip.NONE
+    else:
+        ways = [way for way in Fire if way is not Fire.CLOSE or not timed]
+        fire = draw(st.sampled_from(ways))
+        if draw(st.integers(0, 2)) == 0:
+            skip = draw(st.sampled_from((Skip.FIRST, Skip.LAST)))
+            bound = [step.index for step in scope.steps if not step.absent]
+            skip_to = draw(st.sampled_from(bound))
+    policy = Policy(
+        every=every,
+        runs=draw(st.sampled_from((Runs.ALL, Runs.ALL, *Runs))),
+        fire=fire,
+        skip_to=skip_to,
+        runs_max=draw(st.sampled_from((None, None, 1, 2, 3))),
+        cancel=draw(symbols(keys)),
+        resolve=draw(symbols(keys)),
+    )
+    return skip, policy
+
+
+@st.composite
 def rules(draw: st.DrawFn) -> Rule:
     """A rule as the checker would give it, with every construct the matcher knows."""
     keys: tuple[Path, ...] = draw(st.sampled_from(((("k",),), (("k",),), (), (("k",), ("s",)))))
     scope = Scope()
     pattern = draw(patterns(scope, keys, 2, False))
-    if draw(st.integers(0, 3)) == 0:
+    within_ms = draw(st.sampled_from((3, 6, 10, 20, 20, None)))
+    timed = draw(st.integers(0, 3)) == 0
+    if timed:
         absent = draw(steps(scope, keys, False, True))
-        within = draw(st.integers(0, 3)) == 0
+        within = within_ms is not None and draw(st.integers(0, 3)) == 0
         for_ms = None if within else draw(st.integers(1, 6))
         link = Link(Arrow(), (absent,), None, for_ms)
         links = (*pattern.links, link) if isinstance(pattern, Sequence) else (link,)
@@ -385,6 +433,7 @@ def rules(draw: st.DrawFn) -> Rule:
     alphabet = [Symbol(event, None, keys) for event in used]
     if draw(st.integers(0, 4)) == 0:
         alphabet[0] = Symbol(used[0], draw(own_conditions()), keys)
+    skip, policy = draw(policies(scope, keys, timed))
     return Rule(
         name="random",
         title=None,
@@ -395,9 +444,9 @@ def rules(draw: st.DrawFn) -> Rule:
         alphabet=tuple(alphabet),
         steps=tuple(scope.steps),
         pattern=pattern,
-        within_ms=draw(st.sampled_from((3, 6, 10, 20))),
+        within_ms=within_ms,
         where=draw(where_clauses(scope)),
-        skip=draw(st.sampled_from((Skip.PAST_LAST, Skip.NONE))),
+        skip=skip,
         suppress=None,
         message=Template(()),
         attributes=(),
@@ -405,4 +454,5 @@ def rules(draw: st.DrawFn) -> Rule:
         version="0" * 16,
         pattern_version="0" * 16,
         span=SPAN,
+        policy=policy,
     )

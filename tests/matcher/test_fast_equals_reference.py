@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -13,23 +14,43 @@ from random_rules import EVENTS, ndjson, rules, streams
 
 from dsl.model import Rule
 from matcher.decode import Decoder
-from matcher.matcher import END_OF_TIME_MS, Match, Matcher
+from matcher.matcher import END_OF_TIME_MS, Match, Matcher, Resolution
 from matcher.record import record
-from matcher.reference import ReferenceEvent, reference_matches
+from matcher.reference import ReferenceEvent
+from matcher.reference_policy import reference_findings
 from matcher.schema import Schema
 from matcher.strings import Strings
 
 EXAMPLES = int(os.environ.get("CEP_EXAMPLES", "1000"))
 
 Outcome = tuple[tuple[object, ...], int, bool, tuple[tuple[int, int], ...]]
+Key = tuple[object, ...]
 
 
-def expected(rule: Rule, events: Sequence[dict[str, object]]) -> list[Outcome]:
+@dataclass(slots=True)
+class Outcomes:
+    """What a rule makes of a stream: matches, resolutions, and counts of what it let go of."""
+
+    matches: list[Outcome] = field(default_factory=list)
+    resolutions: list[tuple[Key, int, int]] = field(default_factory=list)
+    capped: int = 0
+    cancelled: int = 0
+    skips_missed: int = 0
+
+
+def expected(rule: Rule, events: Sequence[dict[str, object]]) -> Outcomes:
     typed = [
         ReferenceEvent(int(str(e["ts"])), place, str(e["type"]), record(EVENTS[str(e["type"])], e))
         for place, e in enumerate(events)
     ]
-    return [(m.key, m.at_ms, m.timer, m.positions) for m in reference_matches(rule, typed)]
+    found = reference_findings(rule, typed)
+    return Outcomes(
+        [(m.key, m.at_ms, m.timer, m.positions) for m in found.matches],
+        [(r.key, r.at_ms, r.position) for r in found.resolutions],
+        found.capped,
+        found.cancelled,
+        found.skips_missed,
+    )
 
 
 def outcome(match: Match) -> Outcome:
@@ -50,7 +71,28 @@ def detect(
     rule: Rule, events: Sequence[dict[str, object]], cuts: Sequence[int], restart: bool
 ) -> list[Match]:
     """What the fast matcher finds; with `restart`, each batch is met by a new process's state."""
+    return _detect(rule, events, cuts, restart)[0]
+
+
+def outcomes(
+    rule: Rule, events: Sequence[dict[str, object]], cuts: Sequence[int], restart: bool
+) -> Outcomes:
+    matches, resolutions, matcher = _detect(rule, events, cuts, restart)
+    counters = matcher.counters[rule.name]
+    return Outcomes(
+        [outcome(match) for match in matches],
+        [(each.key, each.at_ms, each.position) for each in resolutions],
+        counters.capped,
+        counters.cancelled,
+        counters.skips_missed,
+    )
+
+
+def _detect(
+    rule: Rule, events: Sequence[dict[str, object]], cuts: Sequence[int], restart: bool
+) -> tuple[list[Match], list[Resolution], Matcher]:
     found: list[Match] = []
+    resolutions: list[Resolution] = []
     pages: dict[str, bytes] = {}
     matcher, decoder = _process(rule)
     for first, data, watermark_ms in cut(events, cuts):
@@ -58,9 +100,11 @@ def detect(
             matcher, decoder = _process(rule)
             matcher.restore(pages)
         found += matcher.advance(decoder.decode(data, first).batch, watermark_ms)
+        resolutions += matcher.resolutions
         pages.update(matcher.snapshot())
     found += matcher.advance(decoder.decode(b"", 0).batch, END_OF_TIME_MS)
-    return found
+    resolutions += matcher.resolutions
+    return found, resolutions, matcher
 
 
 def _process(rule: Rule) -> tuple[Matcher, Decoder]:
@@ -77,7 +121,7 @@ def _process(rule: Rule) -> tuple[Matcher, Decoder]:
 def test_fast_equals_reference_however_the_stream_is_cut(
     rule: Rule, events: list[dict[str, object]], cuts: list[int], restart: bool
 ) -> None:
-    assert [outcome(m) for m in detect(rule, events, cuts, restart)] == expected(rule, events)
+    assert outcomes(rule, events, cuts, restart) == expected(rule, events)
 
 
 @settings(max_examples=max(50, EXAMPLES // 10), deadline=None)
@@ -100,7 +144,7 @@ def test_random_rules_do_match(seed: int) -> None:
     @given(rules(), streams())
     def count(rule: Rule, events: list[dict[str, object]]) -> None:
         nonlocal matching
-        matching += bool(expected(rule, events))
+        matching += bool(expected(rule, events).matches)
 
     count()
     assert matching >= 10
