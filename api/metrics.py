@@ -36,6 +36,9 @@ RULE_COUNTERS = {
     ("cep_detections_suppressed", "suppressed"): "Detections hidden by `suppress`.",
     ("cep_partial_matches_expired", "expired"): "Partial matches that ran out of time.",
     ("cep_partial_matches_capped", "capped"): "Partial matches refused at the limit per key.",
+    ("cep_partial_matches_cancelled", "cancelled"): "Partial matches ended by `cancel on`.",
+    ("cep_skips_missed", "skips_missed"): "Matches without the step that `skip to` names.",
+    ("cep_resolutions", "resolutions"): "Times that what was detected for a key was over.",
     ("cep_events_unkeyed", "unkeyed"): "Times a rule passed over an event without its key.",
 }
 

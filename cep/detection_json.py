@@ -73,6 +73,11 @@ class Writer:
         )
 
 
+def key_json(key: Fields) -> bytes:
+    """A rule's key by the names of its parts."""
+    return orjson.dumps(key, _exact_digits)
+
+
 def _exact_digits(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f"))

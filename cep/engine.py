@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cep import limits
 from cep.errors import SourceError
 from cep.fold import Fold, Outcome
-from cep.ports import Clock, DeadLetterRow, Lease, Log, Records, Store, SystemClock
+from cep.ports import Clock, DeadLetterRow, Lease, Log, Records, ResolutionRow, Store, SystemClock
 from cep.render import Rendered
 from dsl.model import RuleSet
 
@@ -71,6 +71,7 @@ class Engine:
         self._lease: Lease | None = None
         self._source = ""
         self._detections: list[Rendered] = []
+        self._resolutions: list[ResolutionRow] = []
         self._dead_letters: list[DeadLetterRow] = []
         self._dirty = False
         self._committed_ms = 0
@@ -142,6 +143,7 @@ class Engine:
 
     def _add(self, outcome: Outcome) -> None:
         self._detections += outcome.detections
+        self._resolutions += outcome.resolutions
         self._dead_letters += outcome.dead_letters
         self._dirty = True
 
@@ -149,9 +151,9 @@ class Engine:
         """At once for what was detected at the end of the log; now and then while catching up."""
         whole_batch_bytes = limits.BATCH_BYTES_MAX - limits.LINE_BYTES_MAX
         full = records.count == self._batch_records or len(records.data) >= whole_batch_bytes
-        waiting = len(self._detections) + len(self._dead_letters)
+        waiting = len(self._detections) + len(self._resolutions) + len(self._dead_letters)
         return (
-            (not full and bool(self._detections))
+            (not full and bool(self._detections or self._resolutions))
             or waiting >= limits.UNCOMMITTED_ROWS_MAX
             or self._clock.now_ms() - self._committed_ms >= self._commit_interval_ms
         )
@@ -167,10 +169,12 @@ class Engine:
                 fold.changed_pages(),
                 [found.row() for found in self._detections],
                 self._dead_letters,
+                self._resolutions,
             )
         if self._dead_letters:
             self._show_dead_letters(self._dead_letters)
         if self._detections:
             self._sink(self._detections)
-        self._detections, self._dead_letters, self._dirty = [], [], False
+        self._detections, self._resolutions, self._dead_letters = [], [], []
+        self._dirty = False
         self._committed_ms = self._clock.now_ms()

@@ -12,12 +12,12 @@ Counters: received = processed + late + dead_lettered + ignored, after every ste
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cep import limits
 from cep.errors import RulesError, SourceError, StoreError
 from cep.event_time import EventTime, Ordered
-from cep.ports import Checkpoint, DeadLetterRow, Records
+from cep.ports import Checkpoint, DeadLetterRow, Records, ResolutionRow
 from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
@@ -39,9 +39,14 @@ COUNTERS = (
     "expired",
     "capped",
     "unkeyed",
+    "cancelled",
+    "skips_missed",
+    "resolutions",
 )
-"""The last three: partial matches that ran out of time, partial matches refused at the limit per
-key, and events that a rule could not use because a part of its key is null (once per rule)."""
+"""From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
+key, events that a rule could not use because a part of its key is null (once per rule), partial
+matches ended by `cancel on`, matches that skipped past their last event because the step that
+`skip to` names was not in them, and resolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Outcome:
     """What one step adds to the world."""
 
     detections: Sequence[Rendered] = ()
+    resolutions: Sequence[ResolutionRow] = ()
     dead_letters: Sequence[DeadLetterRow] = ()
 
 
@@ -120,15 +126,15 @@ class Fold:
         counters["ignored"] += decoded.ignored
         counters["processed"] += ordered.accepted
         counters["late"] += len(ordered.late) if ordered.late is not None else 0
-        return Outcome(self._match(ordered), dead)
+        return replace(self._match(ordered), dead_letters=dead)
 
     def finish(self) -> Outcome:
         """The source has ended: pending absences are decided at the end of time."""
-        return Outcome(self._match(self._time.finish()))
+        return self._match(self._time.finish())
 
     def advance(self, watermark_ms: int) -> Outcome:
         """Moves time without an event."""
-        return Outcome(self._match(self._time.advance(watermark_ms)))
+        return self._match(self._time.advance(watermark_ms))
 
     def replay(self, read: Callable[[int, int], Records | None]) -> None:
         """Takes back the rows that waited at the checkpoint; `read(position, max_records)`."""
@@ -167,14 +173,19 @@ class Fold:
 
     # ------------------------------------------------------------------------------------- parts
 
-    def _match(self, ordered: Ordered) -> list[Rendered]:
+    def _match(self, ordered: Ordered) -> Outcome:
         batch = ordered.batch if ordered.batch is not None else self._no_rows
         before = self._matcher.losses
         matches = self._matcher.advance(batch, ordered.watermark_ms)
         for name, total in self._matcher.losses.items():
             self.counters[name] += total - before[name]
+        resolutions = [
+            self._renderers[found.rule.name].resolution(found)
+            for found in self._matcher.resolutions
+        ]
         self.counters["detections"] += len(matches)
-        return [self._render(match) for match in matches]
+        self.counters["resolutions"] += len(resolutions)
+        return Outcome([self._render(match) for match in matches], resolutions)
 
     def _render(self, match: Match) -> Rendered:
         rule = match.rule

@@ -141,6 +141,21 @@ class DetectionRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ResolutionRow:
+    """The fact that what `rule` detected for `key` is over, as of the event at `position`.
+
+    `key` is the JSON object that detections of the rule have.  It concerns the detections of that
+    rule and key that were made before this event; it changes none of them.
+    """
+
+    id: str
+    rule: str
+    key: bytes
+    at_ms: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetterRow:
     """A record that could not become an event; `raw` is cut to the limit."""
 
@@ -163,8 +178,9 @@ class Store(Protocol):
         pages: Mapping[str, bytes],
         detections: Sequence[DetectionRow],
         dead_letters: Sequence[DeadLetterRow],
+        resolutions: Sequence[ResolutionRow] = (),
     ) -> None:
-        """All or nothing.  A page with empty data is removed; a known detection id is kept as is.
+        """All or nothing.  A page with empty data is removed; a known id is kept as is.
 
         Raises `StaleWriter` when the lease's epoch is no longer the newest, `StoreError` when the
         store cannot be written.

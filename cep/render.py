@@ -1,6 +1,7 @@
 """A match becomes a detection: its id, message, fields and JSON.
 
-    id = blake2b-128 of (rule, rule version, partition, key, bound positions, deadline if a timer's)
+    id = blake2b-128 of (rule, rule version, partition, key, bound positions, deadline if a timer's;
+         with `matches all` the steps bound as well)
 
 so a match found again after a crash has the id it had.  Nothing here raises on event data: a field
 that only the output reads, and that does not fit its declared type, is null in the output.
@@ -19,10 +20,10 @@ from hashlib import blake2b
 import orjson
 
 from cep.detection import BoundEvent, Detection
-from cep.detection_json import Fields, Said, Writer
+from cep.detection_json import Fields, Said, Writer, key_json
 from cep.fields import Reader, reader
 from cep.phrases import Read, json_form, json_of, scalar, sentence
-from cep.ports import DetectionRow
+from cep.ports import DetectionRow, ResolutionRow
 from cep.values import AS_IT_IS
 from dsl.model import (
     Aggregate,
@@ -37,7 +38,7 @@ from dsl.model import (
     Template,
 )
 from matcher.evaluate import Environment
-from matcher.matcher import Match
+from matcher.matcher import Match, Resolution
 from matcher.record import Record
 from matcher.schema import walk
 
@@ -149,7 +150,10 @@ class Renderer:
 
     def render(self, match: Match) -> Rendered:
         deadline_ms = match.at_ms if match.timer else None
-        facts = orjson.dumps((match.key, match.positions, deadline_ms))
+        bound: tuple[object, ...] = match.positions
+        if match.rule.policy.every:  # the same events may match in several ways
+            bound = (*bound, match.steps)
+        facts = orjson.dumps((match.key, bound, deadline_ms))
         identity = b"%b,%b" % (self._identity, facts[1:])
         return Rendered(self, match, blake2b(identity, digest_size=16).hexdigest())
 
@@ -171,6 +175,17 @@ class Renderer:
 
     def body(self, found: Rendered) -> bytes:
         return self._writer.write(found.id, found.said, found.match, found.suppressed_by)
+
+    def resolution(self, found: Resolution) -> ResolutionRow:
+        facts = orjson.dumps((found.key, found.position))
+        identity = b"%b,%b" % (self._identity, facts[1:])
+        return ResolutionRow(
+            id=blake2b(identity, digest_size=16).hexdigest(),
+            rule=found.rule.name,
+            key=key_json(self._key(found.key)),
+            at_ms=found.at_ms,
+            position=found.position,
+        )
 
 
 def _key(keys: Sequence[Key]) -> Callable[[tuple[object, ...]], Fields]:

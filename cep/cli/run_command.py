@@ -141,5 +141,10 @@ def _report(summary: Summary, seconds: float) -> None:
     )
     if count["capped"]:
         say(f"{count['capped']:,} partial matches were refused: too many at once for one key")
+    if count["skips_missed"]:
+        say(
+            f"{count['skips_missed']:,} matches ended all partial matches of their key, because "
+            "the step that `skip to` names was not in them"
+        )
     if count["unkeyed"]:
         say(f"{count['unkeyed']:,} times a rule passed over an event without its key")

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine, func, select
 
 from cep import limits
-from cep.store.tables import checkpoint, dead_letter, detection
+from cep.store.tables import checkpoint, dead_letter, detection, resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,18 @@ class StoredDetection:
     severity: str
     suppressed_by: str | None
     body: bytes  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResolution:
+    """See `cep.ports.ResolutionRow`."""
+
+    sequence: int
+    id: str
+    rule: str
+    key: bytes  # JSON
+    at_ms: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,30 @@ def detection_body(engine: Engine, id: str) -> bytes | None:
             select(detection.c.body).where(detection.c.id == id)
         ).scalar_one_or_none()
         return None if body is None else bytes(body)
+
+
+def resolutions(
+    engine: Engine, *, after: int = 0, limit: int = 100, rule: str | None = None
+) -> list[StoredResolution]:
+    """At most `limit` resolutions with a sequence above `after`, oldest first."""
+    query = select(
+        resolution.c.sequence,
+        resolution.c.id,
+        resolution.c.rule,
+        resolution.c.key,
+        resolution.c.at_ms,
+        resolution.c.position,
+    ).where(resolution.c.sequence > after)
+    if rule is not None:
+        query = query.where(resolution.c.rule == rule)
+    query = query.order_by(resolution.c.sequence).limit(_page_size(limit))
+    with _reading(engine) as connection:
+        return [
+            StoredResolution(
+                row.sequence, row.id, row.rule, bytes(row.key), row.at_ms, row.position
+            )
+            for row in connection.execute(query)
+        ]
 
 
 def detections_per_rule(engine: Engine) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """The durable state of partitions over SQLAlchemy Core, on SQLite or PostgreSQL.
 
-Contract: `commit` writes position, changed pages, detections, outbox rows and dead letters in one
-transaction, and only when the lease's epoch is still the newest.  A detection or dead letter that
-is already there stays as it is, so work done again changes nothing.
+Contract: `commit` writes position, changed pages, detections, outbox rows, resolutions and dead
+letters in one transaction, and only when the lease's epoch is still the newest.  What is already
+there under its id (a dead letter: its position) stays as it is, so work done again changes nothing.
 Reads for listings are in `cep.store.reads`.
 """
 
@@ -18,9 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
 from cep.errors import StaleWriter, StoreError
-from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, Lease
+from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, Lease, ResolutionRow
 from cep.store.connect import open_database
-from cep.store.tables import checkpoint, dead_letter, detection, metadata, outbox, page
+from cep.store.tables import checkpoint, dead_letter, detection, metadata, outbox, page, resolution
 
 
 class SqlStore:
@@ -76,11 +76,13 @@ class SqlStore:
         pages: Mapping[str, bytes],
         detections: Sequence[DetectionRow],
         dead_letters: Sequence[DeadLetterRow],
+        resolutions: Sequence[ResolutionRow] = (),
     ) -> None:
         with _named_errors("commit"), self.engine.begin() as connection:
             _write_checkpoint(connection, lease, checkpoint)
             _write_pages(connection, lease.partition, pages)
             _write_detections(connection, lease.partition, detections)
+            _write_resolutions(connection, lease.partition, resolutions)
             _insert_new(
                 connection,
                 dead_letter,
@@ -184,6 +186,26 @@ def _write_detections(
             {"detection_id": row.id, "destination": destination}
             for row in detections
             for destination in row.destinations
+        ],
+    )
+
+
+def _write_resolutions(
+    connection: Connection, partition: str, resolutions: Sequence[ResolutionRow]
+) -> None:
+    _insert_new(
+        connection,
+        resolution,
+        [
+            {
+                "id": row.id,
+                "partition": partition,
+                "rule": row.rule,
+                "key": row.key,
+                "at_ms": row.at_ms,
+                "position": row.position,
+            }
+            for row in resolutions
         ],
     )
 

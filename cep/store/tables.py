@@ -71,6 +71,19 @@ outbox = Table(
     UniqueConstraint("detection_id", "destination"),
 )
 
+resolution = Table(
+    "resolution",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("partition", String(200), nullable=False),
+    Column("rule", String(200), nullable=False),
+    Column("key", LargeBinary, nullable=False),  # JSON, as in the body of a detection
+    Column("at_ms", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),  # of the event that resolved
+    Index("resolution_by_rule", "rule", "sequence"),
+)
+
 dead_letter = Table(
     "dead_letter",
     metadata,

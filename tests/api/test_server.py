@@ -56,6 +56,9 @@ def test_metrics_come_from_the_store(api: Api) -> None:
         expired=4,
         capped=5,
         unkeyed=6,
+        cancelled=7,
+        skips_missed=8,
+        resolutions=9,
     )
     found = samples(api)
     assert {name: value for (name, labels), value in found.items() if labels == "events"} == {
@@ -68,6 +71,9 @@ def test_metrics_come_from_the_store(api: Api) -> None:
         "cep_partial_matches_expired_total": 4,
         "cep_partial_matches_capped_total": 5,
         "cep_events_unkeyed_total": 6,
+        "cep_partial_matches_cancelled_total": 7,
+        "cep_skips_missed_total": 8,
+        "cep_resolutions_total": 9,
         "cep_watermark_lag_seconds": 30,
         "cep_partition_position": 7,
         "cep_records_behind": 3,

@@ -11,7 +11,7 @@ import orjson
 
 import cep
 from cep.fold import Fold, Outcome
-from cep.ports import Checkpoint, DeadLetterRow, Records
+from cep.ports import Checkpoint, DeadLetterRow, Records, ResolutionRow
 from dsl.model import RuleSet
 
 RULES = """
@@ -54,11 +54,42 @@ rule hop "Two countries" {
 }
 """
 
+EVENTS = RULES[: RULES.index("rule ")]
+POLICIES = (
+    EVENTS
+    + """
+rule spending "Large, once until blocked" {
+  severity low
+  by card
+  match Payment[amount > 600.00]
+  fire once
+  resolve on Block
+  alert "{card} spends"
+}
+
+rule pairs "Every pair of small and large, unless blocked" {
+  severity low
+  by card
+  match small: Payment[amount < 2.00] ->> large: Payment[amount > 500.00]
+  within 20s
+  matches all
+  limit 3 runs
+  cancel on Block
+  alert "{small.amount} and {large.amount}"
+}
+"""
+)
+
 BASE_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
 def rules() -> RuleSet:
     return cep.compile(RULES)
+
+
+def policy_rules() -> RuleSet:
+    """Rules that remember keys, resolve, cancel and refuse."""
+    return cep.compile(POLICIES)
 
 
 def events(count: int, seed: int, *, disorder_ms: int = 8_000) -> list[bytes]:
@@ -96,10 +127,12 @@ class Found:
     """Everything steps gave, as bytes and rows that can be compared."""
 
     bodies: list[bytes] = field(default_factory=list)
+    resolutions: list[ResolutionRow] = field(default_factory=list)
     dead: list[DeadLetterRow] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         self.bodies += [found.body for found in outcome.detections]
+        self.resolutions += outcome.resolutions
         self.dead += outcome.dead_letters
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from engine_cases import BASE_MS, RULES, events, fold_all, rules
+from engine_cases import BASE_MS, RULES, events, fold_all, policy_rules, rules
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 
@@ -23,6 +23,7 @@ from cep.render import Rendered
 from cep.store import reads
 from cep.store.store import SqlStore, open_store
 from cep.store.tables import outbox
+from dsl.model import RuleSet
 
 RULE_SET = rules()
 
@@ -67,12 +68,17 @@ def bodies(store: SqlStore) -> list[bytes]:
 
 
 def run(
-    path: str, store: SqlStore | None, *, max_records: int = 50, pause_at: int | None = None
+    path: str,
+    store: SqlStore | None,
+    *,
+    rule_set: RuleSet = RULE_SET,
+    max_records: int = 50,
+    pause_at: int | None = None,
 ) -> tuple[Summary, list[bytes], list[str]]:
     shown: list[Rendered] = []
     notices: list[str] = []
     log = SmallReads(FileLog(path), max_records, pause_at)
-    engine = Engine(RULE_SET, log, store, sink=shown.extend, notify=notices.append)
+    engine = Engine(rule_set, log, store, sink=shown.extend, notify=notices.append)
     log.when_paused = engine.stop
     try:
         summary = engine.run()
@@ -117,6 +123,21 @@ def test_stops_and_restarts_give_the_undisturbed_result(tmp_path: Path, stops: l
     summary, _, _ = run(path, store)
     assert bodies(store) == found.bodies
     assert summary.counters == fold.counters
+    store.close()
+
+
+def test_resolutions_are_committed_with_the_detections(tmp_path: Path) -> None:
+    lines, rule_set = events(400, 4), policy_rules()
+    found, fold = fold_all(rule_set, lines)
+    path = write(tmp_path / "p", lines)
+    store = open_store(str(tmp_path / "s.db"))
+    run(path, store, rule_set=rule_set, pause_at=150, max_records=37)
+    summary, _, _ = run(path, store, rule_set=rule_set)
+    assert bodies(store) == found.bodies
+    stored = reads.resolutions(store.engine, limit=1000)
+    assert [row.id for row in stored] == [row.id for row in found.resolutions]
+    assert summary.counters == fold.counters
+    assert summary.counters["resolutions"] == len(stored) > 0
     store.close()
 
 

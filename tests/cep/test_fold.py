@@ -14,6 +14,7 @@ from engine_cases import (
     events,
     fold_all,
     json_of,
+    policy_rules,
     records,
     restarted,
     rules,
@@ -26,8 +27,11 @@ from cep import limits
 from cep.errors import SourceError
 from cep.fold import Fold
 from cep.ports import Oversized, Records
+from cep.values import iso_time
+from dsl.model import RuleSet
 
 RULE_SET = rules()
+POLICY_RULES = policy_rules()
 
 
 def payment(at_s: float, amount: str, card: str = "c", country: str = "FR") -> bytes:
@@ -60,15 +64,49 @@ def test_any_batching_gives_identical_bytes(seed: int, count: int, cuts: list[in
 def test_restarts_anywhere_give_identical_bytes_and_counters(
     seed: int, count: int, stops: list[int]
 ) -> None:
+    check_restarts(RULE_SET, seed, count, stops)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    seed=st.integers(0, 10**6),
+    count=st.integers(1, 400),
+    stops=st.lists(st.integers(0, 400), min_size=1, max_size=5),
+)
+def test_remembered_keys_resolutions_and_refusals_survive_restarts(
+    seed: int, count: int, stops: list[int]
+) -> None:
+    check_restarts(POLICY_RULES, seed, count, stops)
+
+
+def test_key_fires_again_only_once_it_is_resolved() -> None:
+    lines = events(400, 1)
+    found, fold = fold_all(POLICY_RULES, lines)
+    resolved = [(iso_time(row.at_ms), False, orjson.loads(row.key)) for row in found.resolutions]
+    fired = [
+        (str(body["at"]), True, body["key"])
+        for body in json_of(found.bodies)
+        if body["rule"] == "spending"
+    ]
+    open_keys: list[object] = []
+    for _, fires, key in sorted(resolved + fired, key=lambda fact: fact[:2]):
+        assert (key in open_keys) is not fires
+        (open_keys.append if fires else open_keys.remove)(key)
+    assert fold.counters["resolutions"] == len(found.resolutions) > 3
+    assert len({row.id for row in found.resolutions}) == len(found.resolutions)
+    assert fold.counters["cancelled"] > 0
+
+
+def check_restarts(rule_set: RuleSet, seed: int, count: int, stops: list[int]) -> None:
     lines = events(count, seed)
-    whole, one = fold_all(RULE_SET, lines)
-    fold, found = Fold(RULE_SET, "p"), Found()
+    whole, one = fold_all(rule_set, lines)
+    fold, found = Fold(rule_set, "p"), Found()
     pages: dict[str, bytes] = {}
     for stop in sorted({s % (len(lines) + 1) for s in stops} | {len(lines)}):
         found.add(fold.step(records(lines, fold.position, stop)))
         pages.update(fold.changed_pages())
         pages = {name: data for name, data in pages.items() if data}
-        fold = restarted(RULE_SET, lines, fold.checkpoint(), pages)
+        fold = restarted(rule_set, lines, fold.checkpoint(), pages)
         assert fold.notices == []
         check_counters(fold)
     found.add(fold.finish())

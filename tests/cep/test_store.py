@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Connection, event, select
 
 from cep.errors import StaleWriter, StoreError, UsageError
-from cep.ports import Checkpoint, DeadLetterRow, DetectionRow
+from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, ResolutionRow
 from cep.store import reads
 from cep.store.connect import database_url, open_database
 from cep.store.store import SqlStore, open_store
-from cep.store.tables import checkpoint, dead_letter, detection, outbox, page
+from cep.store.tables import checkpoint, dead_letter, detection, outbox, page, resolution
 
 
 def detected(number: int, *destinations: str, hidden: bool = False) -> DetectionRow:
@@ -41,6 +41,11 @@ BEFORE_COMMIT, NEVER = -1, 10**9
 DEAD = [DeadLetterRow(3, "not JSON", b"\xff")]
 
 
+def resolved(number: int) -> ResolutionRow:
+    rule = "r" if number % 2 else "s"
+    return ResolutionRow(f"{number:032x}", rule, b'{"k":%d}' % number, number, number)
+
+
 @pytest.fixture
 def store(store_url: str) -> Iterator[SqlStore]:
     opened = open_store(store_url)
@@ -49,7 +54,7 @@ def store(store_url: str) -> Iterator[SqlStore]:
 
 
 def everything(store: SqlStore) -> list[list[tuple[object, ...]]]:
-    tables = (checkpoint, page, detection, outbox, dead_letter)
+    tables = (checkpoint, page, detection, outbox, resolution, dead_letter)
     with store.engine.connect() as connection:
         connection.execution_options(read_only=True)
         return [
@@ -93,9 +98,9 @@ def test_page_changes_replace_and_empty_pages_go(store: SqlStore) -> None:
 def test_work_done_again_changes_nothing(store: SqlStore) -> None:
     lease = store.acquire("p")
     rows = [detected(1, "soc", "mail"), detected(2, hidden=True), detected(3, "default")]
-    store.commit(lease, POINT, PAGES, rows, DEAD)
+    store.commit(lease, POINT, PAGES, rows, DEAD, [resolved(4)])
     once = everything(store)
-    store.commit(lease, POINT, PAGES, rows, DEAD)
+    store.commit(lease, POINT, PAGES, rows, DEAD, [resolved(4)])
     assert everything(store) == once
 
 
@@ -133,7 +138,8 @@ def test_crash_between_any_two_statements_leaves_all_or_nothing(store: SqlStore)
 
     def commit_crashes() -> bool:
         try:
-            store.commit(lease, later, changes, rows, [DeadLetterRow(12, "bad", b"")])
+            dead = [DeadLetterRow(12, "bad", b"")]
+            store.commit(lease, later, changes, rows, dead, [resolved(5)])
         except ConnectionAbortedError:
             assert everything(store) == before
             return True
@@ -146,7 +152,7 @@ def test_crash_between_any_two_statements_leaves_all_or_nothing(store: SqlStore)
         crashes += 1
         statements, crash_at = 0, crash_at + 1
     crash_at = NEVER
-    assert crashes >= 7  # checkpoint, pages twice, detections, outbox, dead letters, COMMIT
+    assert crashes >= 8  # checkpoint, pages twice, five tables of rows (outbox, …), COMMIT
     assert everything(store) != before
     assert store.acquire("p").checkpoint == later
     assert len(reads.detections(store.engine)) == 3
@@ -162,6 +168,16 @@ def test_listing_goes_on_after_its_cursor(store: SqlStore) -> None:
     assert reads.detections_per_rule(store.engine) == {"r": 5, "s": 5}
     assert reads.detection_body(store.engine, f"{4:032x}") == b'{"number":4}'
     assert reads.detection_body(store.engine, "nothing") is None
+
+
+def test_resolutions_are_listed_like_detections(store: SqlStore) -> None:
+    lease = store.acquire("p")
+    store.commit(lease, POINT, {}, [], [], [resolved(n) for n in range(6)])
+    first = reads.resolutions(store.engine, limit=2)
+    rest = reads.resolutions(store.engine, after=first[-1].sequence)
+    assert [(r.key, r.at_ms, r.position) for r in first] == [(b'{"k":0}', 0, 0), (b'{"k":1}', 1, 1)]
+    assert [r.position for r in rest] == [2, 3, 4, 5]
+    assert [r.position for r in reads.resolutions(store.engine, rule="r")] == [1, 3, 5]
 
 
 def test_store_that_is_gone_is_a_named_error() -> None:
