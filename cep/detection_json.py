@@ -8,6 +8,7 @@ and keeps the bound events as they came.
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -35,7 +36,11 @@ def to_json(detection: Detection) -> bytes:
         "message": detection.message,
         "fields": detection.fields,
         "events": [
-            {"step": bound.step, "position": bound.position, "event": bound.event}
+            {
+                "step": bound.step,
+                "position": bound.position,
+                "event": orjson.Fragment(_event_json(bound.event)),
+            }
             for bound in detection.events
         ],
     }
@@ -76,6 +81,14 @@ class Writer:
 def key_json(key: Fields) -> bytes:
     """A rule's key by the names of its parts."""
     return orjson.dumps(key, _exact_digits)
+
+
+def _event_json(event: dict[str, object]) -> bytes:
+    """An event is any JSON: numbers of any size, even halves of surrogate pairs."""
+    try:
+        return orjson.dumps(event)
+    except orjson.JSONEncodeError:
+        return json.dumps(event, separators=(",", ":")).encode()
 
 
 def _exact_digits(value: object) -> object:
