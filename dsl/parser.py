@@ -1,70 +1,34 @@
 """Text to syntax tree: cut into declarations, parse each alone, collect every syntax error.
 
 `parse_file` never raises on bad text and never recurses into it: brackets are counted before
-parsing (`dsl.split`), Lark's LALR parser keeps its own stack, and the depth of the tree is
+parsing (`dsl.split`), the LALR parser keeps its own stack, and the depth of the tree is
 measured with an explicit stack before anybody walks it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
 from dataclasses import fields
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from dsl import ast, limits
+from dsl.builder import Build
 from dsl.diagnostics import Diagnostic
+from dsl.lalr import Parser, Refused
 from dsl.source import Source, Span
 from dsl.split import declared_name, split
 from dsl.syntax_errors import describe
+from dsl.tables import tables
 
-if TYPE_CHECKING:
-    from lark import Lark
-
-    from dsl.builder import Build
-
-GRAMMAR = Path(__file__).with_name("grammar.lark")
 _SLOTS: dict[type[ast.Node], tuple[str, ...]] = {}
 _lock = threading.Lock()  # one parser with one tree builder, used by one thread at a time
 
 
 @cache
-def _machine() -> tuple[Lark, Build]:
-    """Lark with its tables, kept in the user's cache so that a start does not rebuild them."""
-    from lark import Lark
-
-    from dsl.builder import Build
-
+def _machine() -> tuple[Parser, Build]:
     build = Build()
-    lark = Lark(
-        GRAMMAR.read_text(encoding="utf-8"),
-        parser="lalr",
-        lexer="contextual",
-        start=["declaration", "expression"],
-        keep_all_tokens=True,
-        maybe_placeholders=True,
-        transformer=build,
-        cache=_tables_file(),
-    )
-    return lark, build
-
-
-def _tables_file() -> str | bool:
-    """Where Lark keeps its tables; False (build them each time) without a writable home.
-
-    Not Lark's default, a guessable name in the shared temporary folder: the file is a pickle.
-    """
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "cep")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owned = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
-    except (OSError, RuntimeError):  # RuntimeError: nobody knows the home
-        return False
-    digest = hashlib.blake2b(GRAMMAR.read_bytes(), digest_size=8).hexdigest()
-    return str(folder / f"grammar-{digest}.tables") if owned else False
+    return Parser(tables(), build), build
 
 
 def parse_file(source: Source) -> tuple[ast.File, list[Diagnostic]]:
@@ -102,16 +66,14 @@ def parse_expression(
 def _parse(
     source: Source, start: int, end: int, what: str, problems: list[Diagnostic]
 ) -> ast.Node | None:
-    from lark import UnexpectedInput
-
     with _lock:
-        lark, build = _machine()
-        build.begin(source.path, start)
+        parser, build = _machine()
+        build.begin(source.path)
         try:
-            tree = lark.parse(source.text[start:end], start=what)
-        except UnexpectedInput as error:
-            problems.extend(build.problems)
-            problems.append(describe(error, lark, source, start, end, what))
+            tree = parser.parse(source.text, start, end, what)
+        except Refused as refused:
+            complaint = describe(refused, parser.literals, source, start, end, what)
+            problems.extend([*build.problems, complaint])
             return None
         problems.extend(build.problems)
     return cast(ast.Node, tree)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from dsl.diagnostics import Diagnostic, did_you_mean, one_of
+from dsl.lalr import Refused
 from dsl.source import Source, Span
 from dsl.split import KEYWORDS
-
-if TYPE_CHECKING:
-    from lark import Lark, UnexpectedInput
 
 _PHRASES = {
     "NAME": "a name",
@@ -41,32 +39,25 @@ _LISTED_MAX = 8
 
 
 def describe(
-    error: UnexpectedInput, lark: Lark, source: Source, start: int, end: int, what: str
+    refused: Refused, literals: Mapping[str, str], source: Source, start: int, end: int, what: str
 ) -> Diagnostic:
-    """A diagnostic for Lark's complaint about the `what` at `source.text[start:end]`."""
-    from lark import UnexpectedCharacters, UnexpectedToken
+    """A diagnostic for what the parser refused in the `what` at `source.text[start:end]`.
 
-    if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        at, text, allowed = start + (error.token.start_pos or 0), str(error.token), error.expected
-    elif isinstance(error, UnexpectedCharacters):
-        at, allowed = start + (error.pos_in_stream or 0), error.allowed
-        text = source.text[at]
-    else:
-        at, text, allowed = end, "", getattr(error, "expected", set())
+    `literals` maps terminals that are always written the same way to that way.
+    """
+    at, text, allowed = refused.at, refused.text, refused.allowed
     shown = text if len(text) <= 30 else text[:27] + "…"
     message = f"unexpected `{shown}`" if text else f"unexpected end of the {what}"
     span = Span(source.path, at, at + max(1, len(text)))
     if not text:
         span = Span(source.path, max(start, end - 1), end)
-    return Diagnostic("E001", message, span, _hint(text, set(allowed or ()), lark, source, at))
+    return Diagnostic("E001", message, span, _hint(text, allowed, literals, source, at))
 
 
-def _hint(text: str, allowed: set[str], lark: Lark, source: Source, at: int) -> str | None:
-    words = {
-        terminal.name: str(terminal.pattern.value)
-        for terminal in lark.terminals
-        if terminal.name in allowed and terminal.pattern.type == "str"
-    }
+def _hint(
+    text: str, allowed: set[str], literals: Mapping[str, str], source: Source, at: int
+) -> str | None:
+    words = {name: literals[name] for name in allowed if name in literals}
     if text.isidentifier() and text not in _OTHER_LANGUAGES:
         known = [word for word in words.values() if word.isidentifier()]
         line_start = source.text.rfind("\n", 0, at) + 1

@@ -5,10 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypeAlias, TypeVar
 
-from lark import Token, Transformer
-
 from dsl import ast, limits
 from dsl.diagnostics import Diagnostic
+from dsl.lalr import Token
 from dsl.source import Span
 from dsl.strings import duration_ms, unescape
 
@@ -16,19 +15,15 @@ Children: TypeAlias = list[Any]  # tokens, nodes, tuples of nodes; None for what
 _N = TypeVar("_N")
 
 
-class Literals(Transformer[Token, ast.Node]):
+class Literals:
     """Knows the text at hand: `begin`, parse, then read `problems`."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.source_path = ""
-        self.offset = 0
         self.problems: list[Diagnostic] = []
 
-    def begin(self, path: str, offset: int) -> None:
-        """`offset` is where the text to be parsed begins in the file."""
+    def begin(self, path: str) -> None:
         self.source_path = path
-        self.offset = offset
         self.problems = []
 
     # ---- places, names and literals
@@ -41,13 +36,12 @@ class Literals(Transformer[Token, ast.Node]):
             first = first[0]
         while type(last) is tuple:
             last = last[-1]
-        start = self._token_span(first).start if type(first) is Token else first.span.start
-        end = self._token_span(last).end if type(last) is Token else last.span.end
+        start = first.start_pos if type(first) is Token else first.span.start
+        end = last.start_pos + len(last) if type(last) is Token else last.span.end
         return Span(self.source_path, start, end)
 
     def _token_span(self, token: Token) -> Span:
-        start = (token.start_pos or 0) + self.offset
-        return Span(self.source_path, start, start + len(token))
+        return Span(self.source_path, token.start_pos, token.start_pos + len(token))
 
     def _problem(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self.problems.append(Diagnostic(code, message, span, hint))

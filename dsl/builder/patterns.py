@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lark import Token
-
 from dsl import ast, limits
 from dsl.builder.expressions import Expressions
 from dsl.builder.literals import Children, as_node
+from dsl.lalr import Token
 
 
 class Patterns(Expressions):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lark import Token
-
 from dsl import ast
 from dsl.builder.literals import Children, only
 from dsl.builder.patterns import Patterns
+from dsl.lalr import Token
 
 
 class Rules(Patterns):

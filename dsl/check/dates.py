@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from dsl import ast
@@ -24,6 +23,8 @@ _CLOCK = frozenset({Kind.DURATION})
 @cache
 def zones() -> frozenset[str]:
     """The names of all time zones; those of the package `tzdata`, whatever the machine has."""
+    from importlib.resources import files  # loaded only for rules that name time zones
+
     return frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
 
 

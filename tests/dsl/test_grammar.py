@@ -9,7 +9,8 @@ import lark
 import pytest
 
 from dsl import Source, ast
-from dsl.parser import GRAMMAR, children, parse_expression, parse_file
+from dsl.parser import children, parse_expression, parse_file
+from dsl.tables import GRAMMAR
 
 EXAMPLES = Path(__file__).parent / "examples.cep"
 
