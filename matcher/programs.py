@@ -294,7 +294,7 @@ class _Compiler:
 
     def aggregate(self, expr: Aggregate) -> int:
         layout, step = self.layout, expr.step
-        if expr.function == "count" and expr.path is None:
+        if expr.path is None and expr.value is None:
             total = self.emit(Op.REGISTER, layout.count(step))
             return self.emit(Op.ADD_INT, total, self.constant(1)) if expr.own else total
         if expr.function in OF_ALL:

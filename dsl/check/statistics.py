@@ -75,4 +75,5 @@ def _numbers(checker: Checker, node: ast.Invoke, name: str, value: ast.Expressio
         message = f"`{name}` cannot take {name_of(of_step.value.type)}"
         checker.error("E022", message, value.span)
         return None
-    return replace(of_step, value=to_float(of_step.value))
+    number = to_float(of_step.value)
+    return replace(of_step, value=number, path=of_step.path if number is of_step.value else None)

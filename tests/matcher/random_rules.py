@@ -87,20 +87,23 @@ def streams(draw: st.DrawFn, size: int = 24) -> list[dict[str, object]]:
     ts = 0
     for _ in range(draw(st.integers(0, size))):
         ts += draw(st.sampled_from((0, 0, 1, 1, 2, 3, 7)))
-        events.append(
-            {
-                "type": draw(st.sampled_from(("A", "B"))),
-                "ts": ts,
-                "k": draw(st.sampled_from(("p", "p", "p", "q", None))),
-                "g": draw(st.sampled_from(("p", "q"))),
-                "x": draw(st.sampled_from((0, 1, 2, 3, None))),
-                "d": draw(st.sampled_from((0.5, 1.25, 2, None))),
-                "f": draw(st.sampled_from((0.1, 0.2, 3.5, None))),
-                "s": draw(st.sampled_from(("u", "v", "w", "U", "uv", None))),
-                "l": draw(st.sampled_from((["u"], ["v", "u"], [], None))),
-            }
-        )
+        type = draw(st.sampled_from(("A", "B")))
+        key = draw(st.sampled_from(("p", "p", "p", "q", None)))
+        events.append({"type": type, "ts": ts, "k": key, **draw(values)})
     return events
+
+
+values = st.fixed_dictionaries(
+    {
+        "g": st.sampled_from(("p", "q")),
+        "x": st.sampled_from((0, 1, 2, 3, None)),
+        "d": st.sampled_from((0.5, 1.25, 2, None)),
+        "f": st.sampled_from((0.1, 0.2, 3.5, None)),
+        "s": st.sampled_from(("u", "v", "w", "U", "uv", None)),
+        "l": st.sampled_from((["u"], ["v", "u"], [], None)),
+    }
+)
+"""The fields of an event that are no key."""
 
 
 def ndjson(events: list[dict[str, object]]) -> bytes:
@@ -226,7 +229,12 @@ def aggregates(draw: st.DrawFn, step: int, own: bool) -> Expr:
         return as_float(Aggregate(FIELDS[name], function, step, (name,), own, SPAN, None, place))
     if function == "of value":
         value = call("mul", as_float(ref(name)), const(2.0, FLOAT_MAYBE), type=FLOAT_MAYBE)
-        function = draw(st.sampled_from(("sum", "min", "first", "count", "distinct")))
+        function = draw(st.sampled_from(("sum", "min", "first", "count", "count", "distinct")))
+        if function == "count":
+            limit = const(draw(st.sampled_from((0.2, 1.0))), FLOAT_MAYBE)
+            nothing = const(None, Type(Kind.NULL, True))
+            holds = call(draw(st.sampled_from(COMPARE)), as_float(ref(name)), limit)
+            value = call("if", holds, const(1, INT), nothing, type=INT_MAYBE)
         type = INT if function in ("count", "distinct") else FLOAT_MAYBE
         return as_float(Aggregate(type, function, step, None, own, SPAN, value))
     if function == "length":
