@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from matcher.compiled import inlined
+from matcher.compiled import kernel
 
 EARTH_RADIUS_KM = 6371.0088
 """The mean radius of the Earth (IUGG)."""
@@ -73,4 +73,4 @@ def distance_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     return 2.0 * EARTH_RADIUS_KM * arcsine
 
 
-compiled_distance_km = inlined(distance_km)
+compiled_distance_km = kernel(distance_km)
