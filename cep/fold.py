@@ -22,7 +22,7 @@ from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
 from matcher.decode import Decoded, Decoder
-from matcher.matcher import SHARED_PREFIX, Match, Matcher
+from matcher.matcher import SHARED_PREFIXES, Match, Matcher
 from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
@@ -75,7 +75,7 @@ class Fold:
     ) -> None:
         start = before or Checkpoint()
         strings = Strings()
-        schema = Schema.of(rules.events, rules.rules)
+        schema = Schema.of(rules.events, rules.rules, also or {})
         lateness_ms = max((event.lateness_ms for event in schema.events), default=0)
         self.rules = rules
         self.decoder = Decoder(schema, strings)
@@ -84,7 +84,7 @@ class Fold:
         self.notices: list[str] = []
         self._resume_position = start.resume_position
         try:
-            self._matcher = Matcher(rules.rules, schema, strings)
+            self._matcher = Matcher(rules.rules, schema, strings, also=also or {})
         except UnsupportedRule as error:
             raise RulesError(str(error)) from None
         self._time = EventTime(lateness_ms, start.watermark_ms)
@@ -214,7 +214,7 @@ class Fold:
             rule = rule_of_page(name)
             if name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
                 suppression[name] = data
-            elif name.startswith(SHARED_PREFIX) or (rule in now and known.get(rule) == now[rule]):
+            elif name.startswith(SHARED_PREFIXES) or (rule in now and known.get(rule) == now[rule]):
                 partial[name] = data
             else:
                 self._dropped_pages.append(name)
@@ -228,6 +228,6 @@ class Fold:
 def rule_of_page(name: str) -> str:
     """The rule a page belongs to: pages are named `rule/NAME` and `suppress/NAME/…`.
 
-    Those of state that rules share begin with `SHARED_PREFIX`; the matcher knows which they are.
+    Those of state that rules share begin with `SHARED_PREFIXES`; the matcher knows which they are.
     """
     return name.split("/")[1] if "/" in name else ""

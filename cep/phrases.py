@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 from cep import limits
 from cep.detection_json import Fields
 from cep.values import AS_IT_IS, json_value, text
-from dsl.model import Const, Expr, KeyRef, Template, Type
+from dsl.model import WINDOW, Aggregate, Const, Expr, KeyRef, Template, Type
 from matcher.evaluate import Environment, evaluate
 from matcher.matcher import Match
 
@@ -67,6 +67,8 @@ def scalar(expression: Expr) -> Read:
             return lambda found: constant
         case KeyRef(index=index):
             return lambda found: found.match.key[index]
+        case Aggregate(step=step) if step == WINDOW:
+            return lambda found: found.match.values[expression]
     return lambda found: evaluate(expression, found.environment)
 
 

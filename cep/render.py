@@ -13,7 +13,7 @@ asks for it, once, and of the events only those are read of which something is s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -33,14 +33,13 @@ from dsl.model import (
     FieldRef,
     Key,
     Path,
-    Placeholder,
     Rule,
     Template,
 )
 from matcher.evaluate import Environment
 from matcher.matcher import Match, Resolution
 from matcher.record import Record
-from matcher.schema import walk
+from matcher.schema import outputs, walk
 
 DEFAULT_DESTINATION = "default"
 
@@ -136,7 +135,7 @@ class Renderer:
         partition: str,
         also: Sequence[Expr] = (),
     ) -> None:
-        read = _fields_read([*_output_expressions(rule), *also])
+        read = _fields_read([*outputs(rule), *also])
         self._readers: list[Reader] = [
             reader(_narrowed(events[step.event], read.get(step.index, set())))
             for step in rule.steps
@@ -159,9 +158,12 @@ class Renderer:
 
     def environment(self, match: Match) -> Environment:
         bound: dict[int, list[Record]] = {}
-        for step, raw in zip(match.steps, match.raw, strict=True):
-            bound.setdefault(step, []).append(self._readers[step](raw))
-        return Environment(None, bound, match.key)
+        for place, (step, raw) in enumerate(zip(match.steps, match.raw, strict=True)):
+            read = self._readers[step](raw)
+            if match.derived:
+                read = {**read, **match.derived[place]}
+            bound.setdefault(step, []).append(read)
+        return Environment(None, bound, match.key, match.values)
 
     def say(self, found: Rendered) -> Said:
         fields: Fields = {}
@@ -205,16 +207,6 @@ def _attribute(given: Expr | Template) -> Read:
 
 
 # ------------------------------------------------------------------------------------- records
-
-
-def _output_expressions(rule: Rule) -> Iterator[Expr]:
-    for template in (rule.message, *(value for _, value in rule.attributes)):
-        if isinstance(template, Template):
-            yield from (part.expr for part in template.parts if isinstance(part, Placeholder))
-        else:
-            yield template
-    if rule.suppress is not None:
-        yield from rule.suppress.by
 
 
 def _fields_read(expressions: Sequence[Expr]) -> dict[int, set[Path]]:

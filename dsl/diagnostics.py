@@ -71,6 +71,10 @@ CODES: Mapping[str, str] = {
     "E067": "`skip to` a step where no match can go on",
     "E070": "a test that names no rule",
     "E071": "a test step that makes no sense",
+    # windows
+    "E080": "a window that makes no sense",
+    "E081": "a way of firing that this kind of window does not have",
+    "E082": "a clause that does not go with a window",
     # place held for the rest of the language
     "E090": "part of the language that is not available yet",
     # warnings

@@ -135,10 +135,14 @@ SPECIAL: Mapping[str, tuple[str, str]] = {
     "all": ("all(condition on step)", "true for every event of the step"),
     "median": ("median(step.field)", "the value in the middle"),
     "zscore": ("zscore([value], step.field)", "how many standard deviations above the mean"),
+    "first_seen": (
+        "first_seen(value, …, over = span)",
+        "no event of the type had these values in the span before",
+    ),
 }
 """Functions with rules of their own: how they are written, and what they mean."""
 
-LATER_FUNCTIONS = frozenset({"first_seen", "labels"})
+LATER_FUNCTIONS = frozenset({"labels"})
 """Functions of the language that are not available yet."""
 
 RESERVED = frozenset({*FUNCTIONS, *SPECIAL, *AGGREGATES, *LATER_FUNCTIONS}) - {"nth"}

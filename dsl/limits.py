@@ -58,6 +58,15 @@ RUNS_MAX = 10_000
 STEPS_MAX = 64
 """Steps of one pattern, absences included."""
 
+WINDOWS_PER_EVENT_MAX = 1440
+"""Hopping windows that one event may be in: a day, every minute."""
+
+SESSION_MS_MAX = 24 * 3600 * 1000
+"""Length of a session whose window has no `cap`."""
+
+WINDOW_EVENTS_MAX = 100_000
+"""Events of a count window."""
+
 REGEX_CHARS_MAX = 1000
 TEMPLATE_CHARS_MAX = 16 * 1024
 PLACEHOLDERS_MAX = 100

@@ -84,12 +84,21 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class FieldRef:
-    """A field of an event: of the event being tested (`step is None`) or of a bound step."""
+    """A field of an event: of the event being tested (`step is None`) or of a bound step.
+
+    A field with `derived` is not in the event: it is computed from earlier ones, and `path` only
+    tells derived fields apart.
+    """
 
     type: Type
     step: int | None
     path: Path
     span: Span = field(compare=False)
+    derived: Derived | None = None
+
+
+WINDOW = -1
+"""The `step` of an aggregate over every event of the rule's window, whatever its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ class Aggregate:
     `value`, an expression on that event (its fields have `step is None`); a `count` with neither
     counts events.  `list` stands for a repeated alias's field used as a list (`ip in fail.ip`).
     `parameter` is the index of `nth`, the share of `quantile`, the number of `top`.  The float type
-    of an `avg` of decimals carries their scale.
+    of an `avg` of decimals carries their scale.  `step` may be `WINDOW`.
     """
 
     type: Type
@@ -137,6 +146,73 @@ class Call:
 
 
 Expr: TypeAlias = Const | FieldRef | Aggregate | KeyRef | Call
+
+
+# ---------------------------------------------------------------------------------- windows
+
+
+class WindowKind(StrEnum):
+    TUMBLING = "tumbling"
+    HOPPING = "hopping"
+    SLIDING = "sliding"
+    SESSION = "session"
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """Which events of one key are in a window together; all spans are in ms of event time.
+
+    tumbling: [start, start + size_ms), starts are multiples of size_ms since the epoch.
+    hopping: the same, starts are multiples of `every`.
+    sliding: at an event of time t, those of (t - size_ms, t] up to that event.
+    session: each event at most size_ms after the one before, and, with cap_ms, at most cap_ms
+    after the first.
+    count: the last `count` events of (t - cap_ms, t]; `every` counts events.
+    """
+
+    kind: WindowKind
+    size_ms: int = 0
+    count: int = 0
+    every: int = 0
+    cap_ms: int | None = None
+
+
+class WindowFire(StrEnum):
+    EDGE = "edge"
+    EACH = "each"
+    CLOSE = "close"
+    ONCE = "once"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`over … window … when …`: the rule's steps are the sources, and nothing else is bound.
+
+    `when` reads aggregates of step `WINDOW` and the key.
+    """
+
+    shape: WindowShape
+    when: Expr
+    fire: WindowFire
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What a derived field is computed from: events before the one that has the field.
+
+    `aggregate` (of step `WINDOW`; None: whether there is none) is over the events of type `event`
+    that satisfy `condition`, inside a sliding or count window that ends before the reading event.
+    Both sides agree on a key: `key` is over the fields of `event`, `reads` over those of the
+    reading event.
+    """
+
+    aggregate: Aggregate | None
+    event: str
+    condition: Expr | None
+    key: tuple[Expr, ...]
+    reads: tuple[Expr, ...]
+    shape: WindowShape
 
 
 # ---------------------------------------------------------------------------------- patterns
@@ -311,8 +387,9 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A checked rule.
+    """A checked rule: of a pattern, or of a window.
 
+    With a `window`, `steps` are its sources and `pattern` says only that they repeat.
     `version` hashes everything that decides what the rule detects and says; `pattern_version` only
     what its partial matches depend on.  Both are 16 hex digits and change with no formatting.
     """
@@ -337,6 +414,7 @@ class Rule:
     pattern_version: str
     span: Span = field(compare=False)
     policy: Policy = Policy()
+    window: Window | None = None
 
 
 # ---------------------------------------------------------------------------------- inline tests

@@ -10,16 +10,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
 
-from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Policy, Rule, Step, Symbol, Type
+from dsl.model import (
+    WINDOW,
+    Aggregate,
+    Derived,
+    EventType,
+    Field,
+    FieldRef,
+    Path,
+    Policy,
+    Rule,
+    Step,
+    Symbol,
+    Type,
+)
 
 _FORMAT = "1"
 _SAYING = ("title", "severity", "tags", "doc", "suppress", "message", "attributes", "notify")
 _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip")
-_OPTIONS: tuple[tuple[str, object], ...] = (("policy", Policy()),)  # only if not this
+_OPTIONS: tuple[tuple[str, object], ...] = (
+    ("policy", Policy()),
+    ("window", None),
+)  # only if not this
 _PARTS: dict[type, tuple[str, ...]] = {}  # field names of a model class, without its place
 
 
@@ -31,6 +47,8 @@ def versions(rule: Rule, events: Mapping[str, EventType]) -> tuple[str, str]:
     pattern_reads = _events(dump.reads(rule), events)
     saying = [(name, dump.plain(getattr(rule, name))) for name in _SAYING]
     all_reads = _events(dump.reads(rule), events)
+    if rule.window is not None:  # a window keeps the values that its messages tell
+        pattern_reads = all_reads
     whole = _hash((rule.name, pattern, saying, all_reads))
     return whole, _hash((rule.name, pattern, pattern_reads))
 
@@ -38,6 +56,12 @@ def versions(rule: Rule, events: Mapping[str, EventType]) -> tuple[str, str]:
 def fingerprint(*parts: object) -> str:
     """16 hex digits of what model objects (and scalars) mean, wherever they were written."""
     return _hash(_Dump().plain(parts))
+
+
+def derived_version(derived: Derived, events: Mapping[str, EventType]) -> str:
+    """What the state behind a derived field depends on: everything but who reads it."""
+    source = replace(derived, reads=())
+    return _hash((_Dump().plain(source), _events(_of_derived(source), events)))
 
 
 def _hash(value: object) -> str:
@@ -50,6 +74,7 @@ class _Dump:
     """Dumps model objects as nested tuples of scalars; remembers the bound fields it passed."""
 
     bound: set[tuple[int, Path]] = field(default_factory=set)
+    derived: set[Derived] = field(default_factory=set)
 
     def plain(self, value: Any) -> object:
         kind = type(value)
@@ -59,7 +84,13 @@ class _Dump:
             return _plain_type(value)
         if not hasattr(kind, "__dataclass_fields__"):
             return str(value) if isinstance(value, str) else value
-        if (kind is FieldRef or kind is Aggregate) and value.step is not None and value.path:
+        if kind is Derived:
+            self.derived.add(value)
+            return (kind.__name__, *[_Dump().plain(getattr(value, name)) for name in _parts(kind)])
+        if kind is FieldRef and value.derived is not None:
+            if value.step is not None:
+                self.bound.update((value.step, path) for path in _own_fields(value))
+        elif (kind is FieldRef or kind is Aggregate) and value.step is not None and value.path:
             self.bound.add((value.step, value.path))
         if kind is Aggregate:
             self.bound.update((value.step, path) for path in _own_fields(value.value))
@@ -75,7 +106,11 @@ class _Dump:
             paths.update(holder.key)
             paths.update(_own_fields(holder.condition))
         for step, path in self.bound:
-            found[rule.steps[step].event].add(path)
+            for holder in rule.steps if step == WINDOW else (rule.steps[step],):
+                found[holder.event].add(path)
+        for derived in self.derived:
+            for event, paths in _of_derived(derived).items():
+                found.setdefault(event, set()).update(paths)
         return found
 
 
@@ -96,8 +131,20 @@ def _plain_type(type_: Type) -> object:
 def _own_fields(value: Any) -> Iterable[Path]:
     """The fields of the event being tested that a condition reads."""
     if type(value) is FieldRef:
+        if value.derived is not None:
+            return [path for part in value.derived.reads for path in _own_fields(part)]
         return (value.path,) if value.step is None else ()
     return [path for arg in getattr(value, "args", ()) for path in _own_fields(arg)]
+
+
+def _of_derived(derived: Derived) -> dict[str, set[Path]]:
+    """The fields that the events behind a derived field are read for."""
+    aggregate = derived.aggregate
+    parts = (derived.condition, *derived.key, aggregate.value if aggregate else None)
+    paths = {path for part in parts for path in _own_fields(part)}
+    if aggregate is not None and aggregate.path is not None:
+        paths.add(aggregate.path)
+    return {derived.event: paths}
 
 
 def _events(reads: Mapping[str, set[Path]], events: Mapping[str, EventType]) -> object:

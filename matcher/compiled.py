@@ -28,6 +28,7 @@ CONSTANTS = frozenset(
         "scan_plan.py",
         "strings.py",
         "tables.py",
+        "window_layout.py",
     }
 )
 """Sources that kernels take constants and types from, besides those with kernels in them."""

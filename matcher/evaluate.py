@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from dsl.model import Aggregate, Call, Const, Expr, FieldRef, KeyRef
+from dsl.model import WINDOW, Aggregate, Call, Const, Expr, FieldRef, KeyRef
 from dsl.registered import REGISTERED
 from matcher import dates, statistics
 from matcher import text_functions as texts
@@ -29,11 +29,15 @@ INT_MAX = 2**63 - 1  # the least int64 is the sentinel of null
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`own` is the event being tested; `bound` the events of each step, in binding order."""
+    """`own` is the event being tested; `bound` the events of each step, in binding order.
+
+    `values` holds aggregates over a window that were computed while its events were at hand.
+    """
 
     own: Record | None
     bound: Mapping[int, Sequence[Record]]
     key: tuple[object, ...]
+    values: Mapping[Aggregate, object] = field(default_factory=dict)
 
 
 def evaluate(expr: Expr, env: Environment) -> object:
@@ -50,6 +54,8 @@ def evaluate(expr: Expr, env: Environment) -> object:
         case KeyRef():
             return env.key[expr.index]
         case Aggregate():
+            if env.values and expr in env.values:
+                return env.values[expr]
             return aggregate(expr, env.bound.get(expr.step, ()))
         case Call():
             return apply(expr, [evaluate(argument, env) for argument in expr.args])
@@ -74,8 +80,9 @@ def of_values(expr: Aggregate, values: Sequence[object]) -> object:
 
     All but first, last, nth and prev, which are of one event, leave out nulls; all but counts and
     lists are null over nothing.  Sums add in binding order, and one that leaves 64 bits on the way
-    is null.  The average of decimals is their exact sum, as a float, by their count; `type.scale`
-    of an average is the scale of the field.
+    is null; over a window, where values leave again, a sum of ints is null only when the total has
+    no place in 64 bits.  The average of decimals is their exact sum, as a float, by their count;
+    `type.scale` of an average is the scale of the field.
     """
     known: list[Any] = [value for value in values if value is not None]
     match expr.function:
@@ -99,9 +106,9 @@ def of_values(expr: Aggregate, values: Sequence[object]) -> object:
         case "max":
             return max(known, default=None)
         case "sum":
-            return _sum(known)
+            return _sum(known, expr.step)
         case "avg":
-            total = _sum(known)
+            total = _sum(known, expr.step)
             if total is None:
                 return None
             return _number(to_float(total, expr.type.scale) / float(len(known)))
@@ -114,8 +121,10 @@ def of_values(expr: Aggregate, values: Sequence[object]) -> object:
     raise AssertionError(f"unknown aggregate {expr.function}")
 
 
-def _sum(values: Sequence[object]) -> int | float | None:
+def _sum(values: Sequence[object], step: int) -> int | float | None:
     total: int | float | None = None
+    if step == WINDOW and all(isinstance(value, int) for value in values):
+        return _number(sum(value for value in values if isinstance(value, int))) if values else None
     for value in values:
         assert isinstance(value, int | float)
         total = value if total is None else _number(total + value)

@@ -16,23 +16,10 @@ from dsl.model import Kind, Type
 from matcher.batch import NULL, Column
 from matcher.layout import is_text
 from matcher.strings import Strings
+from matcher.tuple_codes import TupleCodes
 
 Ints: TypeAlias = NDArray[np.int64]
 KeyScalars: TypeAlias = tuple[object, ...]
-
-
-class _Codes(dict[tuple[int, ...], int]):
-    """Gives an unknown tuple the next code."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tuples: list[tuple[int, ...]] = []
-
-    def __missing__(self, parts: tuple[int, ...]) -> int:
-        code = len(self.tuples)
-        self.tuples.append(parts)
-        self[parts] = code
-        return code
 
 
 class KeyCodec:
@@ -41,7 +28,7 @@ class KeyCodec:
     def __init__(self, types: Sequence[Type], strings: Strings) -> None:
         self._types = tuple(types)
         self._strings = strings
-        self._codes = _Codes()
+        self._codes = TupleCodes(len(types))
         self._readers = [self._reader(type) for type in types]
 
     def encode(self, columns: Sequence[Column], rows: Ints) -> Ints:
@@ -53,9 +40,14 @@ class KeyCodec:
             return parts[0]
         known = np.logical_and.reduce([part != NULL for part in parts])
         keys = np.full(len(rows), NULL, np.int64)
-        tuples = zip(*(part[known].tolist() for part in parts), strict=True)
-        keys[known] = np.fromiter(map(self._codes.__getitem__, tuples), np.int64, int(known.sum()))
+        keys[known] = self._codes.codes(np.stack(parts, axis=1)[known])
         return keys
+
+    def columns(self, keys: Ints) -> list[Column]:
+        """The parts of keys in storage form; the inverse of `encode`."""
+        if len(self._types) == 1:
+            return [keys]
+        return list(self._codes.tuples(keys).T)
 
     def scalars(self, key: int) -> KeyScalars:
         """The parts of a key in scalar form."""
@@ -63,7 +55,7 @@ class KeyCodec:
             return ()
         if len(self._readers) == 1:
             return (self._readers[0](key),)
-        parts = self._codes.tuples[key]
+        parts = self._codes.tuples(np.array([key]))[0].tolist()
         return tuple(read(part) for read, part in zip(self._readers, parts, strict=True))
 
     def key(self, scalars: KeyScalars) -> int:
@@ -71,7 +63,7 @@ class KeyCodec:
         if not self._types:
             return 0
         parts = tuple(map(self._stored, self._types, scalars))
-        return parts[0] if len(parts) == 1 else self._codes[parts]
+        return parts[0] if len(parts) == 1 else int(self._codes.codes(np.array([parts]))[0])
 
     def _reader(self, type: Type) -> Callable[[int], object]:
         """From the storage form of a part of the key to its scalar form."""

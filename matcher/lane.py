@@ -6,11 +6,13 @@ the matches back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsl.model import Aggregate
 from matcher.absence import sweep
 from matcher.advance import advance
 from matcher.atoms import BatchAtoms
@@ -56,17 +58,20 @@ SWEEPS_PER_WINDOW = 8
 class Found(NamedTuple):
     """A match as the kernel leaves it; the fields stand in canonical order, so matches sort.
 
-    `steps` and `positions` are in binding order; `rule` is the number of the rule.
+    `timer` is 0 for a match decided by its last event; by time, 1 when the events at `at_ms` come
+    first, and -1 when they no longer matter.  `steps` and `positions` are in binding order; `rule`
+    is the number of the rule.  `values` is for windows only.
     """
 
     at_ms: int
-    timer: bool
+    timer: int
     last: int
     rule: int
     first: int
     positions: tuple[int, ...]
     steps: tuple[int, ...]
     key: int
+    values: Mapping[Aggregate, object] | None = None
 
 
 class Resolved(NamedTuple):

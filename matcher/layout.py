@@ -7,7 +7,7 @@ walk while it compiles; each request records the action that fills it when an ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -203,8 +203,8 @@ class Layout:
 def as_own(expr: Expr) -> Expr:
     """`expr` about one bound event, rewritten to be about the event being tested."""
     match expr:
-        case FieldRef(type, _, path, span):
-            return FieldRef(type, None, path, span)
+        case FieldRef():
+            return replace(expr, step=None)
         case Call(type, op, args, span):
             return Call(type, op, tuple(as_own(arg) for arg in args), span)
         case Const():

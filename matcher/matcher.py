@@ -11,30 +11,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsl.model import Rule
+from dsl.model import Aggregate, Expr, Path, Rule
 from matcher.atoms import Atoms
 from matcher.batch import Batch
+from matcher.derived import PAGE_PREFIX as FACTS_PREFIX
+from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
 from matcher.fitting import BatchFitting
 from matcher.lane import Found, Lane
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
 from matcher.programs import UnsupportedRule
-from matcher.schema import Schema
+from matcher.schema import Schema, derived_in, outputs
 from matcher.selection import BatchKeys
 from matcher.strings import Strings
+from matcher.told import PAGE as TOLD_PAGE
+from matcher.told import Told
+from matcher.window_plan import compile_window
+from matcher.windows import WindowLane
 
 END_OF_TIME_MS = 2**62
 LOSSES = ("expired", "capped", "unkeyed", "cancelled", "skips_missed")
 """Runs that ran out of time; starts and forks refused; events a rule could not use for want of a
 key; runs ended by `cancel on`; matches that `skip past last` because their target was missing."""
 
-SHARED_PREFIX = PAGE_PREFIX
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+SHARED_PREFIXES = (PAGE_PREFIX, FACTS_PREFIX)
 """What the names of pages begin with that belong to several rules."""
 
 
@@ -49,7 +57,9 @@ class Bound(NamedTuple):
 class Match(NamedTuple):
     """`key` in scalar form; `at_ms` the last event's time, or the deadline when `timer`.
 
-    `steps`, `positions` and `raw` are columns of `events`, in binding order.
+    `steps`, `positions` and `raw` are columns of `events`, in binding order.  `derived`, if not
+    empty, is one more: the derived fields that the rule's output tells.  `values` has the
+    aggregates over a window that it tells.
     """
 
     rule: Rule
@@ -59,6 +69,8 @@ class Match(NamedTuple):
     steps: tuple[int, ...]
     positions: tuple[int, ...]
     raw: tuple[bytes, ...]
+    derived: tuple[Mapping[Path, object], ...] = ()
+    values: Mapping[Aggregate, object] = NOTHING
 
     @property
     def events(self) -> tuple[Bound, ...]:
@@ -98,19 +110,28 @@ class Matcher:
     """All rules over one partition; not thread safe.
 
     With `keep_raw=False` no event bytes are kept and `Bound.raw` is empty: for benchmarks and for
-    callers that hold the events themselves.
+    callers that hold the events themselves.  `also`, by rule, are further expressions that will be
+    evaluated over its matches; the schema must have been made with them.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], schema: Schema, strings: Strings, keep_raw: bool = True
+        self,
+        rules: Sequence[Rule],
+        schema: Schema,
+        strings: Strings,
+        keep_raw: bool = True,
+        also: Mapping[str, Sequence[Expr]] = NOTHING,
     ) -> None:
         self._strings = strings
         self._atoms = Atoms(schema, strings)
         self._groups = Groups()
+        self._derived = DerivedFields(schema, self._atoms, strings)
         self._lanes = [
-            self._lane(self._plan(rule, schema, strings), number, schema)
+            self._lane(rule, number, schema, also.get(rule.name, ()))
             for number, rule in enumerate(rules)
         ]
+        told = {field for rule in rules for field in _told(rule, also.get(rule.name, ()))}
+        self._told = Told(sorted(told), schema, strings)
         self._keep_raw = keep_raw
         self._evidence = Evidence(self._held)
 
@@ -120,7 +141,13 @@ class Matcher:
         except UnsupportedRule as error:
             raise UnsupportedRule(f"rule {rule.name}: {error}") from None
 
-    def _lane(self, plan: Plan, number: int, schema: Schema) -> Lane | PairLane:
+    def _lane(
+        self, rule: Rule, number: int, schema: Schema, also: Sequence[Expr]
+    ) -> Lane | PairLane | WindowLane:
+        if rule.window is not None:
+            windows = compile_window(rule, schema, self._atoms, self._strings, also)
+            return WindowLane(windows, number, schema, self._strings)
+        plan = self._plan(rule, schema, self._strings)
         pair = pair_of(plan, schema)
         if pair is None:
             return Lane(plan, number, schema, self._strings)
@@ -131,7 +158,10 @@ class Matcher:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""
         found: list[Found] = []
         held: list[NDArray[np.int64]] = []
+        batch = self._derived.extended(batch)
         atoms = self._atoms.evaluate(batch) if len(batch) else None
+        if atoms is not None:
+            self._derived.compute(batch, atoms, watermark_ms)
         keyed = BatchKeys(batch)
         fitting = BatchFitting(keyed, atoms) if atoms is not None else None
         if fitting is not None:
@@ -139,7 +169,7 @@ class Matcher:
                 group.take(fitting, batch)
                 held.append(group.newly_held())
         for lane in self._lanes:
-            if isinstance(lane, Lane):
+            if not isinstance(lane, PairLane):
                 found += lane.advance(keyed, atoms, watermark_ms)
                 held.append(lane.newly_held())
             elif fitting is not None:
@@ -150,6 +180,10 @@ class Matcher:
         matches = self._matches(batch, found)
         if self._keep_raw:
             self._evidence.hold(batch, held)
+        if self._told:
+            self._told.keep(batch, held)
+            if self._told.is_full():
+                self._told.tidy(self._held())
         return matches
 
     @property
@@ -179,9 +213,12 @@ class Matcher:
             if lane.changed():
                 pages[lane.page] = (
                     lane.dump(self._strings, self._evidence)
-                    if isinstance(lane, Lane)
+                    if not isinstance(lane, PairLane)
                     else lane.dump()
                 )
+        pages |= self._derived.snapshot(self._strings)
+        if self._told.changed():
+            pages[TOLD_PAGE] = self._told.dump(self._held())
         return pages
 
     def restore(self, pages: Mapping[str, bytes]) -> list[str]:
@@ -190,7 +227,7 @@ class Matcher:
         Returns the names of pages that belong to nothing here.  Raises PageMismatch when a page
         belongs to another version of its rule.
         """
-        shared = {name: data for name, data in pages.items() if name.startswith(SHARED_PREFIX)}
+        shared = {name: data for name, data in pages.items() if name.startswith(SHARED_PREFIXES)}
         for group in self._groups.all:
             self._evidence.load(group.restore(self._strings, shared))
         for lane in self._lanes:
@@ -199,7 +236,11 @@ class Matcher:
                 lane.restore(data)
             elif data:
                 self._evidence.load(lane.restore(self._strings, data))
+        self._derived.restore(pages, self._strings)
+        if data := pages.get(TOLD_PAGE):
+            self._told.restore(data)
         owners = {owner.page for owner in (*self._groups.all, *self._lanes)}
+        owners.update(self._derived.pages, (TOLD_PAGE,) if self._told else ())
         return [name for name in pages if name not in owners]
 
     @property
@@ -216,12 +257,31 @@ class Matcher:
         """The matches with their rules, key scalars and event bytes."""
         raw = self._raw_of(batch, found)
         matches = []
-        for at_ms, timer, _, number, _, positions, steps, key in found:
+        told = self._told_of(batch, found)
+        for at_ms, timer, _, number, _, positions, steps, key, values in found:
             lane = self._lanes[number]
             scalars = lane.keys.scalars(key)
             lines = tuple(map(raw.__getitem__, positions))
-            matches.append(Match(lane.plan.rule, scalars, at_ms, timer, steps, positions, lines))
+            facts = tuple(told.get(at, NOTHING) for at in positions) if told else ()
+            matches.append(
+                Match(
+                    lane.plan.rule,
+                    scalars,
+                    at_ms,
+                    timer != 0,
+                    steps,
+                    positions,
+                    lines,
+                    facts,
+                    values or NOTHING,
+                )
+            )
         return matches
+
+    def _told_of(self, batch: Batch, found: list[Found]) -> dict[int, Mapping[Path, object]]:
+        if not self._told or not found:
+            return {}
+        return self._told.read((at for match in found for at in match.positions), batch)
 
     def _raw_of(self, batch: Batch, found: list[Found]) -> dict[int, bytes]:
         """The bytes of all bound positions, from this batch or from what is held."""
@@ -232,6 +292,12 @@ class Matcher:
         return self._evidence.read(positions, batch)
 
     def _held(self) -> NDArray[np.int64]:
-        held = [lane.held() for lane in self._lanes if isinstance(lane, Lane)]
+        held = [lane.held() for lane in self._lanes if not isinstance(lane, PairLane)]
         held += [group.held() for group in self._groups.all]
         return np.concatenate([np.empty(0, np.int64), *held])
+
+
+def _told(rule: Rule, also: Sequence[Expr]) -> set[tuple[str, Path]]:
+    """(event type, path) of the derived fields that a rule's output tells."""
+    told = (field for expr in (*outputs(rule), *also) for field in derived_in(expr, "", rule))
+    return {(event, field.path) for event, field in told}

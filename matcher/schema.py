@@ -12,17 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from dsl.model import (
+    WINDOW,
     Aggregate,
     Call,
+    Derived,
     EventType,
     Expr,
     Field,
     FieldRef,
     Kind,
     Path,
+    Placeholder,
     Rule,
+    Template,
     Type,
 )
 
@@ -68,15 +73,35 @@ class Schema:
                 self._columns[event.name, leaf.path] = index
                 self._leaves[event.name, leaf.path] = leaf
         self.columns: tuple[ColumnSpec, ...] = tuple(specs)
+        self.derived: dict[tuple[str, Path], FieldRef] = {}
 
     @staticmethod
-    def of(events: Mapping[str, EventType], rules: Sequence[Rule]) -> Schema:
-        """The schema of exactly what `rules` read; `events` are the declared types by name."""
+    def of(
+        events: Mapping[str, EventType],
+        rules: Sequence[Rule],
+        also: Mapping[str, Sequence[Expr]] = MappingProxyType({}),
+    ) -> Schema:
+        """The schema of exactly what `rules` read; `events` are the declared types by name.
+
+        `also` has further expressions that will be evaluated over each rule's matches.
+        """
         read: dict[str, set[Path]] = {}
+        derived: dict[tuple[str, Path], FieldRef] = {}
         for rule in rules:
-            for event, path in fields_read(rule):
+            for event, path in fields_read(rule, also.get(rule.name, ())):
                 read.setdefault(event, set()).update((path,) if path else ())
-        return Schema([_prune(events[name], read[name]) for name in events if name in read])
+            for event, ref in derived_read(rule, also.get(rule.name, ())):
+                derived.setdefault((event, ref.path), ref)
+        schema = Schema([_prune(events[name], read[name]) for name in events if name in read])
+        schema._add_derived(derived)
+        return schema
+
+    def _add_derived(self, derived: Mapping[tuple[str, Path], FieldRef]) -> None:
+        """Derived fields have columns behind those that are decoded."""
+        for (event, path), ref in derived.items():
+            self._columns[event, path] = len(self.columns) + len(self.derived)
+            self._leaves[event, path] = Leaf(path, replace(ref.type, optional=True), (), ())
+            self.derived[event, path] = ref
 
     def column(self, event: str, path: Path) -> int:
         """Index of the column that holds `path` of events of type `event`; KeyError if not read."""
@@ -92,8 +117,12 @@ class Schema:
         return leaf.type.optional or bool(leaf.optional_parents)
 
 
-def fields_read(rule: Rule) -> Iterator[tuple[str, Path]]:
-    """(event type, path) of every field that deciding `rule` reads; () for the type alone."""
+def fields_read(rule: Rule, also: Sequence[Expr] = ()) -> Iterator[tuple[str, Path]]:
+    """(event type, path) of every field that deciding `rule` reads; () for the type alone.
+
+    Of what the output says, these are the facts that are gone when it is written: aggregates over
+    windows and derived fields.
+    """
     for symbol in (*rule.alphabet, *rule.policy.cancel, *rule.policy.resolve):
         yield symbol.event, ()
         yield from ((symbol.event, path) for path in symbol.key)
@@ -106,6 +135,45 @@ def fields_read(rule: Rule) -> Iterator[tuple[str, Path]]:
             yield from _read_by(step.condition, step.event, rule)
     if rule.where is not None:
         yield from _read_by(rule.where, "", rule)
+    if rule.window is not None:
+        yield from _read_by(rule.window.when, "", rule)
+    for expr in (*outputs(rule), *also):
+        for node in walk(expr):
+            fleeting = isinstance(node, Aggregate) and node.step == WINDOW
+            if fleeting or any(True for _ in derived_in(node, "", rule)):
+                yield from _read_by(node, "", rule)
+
+
+def derived_read(rule: Rule, also: Sequence[Expr] = ()) -> Iterator[tuple[str, FieldRef]]:
+    """(event type, derived field) of all that `rule` reads, as fields of the event itself."""
+    symbols = (*rule.alphabet, *rule.policy.cancel, *rule.policy.resolve)
+    conditions = [(symbol.event, symbol.condition) for symbol in symbols]
+    conditions += [(step.event, step.condition) for step in rule.steps]
+    others = [rule.where, rule.window.when if rule.window else None, *outputs(rule), *also]
+    for event, expr in (*conditions, *(("", expr) for expr in others)):
+        if expr is not None:
+            yield from derived_in(expr, event, rule)
+
+
+def derived_in(expr: Expr, own_event: str, rule: Rule) -> Iterator[tuple[str, FieldRef]]:
+    """(event type, derived field) of those that `expr` reads, as fields of the event itself."""
+    for node in walk(expr):
+        if isinstance(node, FieldRef) and node.derived is not None:
+            event = own_event if node.step is None else rule.steps[node.step].event
+            yield event, replace(node, step=None)
+        elif isinstance(node, Aggregate) and node.value is not None:
+            yield from derived_in(node.value, rule.steps[node.step].event, rule)
+
+
+def outputs(rule: Rule) -> Iterator[Expr]:
+    """The expressions of what a rule says: message, attributes, suppression."""
+    for template in (rule.message, *(value for _, value in rule.attributes)):
+        if isinstance(template, Template):
+            yield from (part.expr for part in template.parts if isinstance(part, Placeholder))
+        else:
+            yield template
+    if rule.suppress is not None:
+        yield from rule.suppress.by
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
@@ -155,13 +223,31 @@ def _read_by(expr: Expr, own_event: str, rule: Rule) -> Iterator[tuple[str, Path
     for node in walk(expr):
         if isinstance(node, FieldRef):
             event = own_event if node.step is None else rule.steps[node.step].event
-            yield event, node.path
-        elif isinstance(node, Aggregate):
-            event = rule.steps[node.step].event
-            if node.path is not None:
+            if node.derived is None:
                 yield event, node.path
-            elif node.value is not None:
-                yield from _read_by(node.value, event, rule)
+            else:
+                yield from _behind(node.derived, event, rule)
+        elif isinstance(node, Aggregate):
+            for holder in rule.steps if node.step == WINDOW else (rule.steps[node.step],):
+                yield from _aggregated(node, holder.event, rule)
+
+
+def _aggregated(aggregate: Aggregate, event: str, rule: Rule) -> Iterator[tuple[str, Path]]:
+    if aggregate.path is not None:
+        yield event, aggregate.path
+    elif aggregate.value is not None:
+        yield from _read_by(aggregate.value, event, rule)
+
+
+def _behind(derived: Derived, reader: str, rule: Rule) -> Iterator[tuple[str, Path]]:
+    """What a derived field of events of type `reader` is computed from."""
+    yield derived.event, ()
+    for expr in (*derived.key, *((derived.condition,) if derived.condition is not None else ())):
+        yield from _read_by(expr, derived.event, rule)
+    if derived.aggregate is not None:
+        yield from _aggregated(derived.aggregate, derived.event, rule)
+    for expr in derived.reads:
+        yield from _read_by(expr, reader, rule)
 
 
 def _prune(event: EventType, read: set[Path]) -> EventType:

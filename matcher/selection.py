@@ -9,6 +9,7 @@ in the cache.  The order by key is found once per batch and column, for all rule
 from __future__ import annotations
 
 from functools import reduce
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from matcher.buffers import (
 )
 from matcher.compiled import kernel
 from matcher.keys import KeyCodec
-from matcher.plan import Entry, Plan
+from matcher.plan import Entry
 from matcher.schema import Schema
 
 Ints = NDArray[np.int64]
@@ -81,10 +82,20 @@ def _order_by_digit(
         counts[digit] += 1
 
 
+class Selecting(Protocol):
+    """What a plan says of the events that may matter."""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]: ...
+
+    @property
+    def columns(self) -> tuple[int, ...]: ...
+
+
 class Selection:
     """What one rule selects; entries that read the key from the same columns go together."""
 
-    def __init__(self, plan: Plan, schema: Schema, keys: KeyCodec) -> None:
+    def __init__(self, plan: Selecting, schema: Schema, keys: KeyCodec) -> None:
         self._plan = plan
         self._keys = keys
         self._event_index = schema.event_index
@@ -103,7 +114,7 @@ class Selection:
                 parts.append(part)
         if not parts:
             return None
-        rows, keys, masks = parts[0] if len(parts) == 1 else _merged(parts)
+        rows, keys, masks = parts[0] if len(parts) == 1 else merged(parts)
         batch = keyed.batch
         events = np.empty((len(rows), EVENT_VALUES + len(self._plan.columns)), np.int64)
         _fill(events, rows, keys, masks, batch.ts, batch.position)
@@ -177,7 +188,7 @@ def _fill_column(events: Ints, column: int, rows: Ints, values: Ints) -> None:
         events[place, column] = values[rows[place]]
 
 
-def _merged(parts: list[tuple[Ints, Ints, Ints]]) -> tuple[Ints, Ints, Ints]:
+def merged(parts: list[tuple[Ints, Ints, Ints]]) -> tuple[Ints, Ints, Ints]:
     """Parts by key and row; one event with one key is one entry, whatever steps it may fit."""
     rows, keys, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.lexsort((rows, keys))

@@ -18,6 +18,7 @@ from dsl.check.context import Context, RuleDraft, TooMany
 from dsl.check.declarations import collect_declarations
 from dsl.check.definitions import check_definitions
 from dsl.check.events import check_events
+from dsl.check.features import check_features
 from dsl.check.filters import check_filters
 from dsl.check.inline_tests import check_inline_tests
 from dsl.check.keys import check_keys
@@ -27,6 +28,7 @@ from dsl.check.patterns import check_pattern
 from dsl.check.policy import check_policy
 from dsl.check.unavailable import check_availability
 from dsl.check.where import check_where
+from dsl.check.windows import check_sources, check_when, is_windowed
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source
 from dsl.version import versions
@@ -39,7 +41,16 @@ DECLARATION_PASSES: tuple[FilePass, ...] = (
     collect_declarations,
     check_definitions,
     check_events,
+    check_features,
     check_filters,
+)
+WINDOW_PASSES: tuple[RulePass, ...] = (
+    check_clauses,
+    check_sources,
+    check_keys,
+    check_conditions,
+    check_when,
+    check_outputs,
 )
 RULE_PASSES: tuple[RulePass, ...] = (
     check_clauses,
@@ -74,7 +85,7 @@ def _run(context: Context) -> None:
     for declaration_pass in DECLARATION_PASSES:
         declaration_pass(context)
     for rule in context.rules.values():
-        for rule_pass in RULE_PASSES:
+        for rule_pass in WINDOW_PASSES if is_windowed(rule.declaration) else RULE_PASSES:
             if not rule.broken:
                 rule_pass(context, rule)
     check_inline_tests(context)
@@ -116,6 +127,7 @@ def _finish(context: Context, draft: RuleDraft) -> model.Rule:
         pattern_version="",
         span=draft.declaration.span,
         policy=draft.policy,
+        window=draft.window,
     )
     version, pattern_version = versions(rule, context.events)
     return replace(rule, version=version, pattern_version=pattern_version)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from dsl import ast, limits
-from dsl.check.scope import Scope, StepName, chain, field_path
+from dsl.check.scope import Scope, StepName, chain, field_path, find_field
 from dsl.check.typing import FLOAT, INT, literal, name_of, to_float
-from dsl.model import Aggregate, Call, Const, Expr, FieldRef, Kind, Path, Type
+from dsl.model import WINDOW, Aggregate, Call, Const, Expr, FieldRef, Kind, Path, Type
 from dsl.operators import AGGREGATES
 from dsl.parser import children
 from dsl.source import Span
@@ -43,12 +43,16 @@ def aggregate(checker: Checker, node: ast.Invoke, name: str) -> Expr | None:
         if argument.name is not None:
             return checker.error("E022", f"`{name}` takes no named arguments", argument.span)
     values = [argument.value for argument in node.arguments]
+    window = bool(checker.scope.window)
+    if window and name == "count" and not values:
+        return Aggregate(INT, "count", WINDOW, None, False, node.span)
     if not values:
         return _no_step(checker, node, name, values)
     with_parameter = name in {"quantile", "top"}
-    if _about_step(checker, values[0]) and not checker.takes(node, name, 1 + with_parameter):
+    about = window or _about_step(checker, values[0])
+    if about and not checker.takes(node, name, 1 + with_parameter):
         return None
-    if name == "count" and isinstance(values[0], ast.Variable):
+    if name == "count" and isinstance(values[0], ast.Variable) and not window:
         found = _step(checker, values[0].name, node.span)
         if found is None or not _about_step(checker, values[0]):
             return None if found is None else _no_step(checker, node, name, values)
@@ -58,10 +62,10 @@ def aggregate(checker: Checker, node: ast.Invoke, name: str) -> Expr | None:
         return None
     parameter = None
     if with_parameter:
-        parameter = _parameter(checker, name, values[1])
+        parameter = parameter_of(checker, name, values[1])
         if parameter is None:
             return None
-    return _checked(checker, of_step, name, node.span, parameter)
+    return checked(checker, of_step, name, node.span, parameter)
 
 
 def aggregate_field(
@@ -107,13 +111,15 @@ def _of_one(
     if step is None or path is None:
         return None
     value = FieldRef(path[1], None, path[0], span)
-    return _checked(checker, Values(*step, value, path[0]), function, span, place, label)
+    return checked(checker, Values(*step, value, path[0]), function, span, place, label)
 
 
 def values_of(
     checker: Checker, node: ast.Invoke, name: str, argument: ast.Expression
 ) -> Values | None:
     """What `argument` takes of each event of the one step it is about; None after reporting."""
+    if checker.scope.window:
+        return window_values(checker, argument)
     labels = _labels(checker, argument)
     if not labels:
         _no_step(checker, node, name, [argument])
@@ -146,6 +152,42 @@ def values_of(
     return None if value is None else Values(step, own, value, None)
 
 
+def window_values(checker: Checker, argument: ast.Expression) -> Values | None:
+    """What `argument` takes of each event of a window: a field that every source has, or, over one
+    source, an expression on its event."""
+    first, *others = checker.scope.window
+    step = StepName(WINDOW, first, repeated=True, optional=not checker.scope.full)
+    parts = chain(argument)
+    names = () if parts is None else (ast.Name(parts[0].span, parts[0].name), *parts[1])
+    if not others and (not names or find_field(first.fields, names[0].text) is None):
+        inside = type(checker)(checker.context, Scope(own=first))
+        value = inside.check(argument)
+        checker.doubts += inside.doubts
+        return None if value is None else Values(step, False, value, None)
+    if not names:
+        message = "over several sources, an aggregate takes a field"
+        checker.error("E022", message, argument.span, "name a field that all of them have")
+        return None
+    found = field_path(checker.context, first, names)
+    for event in others if found is not None else ():
+        here = field_path(checker.context, event, names)
+        if here is None or found is None:
+            return None
+        if _form(here[1]) != _form(found[1]):
+            dotted = ".".join(name.text for name in names)
+            message = f"`{dotted}` is {name_of(here[1])} in `{event.name}`, and {name_of(found[1])}"
+            checker.error("E020", f"{message} before", argument.span)
+            return None
+        found = found[0], replace(found[1], optional=found[1].optional or here[1].optional)
+    if found is None:
+        return None
+    return Values(step, False, FieldRef(found[1], None, found[0], argument.span), found[0])
+
+
+def _form(type_: Type) -> tuple[object, ...]:
+    return type_.kind, type_.scale, type_.item
+
+
 def aggregated(
     of_step: Values, function: str, span: Span, parameter: float | None = None
 ) -> Aggregate:
@@ -173,7 +215,7 @@ def aggregated(
     return Aggregate(result, function, step.index, path, of_step.own, span, own_value, parameter)
 
 
-def _checked(
+def checked(
     checker: Checker,
     of_step: Values,
     function: str,
@@ -183,13 +225,17 @@ def _checked(
 ) -> Expr | None:
     """The aggregate, if its function can take the values and may stand here."""
     type_, takes = of_step.value.type, AGGREGATES[function].takes
-    if function == "count" and type_.kind is not Kind.BOOL:
+    window = of_step.step.index == WINDOW
+    if function == "count" and type_.kind is not Kind.BOOL and not window:
         message, hint = "`count` takes a step or a condition", "write `count(step)`"
         return checker.error("E022", message, span, hint)
-    whole = type_.kind is Kind.RECORD and function in _ONE
+    whole = type_.kind is Kind.RECORD and function in _ONE and not window
     wrong = type_.kind in {Kind.LIST, Kind.RECORD} or (takes and type_.kind not in takes)
     if wrong and not whole:
         return checker.error("E022", f"`{function}` cannot take {name_of(type_)}", span)
+    if window and function == "prev":
+        message = "`prev` is about the events of a step"
+        return checker.error("E022", message, span, "of a window, write `last(…)`")
     label = label or _label(checker, of_step.step)
     if of_step.own and function == "last":
         message = f"`last({label})` inside `{label}` is the event being tested"
@@ -204,7 +250,7 @@ def _checked(
     return aggregated(of_step, function, span, parameter)
 
 
-def _parameter(checker: Checker, name: str, node: ast.Expression) -> float | None:
+def parameter_of(checker: Checker, name: str, node: ast.Expression) -> float | None:
     value = literal(node)
     if name == "quantile":
         if not isinstance(value, str) and value is not None and 0 <= value <= 1:
@@ -248,8 +294,8 @@ def _no_step(
     checker: Checker, node: ast.Expression, name: str, values: list[ast.Expression]
 ) -> Expr | None:
     if not values:
-        message = f"`{name}()` of a window is not available yet"
-        return checker.error("E090", message, node.span, f"write `{name}(step)`")
+        message, hint = f"`{name}()` is over a window", f"here, write `{name}(step)`"
+        return checker.error("E022", message, node.span, hint)
     before = len(checker.context.diagnostics)
     checker.operands(*values)
     if len(checker.context.diagnostics) == before:

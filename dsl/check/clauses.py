@@ -15,6 +15,7 @@ _SLOTS: dict[type[ast.Node], tuple[str, str]] = {
     ast.Match: ("match", "match"),
     ast.Within: ("within", "within"),
     ast.Where: ("where_clause", "where"),
+    ast.When: ("when", "when"),
     ast.Suppress: ("suppress_clause", "suppress"),
     ast.Alert: ("alert", "alert"),
     ast.AfterMatch: ("after_match", "after match"),
@@ -46,8 +47,15 @@ def check_clauses(context: Context, rule: RuleDraft) -> None:
             continue
         _take(context, rule, clause)
     _not_for_windows(context, rule)
+    windowed = rule.over is not None and rule.over.window is not None
+    if rule.when is not None and not windowed:
+        message, hint = "`when` needs a window", "write `over Event window sliding 10m`"
+        context.report("E062", message, rule.when.span, f"{hint}, or `where` for a pattern")
+        rule.broken = True
     for word, found, hint in (
-        ("match", rule.match, "say what to look for: `match a: Event[…] -> b: Event[…]`"),
+        ("when", rule.when, "say what the window must show: `when count() >= 10`")
+        if windowed
+        else ("match", rule.match, "say what to look for: `match a: Event[…] -> b: Event[…]`"),
         ("alert", rule.alert, 'say what to tell people: `alert "…"`'),
     ):
         if found is None:

@@ -73,6 +73,9 @@ def step_scope(rule: RuleDraft, step: StepDraft) -> Scope:
 
 def match_scope(rule: RuleDraft) -> Scope:
     """Names in `where`, `alert` and `suppress`: the key and every bound step."""
+    if rule.over is not None and rule.over.window is not None:
+        sources = {step.event.name: step.event for step in rule.steps}
+        return Scope(keys=rule.keys, window=tuple(sources.values()))
     steps: dict[str, StepName] = {}
     absent: dict[str, str] = {}
     for label, step in step_names(rule).items():

@@ -22,6 +22,16 @@ class Filter:
     condition: model.Expr | None
 
 
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A checked feature: `derived` lacks only the reading side; `keys` are (field, type)."""
+
+    name: str
+    type: model.Type
+    keys: tuple[tuple[str, model.Type], ...]
+    derived: model.Derived
+
+
 @dataclass(slots=True)
 class StepDraft:
     """A step on its way to `model.Step`; `before` holds the steps that may be bound by then."""
@@ -59,6 +69,7 @@ class RuleDraft:
     within: ast.Within | None = None
     where_clause: ast.Where | None = None
     suppress_clause: ast.Suppress | None = None
+    when: ast.When | None = None
     alert: ast.Alert | None = None
     notify: tuple[str, ...] = ()
     after_match: ast.AfterMatch | None = None
@@ -77,6 +88,8 @@ class RuleDraft:
     policy: model.Policy = field(default_factory=model.Policy)
     where: model.Expr | None = None
     suppress: model.Suppress | None = None
+    shape: model.WindowShape | None = None
+    window: model.Window | None = None
     message: model.Template = field(default_factory=lambda: model.Template(()))
     attributes: tuple[tuple[str, model.Expr | model.Template], ...] = ()
 
@@ -97,6 +110,8 @@ class Context:
     events: dict[str, model.EventType] = field(default_factory=dict)
     filters: dict[str, Filter] = field(default_factory=dict)
     filter_declarations: dict[str, ast.FilterDeclaration] = field(default_factory=dict)
+    features: dict[str, Feature] = field(default_factory=dict)
+    feature_declarations: list[ast.FeatureDeclaration] = field(default_factory=list)
     rules: dict[str, RuleDraft] = field(default_factory=dict)
     test_declarations: list[ast.TestDeclaration] = field(default_factory=list)
     tests: list[model.InlineTest] = field(default_factory=list)

@@ -27,6 +27,8 @@ def collect_declarations(context: Context) -> None:
                 context.defs[declaration.name.text] = declaration
             elif isinstance(declaration, ast.TableDeclaration | ast.ListDeclaration):
                 context.data_names.add(declaration.name.text)
+            elif isinstance(declaration, ast.FeatureDeclaration):
+                context.feature_declarations.append(declaration)
             elif isinstance(declaration, ast.RuleDeclaration):
                 broken = declaration.name.text in context.broken_names
                 context.rules[declaration.name.text] = RuleDraft(declaration, broken)

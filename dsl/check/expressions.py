@@ -230,7 +230,7 @@ class Checker:
     def _warn_null(self, operands: list[Expr], span: Span) -> None:
         for operand in operands:
             if isinstance(operand, FieldRef) and operand.type.optional:
-                name = ".".join(operand.path)
+                name = operand.path[0] if operand.derived else ".".join(operand.path)
                 message = f"`{name}` may be null, and then `!=` is not true"
                 hint = f"`is not` is true for null; or say `exists {name} and …`"
                 self.doubts.append(Doubt(operand, Diagnostic("W002", message, span, hint)))

@@ -9,6 +9,7 @@ from dsl import ast
 from dsl.check import dates, geo, special
 from dsl.check.aggregates import aggregate
 from dsl.check.definitions import expand
+from dsl.check.first_seen import first_seen
 from dsl.check.statistics import any_or_all, median, zscore
 from dsl.check.typing import adapt, name_of, optional, to_float
 from dsl.diagnostics import did_you_mean, one_of
@@ -27,6 +28,7 @@ _HANDLERS: dict[str, Handler] = {
     "any": any_or_all,
     "median": median,
     "zscore": zscore,
+    "first_seen": first_seen,
     "contains": special.contains,
     "concat": special.concat,
     "extract": special.extract,

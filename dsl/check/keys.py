@@ -13,15 +13,9 @@ from dsl import ast
 from dsl.check.context import Context, RuleDraft
 from dsl.check.filters import core_condition, named_event
 from dsl.check.scope import Scope, field_path, find_field
-from dsl.check.typing import TEXTS, name_of
+from dsl.check.typing import NO_KEYS, TEXTS, name_of
 from dsl.diagnostics import did_you_mean
 from dsl.model import EventType, Key, Kind, Path, Symbol, Type
-
-_NO_KEYS = {
-    Kind.FLOAT: "a float is no key: equal amounts may differ in the last bit",
-    Kind.RECORD: "a record is no key",
-    Kind.LIST: "a list is no key",
-}
 
 
 def check_keys(context: Context, rule: RuleDraft) -> None:
@@ -105,8 +99,8 @@ class _Keys:
             self.failed = True
             return None
         path, type_ = found
-        if type_.kind in _NO_KEYS:
-            self._fail("E051", _NO_KEYS[type_.kind], written)
+        if type_.kind in NO_KEYS:
+            self._fail("E051", NO_KEYS[type_.kind], written)
             return None
         self._same_type(name, type_, core, event)
         return path
@@ -129,7 +123,7 @@ def _name(part: ast.KeyPart) -> str:
 
 def _alphabet(context: Context, rule: RuleDraft, keys: _Keys) -> None:
     """`over` if written, else every type the pattern names."""
-    if rule.over is None:
+    if rule.over is None or rule.over.window is not None:
         symbols = (Symbol(step.event.name, None, step.key) for step in rule.steps)
         rule.alphabet = list(dict.fromkeys(symbols))
         return

@@ -78,5 +78,14 @@ def _suppress(rule: RuleDraft, checker: Checker, clause: ast.Suppress) -> Suppre
             KeyRef(key.type, index, clause.span) for index, key in enumerate(rule.keys)
         ]
     else:
-        by = [checker.check(ast.Variable(name.span, name.text)) for name in clause.by]
+        by = [_value_of(checker, name) for name in clause.by]
     return Suppress(tuple(expr for expr in by if expr is not None), clause.lasting.ms)
+
+
+def _value_of(checker: Checker, name: ast.Name) -> Expr | None:
+    """A name behind `suppress by`; of a window, a field is that of its last event."""
+    node: ast.Expression = ast.Variable(name.span, name.text)
+    if checker.scope.window and checker.scope.key(name.text) is None:
+        last = ast.Variable(name.span, "last")
+        node = ast.Invoke(name.span, last, (ast.Argument(name.span, None, node),))
+    return checker.check(node)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dsl import ast
-from dsl.check.context import Context
+from dsl.check.context import Context, Feature
 from dsl.model import EventType, Expr, Field, FieldRef, Key, KeyRef, Kind, Path, Type
 from dsl.source import Span
 
@@ -27,6 +27,8 @@ class Scope:
 
     `sole` is the only step of the pattern, bound exactly once: its fields need no alias.  With
     `each`, `own` is each event of a step in turn, inside of an aggregate: its fields do need one.
+    `window` has the event types of a window's sources, of which there is at least one event when
+    the window is `full`.
     """
 
     own: EventType | None = None
@@ -37,6 +39,8 @@ class Scope:
     keys: tuple[Key, ...] = ()
     sole: StepName | None = None
     each: bool = False
+    window: tuple[EventType, ...] = ()
+    full: bool = True
 
     def names(self) -> Iterable[str]:
         """Everything that can stand alone or in front of a dot, for `did you mean`."""
@@ -45,6 +49,7 @@ class Scope:
         yield from self.steps
         event = self.own or (self.sole.event if self.sole else None)
         yield from (f.name for f in (event.fields if event and not self.each else ()))
+        yield from (f.name for source in self.window for f in source.fields)
 
     def key(self, dotted: str) -> int | None:
         return next((i for i, key in enumerate(self.keys) if key.name == dotted), None)
@@ -129,8 +134,31 @@ def _own(
     names: tuple[ast.Name, ...],
     span: Span,
 ) -> Expr | None:
+    if len(names) == 1 and find_field(event.fields, names[0].text) is None:
+        feature = context.features.get(names[0].text)
+        if feature is not None:
+            return _feature(context, feature, event, step, span)
     found = field_path(context, event, names)
     return None if found is None else FieldRef(found[1], step, found[0], span)
+
+
+def _feature(
+    context: Context, feature: Feature, event: EventType, step: int | None, span: Span
+) -> Expr | None:
+    """A feature as a derived field of an event, which must carry its key."""
+    reads = []
+    for name, type_ in feature.keys:
+        carried = find_field(event.fields, name)
+        if carried is None or carried.type.kind != type_.kind:
+            what = f"no field `{name}`" if carried is None else f"another kind of `{name}`"
+            message = f"feature `{feature.name}` is by `{name}`, and `{event.name}` has {what}"
+            context.report("E050", message, span)
+            return None
+        reads.append(FieldRef(carried.type, None, (name,), span))
+    derived = replace(feature.derived, reads=tuple(reads))
+    keyless = any(read.type.optional for read in reads)  # without a key there is no fact
+    type_ = replace(feature.type, optional=feature.type.optional or keyless)
+    return FieldRef(type_, step, (feature.name,), span, derived)
 
 
 def _bare(
@@ -145,20 +173,30 @@ def _bare(
     own = None if scope.each else scope.own
     if own is not None and find_field(own.fields, head.name) is not None:
         return _own(context, own, None, (first, *names), span)
+    known = not names and head.name in context.features
+    if own is not None and known:
+        return _own(context, own, None, (first,), span)
     index = scope.key(".".join((head.name, *(name.text for name in names))))
     if index is not None:
         return KeyRef(scope.keys[index].type, index, span)
     sole = scope.sole
-    if sole is not None and find_field(sole.event.fields, head.name) is not None:
+    if sole is not None and (known or find_field(sole.event.fields, head.name) is not None):
         return _own(context, sole.event, sole.index, (first, *names), span)
     if head.name in scope.steps or head.name in scope.own_labels:
         message = f"`{head.name}` is an event, not a value"
         context.report("E024", message, head.span, f"name one of its fields: `{head.name}.…`")
     elif head.name in scope.later:
         context.report("E031", scope.later[head.name], head.span)
+    elif any(find_field(event.fields, head.name) for event in scope.window):
+        dotted = ".".join((head.name, *(name.text for name in names)))
+        message = f"`{dotted}` has a value in each event of the window"
+        context.report("E030", message, span, f"write `last({dotted})`, or another aggregate")
+    elif known:
+        message = f"`{head.name}` belongs to one event, and none is meant here"
+        context.report("E030", message, span, "use it in the condition of an event")
     elif own is not None:
         message = f"`{own.name}` has no field `{head.name}`"
-        context.unknown("E011", message, first, scope.names())
+        context.unknown("E011", message, first, [*scope.names(), *context.features])
     else:
         context.unknown("E013", f"unknown name `{head.name}`", first, scope.names())
     return None

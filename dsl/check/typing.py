@@ -24,6 +24,11 @@ DURATION = Type(Kind.DURATION)
 NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
 TEXTS = frozenset({Kind.STRING, Kind.ENUM})
 ORDERED = NUMBERS | {Kind.TIMESTAMP, Kind.DURATION}
+NO_KEYS = {
+    Kind.FLOAT: "a float is no key: equal amounts may differ in the last bit",
+    Kind.RECORD: "a record is no key",
+    Kind.LIST: "a list is no key",
+}
 
 
 class Misfit(Exception):

@@ -14,11 +14,8 @@ from dsl.parser import children
 _WHOLE: dict[type[ast.Node], str] = {
     ast.TableDeclaration: "a `table`",
     ast.ListDeclaration: "a `list`",
-    ast.FeatureDeclaration: "a `feature`",
     ast.TemplateDeclaration: "a rule `template`",
     ast.RuleInstance: "a rule made from a template",
-    ast.Window: "`window`",
-    ast.When: "`when`",
     ast.Priority: "`priority`",
     ast.Emit: "`emit`",
     ast.Conjunction: "`&` between steps",

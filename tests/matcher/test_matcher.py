@@ -11,7 +11,7 @@ from dsl import compile_text
 from dsl.model import RuleSet
 from matcher.decode import Decoder
 from matcher.limits import RUNS_PER_KEY_MAX
-from matcher.matcher import END_OF_TIME_MS, SHARED_PREFIX, Match, Matcher
+from matcher.matcher import END_OF_TIME_MS, SHARED_PREFIXES, Match, Matcher
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
 from matcher.strings import Strings
@@ -98,7 +98,7 @@ def test_snapshot_gives_only_what_changed() -> None:
     driver = Driver(PAIR + 'rule s { severity low by k match a: A[x > 5] alert "x" }')
     driver.feed(event("A", 1))
     starts, rule = sorted(driver.matcher.snapshot(), reverse=True)
-    assert starts.startswith(SHARED_PREFIX) and rule == "rule/r"
+    assert starts.startswith(SHARED_PREFIXES) and rule == "rule/r"
     assert driver.matcher.snapshot() == {}
     driver.feed(event("B", 2, "q"))
     assert driver.matcher.snapshot() == {}
@@ -132,7 +132,7 @@ def test_starts_are_found_again_when_rules_share_them_differently() -> None:
     driver = Driver(rules(range(12)))
     driver.feed(event("A", 1, x=1))
     pages = driver.matcher.snapshot()
-    assert len([name for name in pages if name.startswith(SHARED_PREFIX)]) == 2
+    assert len([name for name in pages if name.startswith(SHARED_PREFIXES)]) == 2
     fewer = Driver(rules(range(6, 12)))
     gone = {
         name: data for name, data in pages.items() if name not in {f"rule/r{n}" for n in range(6)}

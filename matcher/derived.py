@@ -1,0 +1,199 @@
+"""Derived fields: facts about a key from earlier events, as columns of a batch.
+
+    compute(batch) = for each event that reads a field: its value as of the event, itself excluded
+
+Events are taken in order, key by key, by the kernel of windows: an event reads before it enters.
+A field whose definition is read by several event types, or under several names, has one state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsl.model import Aggregate, Derived, Expr, Kind
+from dsl.version import derived_version
+from matcher.atoms import Atoms, BatchAtoms
+from matcher.batch import NULL, Batch, Column
+from matcher.buffers import EVENT_KEY, EVENT_MASK, EVENT_POSITION, EVENT_TS, EVENT_VALUES
+from matcher.expressions import conjuncts
+from matcher.keys import KeyCodec
+from matcher.layout import is_float
+from matcher.measures import Measures
+from matcher.schema import Schema
+from matcher.selection import merged
+from matcher.storage import nulls
+from matcher.strings import Strings
+from matcher.window_layout import ENTERS, OPTION_ROW, READ, READS, ROW_POSITION, WINDOW_CHANGED
+from matcher.window_pages import Extra, dump, restore
+from matcher.window_plan import column_of, window_options
+from matcher.window_state import WindowState
+
+Ints = NDArray[np.int64]
+
+PAGE_PREFIX = "facts/"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Events of `event`, keyed by the derived columns `key`, read the field into `columns`."""
+
+    event: int
+    key: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+class DerivedFields:
+    """All derived fields of a schema, and their state."""
+
+    def __init__(self, schema: Schema, atoms: Atoms, strings: Strings) -> None:
+        self._decoded = len(schema.columns)
+        self._count = len(schema.derived)
+        readers: dict[Derived, dict[tuple[str, tuple[Expr, ...]], list[int]]] = {}
+        for (event, path), ref in schema.derived.items():
+            assert ref.derived is not None
+            of_state = readers.setdefault(replace(ref.derived, reads=()), {})
+            columns = of_state.setdefault((event, ref.derived.reads), [])
+            columns.append(schema.column(event, path))
+        self.facts = [
+            _Fact(derived, of_state, schema, atoms, strings)
+            for derived, of_state in readers.items()
+        ]
+
+    def extended(self, batch: Batch) -> Batch:
+        """`batch` with room for the derived columns."""
+        if not self._count:
+            return batch
+        empty = np.empty(0, np.int64)
+        columns = [*batch.columns[: self._decoded], *([empty] * self._count)]
+        return Batch(batch.ts, batch.position, batch.event_type, columns, batch.raw)
+
+    def compute(self, batch: Batch, atoms: BatchAtoms, watermark_ms: int) -> None:
+        """Fill the columns of an extended batch; `atoms` are its own."""
+        for fact in self.facts:
+            fact.compute(batch, atoms, watermark_ms)
+
+    def snapshot(self, strings: Strings) -> dict[str, bytes]:
+        """Pages that changed since the last snapshot, by name."""
+        return {fact.page: fact.dump(strings) for fact in self.facts if fact.changed()}
+
+    def restore(self, pages: Mapping[str, bytes], strings: Strings) -> None:
+        for fact in self.facts:
+            if data := pages.get(fact.page):
+                fact.restore(strings, data)
+
+    @property
+    def pages(self) -> Iterable[str]:
+        return [fact.page for fact in self.facts]
+
+
+class _Fact:
+    def __init__(
+        self,
+        derived: Derived,
+        readers: Mapping[tuple[str, tuple[Expr, ...]], list[int]],
+        schema: Schema,
+        atoms: Atoms,
+        strings: Strings,
+    ) -> None:
+        self._derived = derived
+        self._version = derived_version(derived, {event.name: event for event in schema.events})
+        self.page = f"{PAGE_PREFIX}{self._version}"
+        self._keys = KeyCodec([part.type for part in derived.key], strings)
+        wanted = [] if derived.aggregate is None else [derived.aggregate]
+        source = derived.event
+        self._measures = Measures(wanted, lambda path: schema.type_of(source, path), strings)
+        self._values = [column_of(atoms, schema, source, value) for value in self._measures.values]
+        parts: list[Expr | None] = [*conjuncts(derived.condition)]
+        self._enters = [atoms.atom(source, part) for part in parts or [None]]
+        self._key = tuple(atoms.derived(source, part) for part in derived.key)
+        self._readers = [
+            _Reader(
+                schema.event_index[event],
+                tuple(atoms.derived(event, part) for part in reads),
+                tuple(columns),
+            )
+            for (event, reads), columns in readers.items()
+        ]
+        options = window_options(derived.shape, READ)
+        options[OPTION_ROW] = EVENT_VALUES + len(self._values)
+        measures = self._measures
+        self._state = WindowState(len(self._values), measures.ops, measures.walked, options)
+
+    def compute(self, batch: Batch, atoms: BatchAtoms, watermark_ms: int) -> None:
+        parts = []
+        reading = []
+        for reader in self._readers:
+            of_type = np.flatnonzero(batch.event_type == reader.event)
+            rows, keys = self._keyed(reader.key, of_type, atoms)
+            reading.append(rows)
+            if len(rows):
+                parts.append((rows, keys, np.full(len(rows), READS, np.int64)))
+        entering = atoms.mask(self._enters[0])
+        for atom in self._enters[1:]:
+            entering = entering & atoms.mask(atom)
+        rows, keys = self._keyed(self._key, np.flatnonzero(entering), atoms)
+        if len(rows):
+            parts.append((rows, keys, np.full(len(rows), ENTERS, np.int64)))
+        found = np.empty((0, 0), np.int64)
+        if parts:
+            found = self._state.take(self._events(batch, atoms, *merged(parts)))
+        for reader, rows in zip(self._readers, reading, strict=True):
+            column = self._column(batch, rows, found, reader)
+            for place in reader.columns:
+                batch.columns[place] = column
+        self._state.settle(watermark_ms)
+
+    def _keyed(self, key: tuple[int, ...], rows: Ints, atoms: BatchAtoms) -> tuple[Ints, Ints]:
+        """The rows whose key is known, and their keys."""
+        keys = self._keys.encode([atoms.values(part) for part in key], rows)
+        known = keys != NULL
+        return rows[known], keys[known]
+
+    def _events(self, batch: Batch, atoms: BatchAtoms, rows: Ints, keys: Ints, masks: Ints) -> Ints:
+        events = np.empty((len(rows), EVENT_VALUES + len(self._values) + 1), np.int64)
+        events[:, EVENT_TS], events[:, EVENT_POSITION] = batch.ts[rows], batch.position[rows]
+        events[:, EVENT_KEY], events[:, EVENT_MASK] = keys, masks
+        for place, (column, type_) in enumerate(
+            zip(self._values, self._measures.types, strict=True)
+        ):
+            values = atoms.values(column)[rows]
+            if is_float(type_):
+                values = (values + 0.0).view(np.int64)  # one zero
+            events[:, EVENT_VALUES + place] = values
+        events[:, -1] = rows
+        return events
+
+    def _column(self, batch: Batch, rows: Ints, found: Ints, reader: _Reader) -> Column:
+        """The value as of each of `rows`; the rest of the batch has nulls."""
+        aggregate = self._derived.aggregate
+        if aggregate is None:
+            column = nulls(Kind.BOOL, len(batch))
+            column[rows] = 1
+        else:
+            column = nulls(aggregate.type.kind, len(batch))
+            if aggregate.function in ("count", "distinct"):
+                column[rows] = 0
+        if len(found):
+            read = found[batch.event_type[found[:, ROW_POSITION]] == reader.event]
+            column[read[:, ROW_POSITION]] = self._values_of(aggregate, read)
+        return column
+
+    def _values_of(self, aggregate: Aggregate | None, rows: Ints) -> Column:
+        if aggregate is None:
+            return np.zeros(len(rows), np.int64)
+        return self._measures.column(aggregate, rows, self._state.store.memory)
+
+    def changed(self) -> bool:
+        return bool(self._state.store.memory.totals[WINDOW_CHANGED])
+
+    def dump(self, strings: Strings) -> bytes:
+        self._state.store.memory.totals[WINDOW_CHANGED] = 0
+        types = self._measures.types
+        return dump(self._version, self._state, types, self._keys, strings, Extra())
+
+    def restore(self, strings: Strings, data: bytes) -> None:
+        restore(self._version, self._state, self._measures.types, self._keys, strings, data)

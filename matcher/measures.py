@@ -1,0 +1,185 @@
+"""The aggregates of a window: which values are kept of its events, and which cells run over them.
+
+Sums, counts, extremes, first, last and distinct are cells.  Anything else is *walked*: computed,
+where a row needs it, from all events of its window, by the plain code of `matcher.evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsl.model import Aggregate, Call, Expr, Path, Type
+from matcher import vector_ops as ops
+from matcher.batch import NULL, Column
+from matcher.codec import reader
+from matcher.evaluate import of_values
+from matcher.layout import is_float
+from matcher.storage import nulls, to_storage
+from matcher.strings import Strings
+from matcher.window_layout import (
+    DISTINCT_FLOAT,
+    DISTINCT_INT,
+    FIRST,
+    LAST,
+    MAX_FLOAT,
+    MAX_INT,
+    MIN_FLOAT,
+    MIN_INT,
+    ROW_CELLS,
+    ROW_COUNT,
+    SUM_FLOAT,
+    SUM_INT,
+    VALUES_FLOAT,
+    VALUES_INT,
+)
+from matcher.window_rows import walk
+from matcher.window_store import WindowMemory
+
+Ints: TypeAlias = NDArray[np.int64]
+
+_OPS = {
+    "count": (VALUES_INT, VALUES_FLOAT),
+    "sum": (SUM_INT, SUM_FLOAT),
+    "avg": (SUM_INT, SUM_FLOAT),
+    "min": (MIN_INT, MIN_FLOAT),
+    "max": (MAX_INT, MAX_FLOAT),
+    "distinct": (DISTINCT_INT, DISTINCT_FLOAT),
+    "first": (FIRST, FIRST),
+    "last": (LAST, LAST),
+}
+
+
+def aggregates_in(expressions: Iterable[Expr]) -> list[Aggregate]:
+    """Every aggregate of a window inside the expressions, each once."""
+    found: dict[Aggregate, None] = {}
+    pending = list(expressions)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Aggregate):
+            found[node] = None
+        pending.extend(node.args if isinstance(node, Call) else ())
+    return list(found)
+
+
+class Measures:
+    """Of one rule or derived field; `type_of` gives the type of a field of the events."""
+
+    def __init__(
+        self,
+        aggregates: Iterable[Aggregate],
+        type_of: Callable[[Path], Type],
+        strings: Strings,
+    ) -> None:
+        self._strings = strings
+        self._places: dict[Path | Expr, int] = {}
+        self.types: list[Type] = []
+        self.ops: list[tuple[int, int]] = []
+        self.walked = False
+        for aggregate in aggregates:
+            self.walked = self.walked or self.is_walked(aggregate)
+            value = _value(aggregate)
+            if value is not None and value not in self._places:
+                self._places[value] = len(self.types)
+                self.types.append(type_of(value) if isinstance(value, tuple) else value.type)
+            for op in self._needs(aggregate):
+                if op not in self.ops:
+                    self.ops.append(op)
+
+    @property
+    def values(self) -> list[Path | Expr]:
+        """What is kept of each event: fields, and values computed from them."""
+        return list(self._places)
+
+    def is_walked(self, aggregate: Aggregate) -> bool:
+        return _value(aggregate) is not None and aggregate.function not in _OPS
+
+    def _place(self, aggregate: Aggregate) -> int:
+        value = _value(aggregate)
+        assert value is not None
+        return self._places[value]
+
+    def _needs(self, aggregate: Aggregate) -> list[tuple[int, int]]:
+        if _value(aggregate) is None or self.is_walked(aggregate):
+            return []
+        place = self._place(aggregate)
+        float_ = is_float(self.types[place])
+        needed = [(_OPS[aggregate.function][float_], place)]
+        if aggregate.function in ("sum", "avg"):
+            needed.append((_OPS["count"][float_], place))
+        return needed
+
+    def column(self, aggregate: Aggregate, rows: Ints, memory: WindowMemory) -> Column:
+        """The aggregate of each row's window, in storage form; every row has entries."""
+        if _value(aggregate) is None:
+            return rows[:, ROW_COUNT]
+        if self.is_walked(aggregate):
+            return self._walked_column(aggregate, rows, memory)
+        columns = [rows[:, ROW_CELLS + self.ops.index(op)] for op in self._needs(aggregate)]
+        place = self._place(aggregate)
+        whole, float_ = columns[0], is_float(self.types[place])
+        if float_ and aggregate.function not in ("count", "distinct"):
+            whole = np.ascontiguousarray(whole).view(np.float64)
+        if aggregate.function not in ("sum", "avg"):
+            return whole
+        known = columns[1]
+        if not float_:
+            whole = np.where(known == 0, NULL, whole)
+        if aggregate.function == "sum":
+            return whole
+        total = whole if float_ else ops.to_float(whole, self.types[place].scale)
+        with np.errstate(all="ignore"):
+            mean: Column = np.where(known == 0, np.nan, total / known)
+        return mean
+
+    def scalars(
+        self, aggregates: Iterable[Aggregate], rows: Ints, memory: WindowMemory
+    ) -> list[dict[Aggregate, object]]:
+        """Scalars of the aggregates for each row."""
+        found: list[dict[Aggregate, object]] = [{} for _ in range(len(rows))]
+        for aggregate in aggregates:
+            if self.is_walked(aggregate):
+                scalars = self._walked(aggregate, rows, memory)
+            else:
+                column = self.column(aggregate, rows, memory)
+                scalars = [scalar(aggregate.type, each, self._strings) for each in column.tolist()]
+            for values, value in zip(found, scalars, strict=True):
+                values[aggregate] = value
+        return found
+
+    def _walked_column(self, aggregate: Aggregate, rows: Ints, memory: WindowMemory) -> Column:
+        scalars = self._walked(aggregate, rows, memory)
+        column = nulls(aggregate.type.kind, len(rows))
+        for row, value in enumerate(scalars):
+            if value is not None:
+                column[row] = to_storage(value, self._strings)
+        return column
+
+    def _walked(self, aggregate: Aggregate, rows: Ints, memory: WindowMemory) -> list[object]:
+        place = self._place(aggregate)
+        type_ = self.types[place]
+        begin = np.zeros(len(rows) + 1, np.int64)
+        size = int(rows[:, ROW_COUNT].sum())
+        kept = np.zeros((size, len(self.types)), np.int64)
+        walk(rows, memory.entries, begin, len(self.types), kept)
+        column = kept[:, place]
+        stored = np.ascontiguousarray(column).view(np.float64) if is_float(type_) else column
+        values = [scalar(type_, each, self._strings) for each in stored.tolist()]
+        return [
+            of_values(aggregate, values[first:last]) for first, last in pairwise(begin.tolist())
+        ]
+
+
+def _value(aggregate: Aggregate) -> Path | Expr | None:
+    """What the aggregate takes of each event; None for a count of events."""
+    return aggregate.path if aggregate.path is not None else aggregate.value
+
+
+def scalar(type_: Type, stored: int | float, strings: Strings) -> object:
+    """A value in storage form as a scalar."""
+    null = np.isnan(stored) if is_float(type_) else stored == NULL
+    return None if null else reader(type_.kind, strings)(stored)

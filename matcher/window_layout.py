@@ -1,0 +1,80 @@
+"""Where everything about windows stands in the kernels' arrays, and what its numbers mean."""
+
+from __future__ import annotations
+
+# Columns of `WindowMemory.keys` after SLOT_KEY and SLOT_HEAD (the oldest entry); cells come last.
+# `number` counts events since the window was last empty.
+SLOT_TAIL, SLOT_COUNT, SLOT_NUMBER, SLOT_FLAGS, SLOT_CELLS = range(2, 7)
+
+# Bits of SLOT_FLAGS.  HOT: `when` held at the last event.  WARM: it may have held since.
+# DUE: the key stands in the list of keys whose windows are closed by time.
+HOT, WARM, DUE = 1, 2, 4
+
+# Columns of `WindowMemory.entries`; values come next, links of extremes last.
+ENTRY_TS, ENTRY_POSITION, ENTRY_STEP, ENTRY_NEXT, ENTRY_FREE, ENTRY_VALUES = range(6)
+
+# Columns of `WindowMemory.values`: how often a key's window has a value, for one cell.
+VALUE_KEY, VALUE, VALUE_CELL, VALUE_COUNT = range(4)
+
+# Columns of a cell: what it is, the place of the value it is over, its first column in a key's row,
+# and, for extremes, its two links in an entry's row.
+CELL_OP, CELL_PLACE, CELL_COLUMN, CELL_LINK = range(4)
+
+# What cells are.  A sum has 128 bits in two columns (high, low); an extreme has the head and tail
+# of the list of entries that may still become the extreme; the rest need one column or none.
+VALUES_INT, VALUES_FLOAT, SUM_INT, SUM_FLOAT = range(4)
+MIN_INT, MIN_FLOAT, MAX_INT, MAX_FLOAT = range(4, 8)
+DISTINCT_INT, DISTINCT_FLOAT, FIRST, LAST = range(8, 12)
+
+WIDTHS = {SUM_INT: 2, MIN_INT: 2, MIN_FLOAT: 2, MAX_INT: 2, MAX_FLOAT: 2}
+
+# Places in `WindowMemory.totals`.
+FREE_ENTRY, ENTRIES, KEYS_USED, VALUES_USED, LEFT = range(5)
+DUE_KEYS, DUE_KEPT, NEXT_DUE_MS, TAKEN, WINDOW_CHANGED, WALKED = range(5, 11)
+WINDOW_TOTALS = 11
+
+# ---------------------------------------------------------------------- rows, kinds and options
+
+# Columns of a row; one column per cell comes last.  `hot` is whether the key's condition held
+# before the batch.  `oldest` and `newest` are the ends of the window's line of entries.
+(
+    ROW_KEY,
+    ROW_AT,
+    ROW_KIND,
+    ROW_POSITION,
+    ROW_STEP,
+    ROW_OLDEST,
+    ROW_NEWEST,
+    ROW_HOT,
+    ROW_COUNT,
+    ROW_CELLS,
+) = range(10)
+
+# Kinds of rows: the window an event finds, the window with the event, and a window at its end.
+BEFORE, AFTER, CLOSED = range(3)
+
+# Kinds of windows.  LOADED takes entries as they were saved and looks at nothing.
+LOADED, SLIDING, COUNTED, SESSION, TUMBLING, HOPPING = range(6)
+
+# Ways of looking: at each event, only for what rises, at the end, or for readers of a field.
+EACH, EDGE, CLOSE, READ = range(4)
+
+# Places in the options.  Of a window with fewer than `least` events the condition is surely false.
+# The key's windows that ended by `done` are closed.  `row` is the column of an event that names it.
+(
+    OPTION_KIND,
+    OPTION_LOOK,
+    OPTION_SIZE_MS,
+    OPTION_COUNT,
+    OPTION_EVERY,
+    OPTION_CAP_MS,
+    OPTION_LEAST,
+    OPTION_DONE_MS,
+    OPTION_ROW,
+) = range(9)
+OPTIONS = 9
+
+# Bits of an event's mask when fields are read: the event enters windows, or reads the field.
+ENTERS, READS = 1, 2
+
+NEVER = -(2**62)

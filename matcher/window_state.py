@@ -1,0 +1,112 @@
+"""The windows of one rule or derived field: their store, and how time has moved over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matcher.window_kernel import Rows, close_due, collect, take
+from matcher.window_layout import (
+    CLOSE,
+    COUNTED,
+    DUE_KEYS,
+    ENTRIES,
+    HOPPING,
+    NEVER,
+    NEXT_DUE_MS,
+    OPTION_CAP_MS,
+    OPTION_DONE_MS,
+    OPTION_EVERY,
+    OPTION_KIND,
+    OPTION_LOOK,
+    OPTION_SIZE_MS,
+    ROW_CELLS,
+    WINDOW_CHANGED,
+)
+from matcher.window_store import WindowStore, free_left
+
+Ints = NDArray[np.int64]
+
+COLLECTIONS_PER_WINDOW = 4
+"""How often keys that fell silent are forgotten; it bounds memory, not meaning."""
+
+
+class WindowState:
+    """The windows of one rule or derived field: the store, and how time has moved over it."""
+
+    def __init__(
+        self, places: int, ops: Sequence[tuple[int, int]], walked: bool, options: Ints
+    ) -> None:
+        self.options = options
+        self.store = WindowStore(places, ops, walked)
+        self._width = ROW_CELLS + len(ops)
+        self._out = _rows(256, self._width)
+        self._collected_ms = NEVER
+
+    def take(self, events: Ints) -> Ints:
+        """The rows of these events."""
+        self._out.counts[0] = 0
+        begin = 0
+        while begin < len(events):
+            begin = take(begin, events, self.store.memory, self.options, self._out)
+            if begin < len(events):
+                self.store.reserve(min(len(events) - begin, 4096))
+                self._reserve_rows(min(len(events) - begin, 4096))
+        return self._out.rows[: self._out.counts[0]]
+
+    def close(self, watermark_ms: int) -> Ints:
+        """The rows of windows that time has ended, of keys without an event since."""
+        self._out.counts[0] = 0
+        if not self._is_due(watermark_ms):
+            return self._out.rows[:0]
+        memory, place = self.store.memory, 0
+        end = int(memory.totals[DUE_KEYS])
+        while True:
+            place = close_due(place, watermark_ms, memory, self.options, self._out)
+            if place >= end:
+                break
+            self._reserve_rows(64)
+        self.options[OPTION_DONE_MS] = watermark_ms
+        memory.totals[WINDOW_CHANGED] |= end > 0  # what is closed is part of the state
+        return self._out.rows[: self._out.counts[0]]
+
+    def _is_due(self, watermark_ms: int) -> bool:
+        options = self.options
+        if options[OPTION_LOOK] != CLOSE:
+            return False
+        if options[OPTION_KIND] != HOPPING:
+            return bool(self.store.memory.totals[NEXT_DUE_MS] < watermark_ms)
+        size_ms, every, done = (
+            int(options[place]) for place in (OPTION_SIZE_MS, OPTION_EVERY, OPTION_DONE_MS)
+        )
+        return done - (done - size_ms) % every + every <= watermark_ms
+
+    def settle(self, watermark_ms: int) -> None:
+        """What the rows spoke of is let go; now and then, silent keys are forgotten."""
+        memory, options = self.store.memory, self.options
+        free_left(memory)
+        counted = options[OPTION_KIND] == COUNTED
+        span_ms = int(options[OPTION_CAP_MS if counted else OPTION_SIZE_MS])
+        if watermark_ms - self._collected_ms > span_ms // COLLECTIONS_PER_WINDOW:
+            if memory.totals[ENTRIES]:
+                collect(watermark_ms, memory, options)
+                free_left(memory)
+            self._collected_ms = watermark_ms
+
+    def _reserve_rows(self, events: int) -> None:
+        options = self.options
+        hops = int(options[OPTION_SIZE_MS]) // int(options[OPTION_EVERY])
+        each = 2 + (hops + 1 if options[OPTION_KIND] == HOPPING else 0)
+        size = int(self._out.counts[0])
+        if size + each * min(events, 64) > len(self._out.rows):
+            grown = _rows(2 * (size + each * min(events, 64)), self._width)
+            grown.rows[:size] = self._out.rows[:size]
+            grown.counts[0] = size
+            self._out = grown
+
+
+def _rows(count: int, width: int) -> Rows:
+    rows = np.zeros((count, width), np.int64)
+    return Rows(rows, rows.view(np.float64), np.zeros(1, np.int64))

@@ -1,0 +1,163 @@
+"""A window rule in motion: its windows, and the way from a batch to its matches.
+
+    advance(batch, watermark): events → rows of windows → condition → what fires → matches
+
+A match binds the last event of its window; what the output says of the others is in its `values`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsl.model import WindowFire
+from matcher.atoms import BatchAtoms
+from matcher.buffers import EVENT_KEY, EVENT_VALUES
+from matcher.evidence import Evidence
+from matcher.keys import KeyCodec
+from matcher.lane import Found
+from matcher.layout import is_float
+from matcher.schema import Schema
+from matcher.selection import BatchKeys, Selection
+from matcher.strings import Strings
+from matcher.window_layout import (
+    CLOSED,
+    DUE_KEYS,
+    EDGE,
+    ENTRIES,
+    HOPPING,
+    KEYS_USED,
+    NEVER,
+    OPTION_KIND,
+    OPTION_LOOK,
+    ROW_AT,
+    ROW_KEY,
+    ROW_KIND,
+    ROW_POSITION,
+    ROW_STEP,
+    TAKEN,
+    WINDOW_CHANGED,
+)
+from matcher.window_pages import Extra, dump, restore
+from matcher.window_plan import WindowPlan
+from matcher.window_rows import newest_of_due, rises
+from matcher.window_state import WindowState
+
+Ints = NDArray[np.int64]
+
+BEFORE_EVENTS, AT_EVENT, AFTER_EVENTS = -1, 0, 1
+"""`Found.timer`: whether a match is decided before, by, or after the events of its time."""
+
+
+class WindowLane:
+    """State and motion of one window rule; see the module head."""
+
+    def __init__(self, plan: WindowPlan, number: int, schema: Schema, strings: Strings) -> None:
+        self.plan = plan
+        self.page = f"rule/{plan.rule.name}"
+        self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
+        self._number = number
+        self._selection = Selection(plan, schema, self.keys)
+        measures = plan.measures
+        self.state = WindowState(
+            len(plan.columns), measures.ops, measures.walked, plan.options.copy()
+        )
+        self._floats = [place for place, type_ in enumerate(plan.measures.types) if is_float(type_)]
+        assert plan.rule.window is not None
+        self._once = plan.rule.window.fire is WindowFire.ONCE
+        self.done: set[int] = set()  # keys that a rule that fires once has fired for
+        self.matched = 0
+        self._first_ts = NEVER
+
+    # ------------------------------------------------------------------ motion
+
+    def advance(self, keyed: BatchKeys, atoms: BatchAtoms | None, watermark_ms: int) -> list[Found]:
+        """Matches decided by the batch and by time reaching the watermark."""
+        found: list[Found] = []
+        events = None if atoms is None else self._selection.events(keyed, atoms)
+        self._first_ts = int(keyed.batch.ts[0]) if len(keyed.batch) else -NEVER
+        if events is not None:
+            if len(self.plan.rule.keys) > 1:  # a selection by several columns is in event order
+                events = events[np.argsort(events[:, EVENT_KEY], kind="stable")]
+            for place in self._floats:  # one zero: a negative one is no value of its own
+                column = events[:, EVENT_VALUES + place].view(np.float64)
+                column += 0.0
+            found += self._matches(self.state.take(events))
+        found += self._matches(self.state.close(watermark_ms))
+        self.state.settle(watermark_ms)
+        return found
+
+    def _matches(self, rows: Ints) -> list[Found]:
+        if not len(rows):
+            return []
+        plan, memory = self.plan, self.state.store.memory
+        fires = plan.when.is_true(rows, self.keys, memory)
+        if plan.options[OPTION_LOOK] == EDGE:
+            is_true = fires
+            fires = np.zeros(len(rows), np.bool_)
+            rises(rows, is_true, memory, fires)
+        fired = rows[fires]
+        if not len(fired):
+            return []
+        values = plan.measures.scalars(plan.told, fired, memory)
+        phase = AFTER_EVENTS
+        if plan.options[OPTION_KIND] == HOPPING:
+            phase = BEFORE_EVENTS
+        found = []
+        for row, told in zip(fired.tolist(), values, strict=True):
+            if self._once:
+                if row[ROW_KEY] in self.done:
+                    continue
+                self.done.add(row[ROW_KEY])
+            timer = phase if row[ROW_KIND] == CLOSED else AT_EVENT
+            position, step = row[ROW_POSITION], row[ROW_STEP]
+            bound, steps = (position,), (step,)
+            key = row[ROW_KEY]
+            found.append(
+                Found(row[ROW_AT], timer, position, self._number, position, bound, steps, key, told)
+            )
+        self.matched += len(found)
+        return found
+
+    def newly_held(self) -> Ints:
+        """Positions of events that may be the last of a window that time will end."""
+        return self._newest(self._first_ts)
+
+    # ------------------------------------------------------------------ state
+
+    def changed(self) -> bool:
+        """Whether the state differs from the last `dump`."""
+        return bool(self.state.store.memory.totals[WINDOW_CHANGED])
+
+    def dump(self, strings: Strings, evidence: Evidence) -> bytes:
+        self.state.store.memory.totals[WINDOW_CHANGED] = 0
+        extra = Extra(tuple(self.done), self.matched, evidence.read(self.held()))
+        version, types = self.plan.rule.pattern_version, self.plan.measures.types
+        return dump(version, self.state, types, self.keys, strings, extra)
+
+    def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
+        """Fill empty windows; the bytes of events that are held."""
+        version, types = self.plan.rule.pattern_version, self.plan.measures.types
+        extra = restore(version, self.state, types, self.keys, strings, data)
+        self.done, self.matched = set(extra.done), extra.matched
+        return dict(extra.raw or {})
+
+    def held(self) -> Ints:
+        """Positions of all events held as evidence."""
+        return self._newest(NEVER)
+
+    def _newest(self, since_ms: int) -> Ints:
+        memory = self.state.store.memory
+        positions = np.empty(int(memory.totals[DUE_KEYS]), np.int64)
+        return positions[: newest_of_due(memory, since_ms, positions)]
+
+    def losses(self) -> tuple[int, ...]:
+        """In the order of `LOSSES`: nothing is lost but events without a key."""
+        return 0, 0, self._selection.null_keys, 0, 0
+
+    def counters(self) -> tuple[int, ...]:
+        """In the order of `Counters`: entries stand for runs, and none is refused."""
+        totals = self.state.store.memory.totals
+        taken, entries, keys = (int(totals[at]) for at in (TAKEN, ENTRIES, KEYS_USED))
+        unkeyed, held = self._selection.null_keys, self.state.store.bytes
+        return taken, self.matched, 0, 0, unkeyed, entries, keys, held
