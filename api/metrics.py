@@ -38,6 +38,7 @@ RULE_COUNTERS = {
     ("cep_partial_matches_capped", "capped"): "Partial matches refused at the limit per key.",
     ("cep_partial_matches_cancelled", "cancelled"): "Partial matches ended by `cancel on`.",
     ("cep_skips_missed", "skips_missed"): "Matches without the step that `skip to` names.",
+    ("cep_open_keys_forgotten", "forgotten"): "Keys that rules remembered, beyond the limit.",
     ("cep_resolutions", "resolutions"): "Times that what was detected for a key was over.",
     ("cep_events_unkeyed", "unkeyed"): "Times a rule passed over an event without its key.",
 }

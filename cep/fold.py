@@ -41,12 +41,14 @@ COUNTERS = (
     "unkeyed",
     "cancelled",
     "skips_missed",
+    "forgotten",
     "resolutions",
 )
 """From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
 key, events that a rule could not use because a part of its key is null (once per rule), partial
 matches ended by `cancel on`, matches that skipped past their last event because the step that
-`skip to` names was not in them, and resolutions."""
+`skip to` names was not in them, keys forgotten that `fire once` or `resolve on` remembered, and
+resolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class Fold:
                 raise SourceError(f"the log ends at record {position}; the store was at {end}")
             self._time.restore(self.decoder.decode(records.data, position).batch)
             position = records.end_position
+        self._matcher.rows = self.counters["processed"] - self._time.waiting
 
     # ------------------------------------------------------------------------------------- state
 

@@ -55,6 +55,19 @@ def sweep(watermark_ms: int, tables: Tables, memory: Memory, out: Out, scratch: 
             slot += 1
 
 
+@kernel
+def census(at_ms: int, tables: Tables, memory: Memory) -> int:
+    """How many runs can still do something at `at_ms`, of all keys."""
+    pending = 0
+    for slot in range(memory.keys.shape[0]):
+        run = memory.keys[slot, SLOT_HEAD]
+        while run != NONE:
+            if not is_final(run, tables, memory):
+                pending += last_ms(run, tables, memory) >= at_ms
+            run = memory.runs[run, RUN_NEXT]
+    return pending
+
+
 @inlined
 def fire_due(
     slot: int, before_ms: int, tables: Tables, memory: Memory, out: Out, scratch: Scratch

@@ -31,6 +31,7 @@ from matcher.runs import (
     CAPPED,
     CHANGED,
     EXPIRED,
+    FULL,
     KEYS,
     NODE_POSITION,
     NODES,
@@ -112,12 +113,15 @@ def advance(
                 continue
             slot = key_slot(memory.keys, events[event, EVENT_KEY])
         scratch.room[0] = options[RUNS_PER_KEY] - held
-        if held and (held + more > options[RUNS_PER_KEY] or options[FIRE] == FIRE_CLOSE):
+        full = memory.totals[FULL] == 1
+        if held and (full or held + more > options[RUNS_PER_KEY] or options[FIRE] == FIRE_CLOSE):
             if memory.keys[slot, SLOT_HEAD] != NONE:
                 scratch.room[0] = make_room(slot, events[event, EVENT_TS], tables, memory)
                 slot = key_slot(memory.keys, events[event, EVENT_KEY])
             else:
                 scratch.room[0] = options[RUNS_PER_KEY]
+        if full:
+            scratch.room[0] = min(scratch.room[0], 0)
         _offer(event, slot, events, tables, memory, out, scratch)
     return int(events.shape[0])
 

@@ -6,17 +6,20 @@ the matches back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Aggregate
-from matcher.absence import sweep
+from matcher import limits
+from matcher.absence import census, sweep
 from matcher.advance import advance
 from matcher.atoms import BatchAtoms
 from matcher.buffers import (
+    EVENT_POSITION,
+    EVENT_TS,
     Out,
     Scratch,
 )
@@ -30,6 +33,8 @@ from matcher.runs import (
     CAPPED,
     CHANGED,
     EXPIRED,
+    FORGOTTEN,
+    FULL,
     KEYS,
     MATCHED,
     NODE_POSITION,
@@ -47,7 +52,15 @@ from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
-from matcher.tables import FORKS, NO_LIMIT_MS, STARTS, TIMERS, WITHIN_MS
+from matcher.tables import (
+    FORKS,
+    NO_LIMIT_MS,
+    OPENS,
+    RUNS_PER_KEY,
+    STARTS,
+    TIMERS,
+    WITHIN_MS,
+)
 
 Ints = NDArray[np.int64]
 
@@ -72,6 +85,13 @@ class Found(NamedTuple):
     steps: tuple[int, ...]
     key: int
     values: Mapping[Aggregate, object] | None = None
+
+
+class Moment(NamedTuple):
+    """The place of an event in the order of the stream."""
+
+    ts: int
+    position: int
 
 
 class Resolved(NamedTuple):
@@ -110,12 +130,30 @@ class Lane:
 
     # ------------------------------------------------------------------ motion
 
-    def advance(self, keyed: BatchKeys, atoms: BatchAtoms | None, watermark_ms: int) -> list[Found]:
-        """Matches decided by the batch and by time reaching the watermark."""
+    def advance(
+        self,
+        keyed: BatchKeys,
+        atoms: BatchAtoms | None,
+        watermark_ms: int,
+        censuses: Sequence[Moment] = (),
+    ) -> list[Found]:
+        """Matches decided by the batch and by time reaching the watermark.
+
+        `censuses` are the rows of the batch after which the rule's state is measured.
+        """
         self._out.counts[1] = 0
         self.resolved = []
         found: list[Found] = []
         events = None if atoms is None else self._selection.events(keyed, atoms)
+        if censuses and self._may_be_crowded(0 if events is None else len(events)):
+            for moment in censuses:
+                if events is not None:
+                    before = _until(events, moment)
+                    self._run(events[before])
+                    found += self._read()
+                    events = events[~before]
+                self._take_census(moment.ts)
+                found += self._read()
         if events is not None:
             self._run(events)
             found += self._read()
@@ -146,6 +184,30 @@ class Lane:
             self._host.check()
             if begin < len(events):
                 self._make_room()
+
+    def _may_be_crowded(self, events: int) -> bool:
+        """Whether a census during so many events could find too much."""
+        options, totals = self.plan.tables.options, self._store.memory.totals
+        more = events * int(options[STARTS] + options[FORKS] * options[RUNS_PER_KEY])
+        opened = int(totals[OPEN] + totals[RUNS]) + events if options[OPENS] else 0
+        return (
+            bool(totals[FULL])
+            or int(totals[RUNS]) + more > limits.RUNS_PER_RULE_MAX
+            or opened > limits.OPEN_KEYS_MAX
+        )
+
+    def _take_census(self, at_ms: int) -> None:
+        """Refuse further runs while there are too many, and forget open keys when there are."""
+        options, totals = self.plan.tables.options, self._store.memory.totals
+        many = totals[RUNS] > limits.RUNS_PER_RULE_MAX
+        if many or (options[OPENS] and totals[OPEN] + totals[RUNS] > limits.OPEN_KEYS_MAX):
+            self._sweep(at_ms)
+        full = many and (
+            census(at_ms, self.plan.tables, self._store.memory) > limits.RUNS_PER_RULE_MAX
+        )
+        if full != totals[FULL]:
+            totals[FULL], totals[CHANGED] = full, 1
+        self._store.forget_oldest(limits.OPEN_KEYS_MAX)
 
     def _sweep_is_due(self, watermark_ms: int) -> bool:
         options = self.plan.tables.options
@@ -255,7 +317,7 @@ class Lane:
         return positions
 
     def losses(self) -> tuple[int, ...]:
-        """Expired, capped, without a key, cancelled, and skips whose target was missing."""
+        """In the order of `matcher.LOSSES`."""
         totals = self._store.memory.totals
         return (
             int(totals[EXPIRED]),
@@ -263,6 +325,7 @@ class Lane:
             self._selection.null_keys,
             int(totals[CANCELLED]),
             int(totals[SKIPS_MISSED]),
+            int(totals[FORGOTTEN]),
         )
 
     def counters(self) -> tuple[int, ...]:
@@ -280,6 +343,14 @@ class Lane:
             int(totals[SKIPS_MISSED]),
             int(totals[OPEN]),
         )
+
+
+def _until(events: Ints, moment: Moment) -> NDArray[np.bool_]:
+    """Which events come no later than `moment`."""
+    ts = events[:, EVENT_TS]
+    same = (ts == moment.ts) & (events[:, EVENT_POSITION] <= moment.position)
+    until: NDArray[np.bool_] = (ts < moment.ts) | same
+    return until
 
 
 def _out(matches: int, bound: int, resolved: int = 16) -> Out:

@@ -28,5 +28,15 @@ INT_MAX = 2**63 - 1
 RUNS_PER_KEY_MAX = RUNS_MAX
 """Partial matches of one rule and key; starts and forks beyond are refused and counted."""
 
+RUNS_PER_RULE_MAX = 4_000_000
+"""Partial matches of one rule, of all keys: with more, it gets no further ones until it has fewer.
+About a gigabyte."""
+
+OPEN_KEYS_MAX = 4_000_000
+"""Keys that one rule remembers because of `fire once` or `resolve on`; the oldest are forgotten."""
+
+CENSUS_ROWS = 8192
+"""The last two are looked at after so many events of the stream: always after the same ones."""
+
 TEXT_CHARS_MAX = 64 * 1024
 """Characters of a text that an expression makes (`concat`, `replace`, `join`); longer is null."""

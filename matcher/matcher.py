@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Aggregate, Expr, Path, Rule
+from matcher import limits
 from matcher.atoms import Atoms
 from matcher.batch import Batch
 from matcher.derived import PAGE_PREFIX as FACTS_PREFIX
 from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
 from matcher.fitting import BatchFitting
-from matcher.lane import Found, Lane
+from matcher.lane import Found, Lane, Moment
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
 from matcher.programs import UnsupportedRule
@@ -37,9 +38,10 @@ from matcher.window_plan import compile_window
 from matcher.windows import WindowLane
 
 END_OF_TIME_MS = 2**62
-LOSSES = ("expired", "capped", "unkeyed", "cancelled", "skips_missed")
+LOSSES = ("expired", "capped", "unkeyed", "cancelled", "skips_missed", "forgotten")
 """Runs that ran out of time; starts and forks refused; events a rule could not use for want of a
-key; runs ended by `cancel on`; matches that `skip past last` because their target was missing."""
+key; runs ended by `cancel on`; matches that `skip past last` because their target was missing;
+open keys forgotten because there were too many."""
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 SHARED_PREFIXES = (PAGE_PREFIX, FACTS_PREFIX)
@@ -109,6 +111,9 @@ class Counters:
 class Matcher:
     """All rules over one partition; not thread safe.
 
+    `rows` is the number of events it has been given.  It decides when the state of a rule is
+    measured, so whoever restores a snapshot sets it as well.
+
     With `keep_raw=False` no event bytes are kept and `Bound.raw` is empty: for benchmarks and for
     callers that hold the events themselves.  `also`, by rule, are further expressions that will be
     evaluated over its matches; the schema must have been made with them.
@@ -132,6 +137,7 @@ class Matcher:
         ]
         told = {field for rule in rules for field in _told(rule, also.get(rule.name, ()))}
         self._told = Told(sorted(told), schema, strings)
+        self.rows = 0
         self._keep_raw = keep_raw
         self._evidence = Evidence(self._held)
 
@@ -168,8 +174,12 @@ class Matcher:
             for group in self._groups.all:
                 group.take(fitting, batch)
                 held.append(group.newly_held())
+        censuses = self._censuses(batch)
         for lane in self._lanes:
-            if not isinstance(lane, PairLane):
+            if isinstance(lane, Lane):
+                found += lane.advance(keyed, atoms, watermark_ms, censuses)
+                held.append(lane.newly_held())
+            elif isinstance(lane, WindowLane):
                 found += lane.advance(keyed, atoms, watermark_ms)
                 held.append(lane.newly_held())
             elif fitting is not None:
@@ -185,6 +195,15 @@ class Matcher:
             if self._told.is_full():
                 self._told.tidy(self._held())
         return matches
+
+    def _censuses(self, batch: Batch) -> list[Moment]:
+        """The rows of the batch after which the state of rules is measured."""
+        first = limits.CENSUS_ROWS - self.rows % limits.CENSUS_ROWS - 1
+        self.rows += len(batch)
+        return [
+            Moment(int(batch.ts[row]), int(batch.position[row]))
+            for row in range(first, len(batch), limits.CENSUS_ROWS)
+        ]
 
     @property
     def resolutions(self) -> list[Resolution]:

@@ -372,7 +372,7 @@ class PairLane:
         count_used(starts.buffer, self.used)
         live = starts.entries - int(used[USED_STARTS])
         expired = self._started() - live - int(used[MATCHED]) - int(used[PRUNED])
-        return expired, starts.refused - self.refused_before, self._null_keys, 0, 0
+        return expired, starts.refused - self.refused_before, self._null_keys, 0, 0, 0
 
     def _started(self) -> int:
         return self.group.starts.appended - self.appended_before - int(self.used.totals[UNSTARTED])

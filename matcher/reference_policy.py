@@ -8,13 +8,13 @@ policy says; what one run does with an event is in `matcher.reference`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from dsl.model import Arrow, Contiguity, Expr, Fire, Link, Rule, Runs, Skip, Symbol
+from matcher import limits
 from matcher.evaluate import Environment, evaluate
-from matcher.limits import RUNS_PER_KEY_MAX
 from matcher.reference import (
     END_OF_TIME_MS,
     ENDING,
@@ -54,6 +54,7 @@ class Findings:
     capped: int = 0
     cancelled: int = 0
     skips_missed: int = 0
+    forgotten: int = 0
 
 
 def reference_matches(
@@ -66,16 +67,37 @@ def reference_matches(
 def reference_findings(
     rule: Rule, events: Sequence[ReferenceEvent], watermark_ms: int = END_OF_TIME_MS
 ) -> Findings:
-    """`reference_matches`, with the resolutions and counters."""
+    """`reference_matches`, with the resolutions and counters.
+
+    `events` are all those of the stream that some rule reads: a census counts them.
+    """
     found = Findings()
-    for key, seen in _by_key(rule, events).items():
-        runs = _KeyRuns(rule, key, found)
-        for event in seen:
-            runs.offer(event)
+    keys: dict[tuple[object, ...], _KeyRuns] = {}
+    full = False
+    for row, event in enumerate(events, 1):
+        for key, seen in _seen(rule, event):
+            keys.setdefault(key, _KeyRuns(rule, key, found)).offer(seen, full)
+        if row % limits.CENSUS_ROWS == 0:
+            full = _census(list(keys.values()), event.ts, found)
+    for runs in keys.values():
         runs.pass_time(watermark_ms)
     found.matches.sort(key=ReferenceMatch.order)
     found.resolutions.sort(key=lambda each: (each.at_ms, each.position))
     return found
+
+
+def _census(keys: Sequence[_KeyRuns], at_ms: int, found: Findings) -> bool:
+    """Forget the oldest of too many open keys; returns whether there are too many runs."""
+    for runs in keys:
+        runs.pass_time(at_ms)
+        runs.drop_spent(at_ms)
+    opened = sorted(runs.open_ms for runs in keys if runs.open_ms is not None)
+    excess = len(opened) - limits.OPEN_KEYS_MAX
+    for runs in keys:
+        if excess > 0 and runs.open_ms is not None and runs.open_ms <= opened[excess - 1]:
+            runs.open_ms = None
+            found.forgotten += 1
+    return sum(runs.pending for runs in keys) > limits.RUNS_PER_RULE_MAX
 
 
 # --------------------------------------------------------------------------- what a rule sees
@@ -91,27 +113,18 @@ class Seen:
     resolves: bool
 
 
-def _by_key(
-    rule: Rule, events: Sequence[ReferenceEvent]
-) -> Mapping[tuple[object, ...], list[Seen]]:
-    split: dict[tuple[object, ...], list[Seen]] = {}
-    for event in events:
-        places = [step.key for step in rule.steps if step.event == event.event]
-        places += [symbol.key for symbol in rule.alphabet if symbol.event == event.event]
-        visible: set[tuple[object, ...]] = set()
-        if _among(rule.alphabet, event):
-            visible = {key_of(event, paths) for paths in places}
-        cancels = _keys_among(rule.policy.cancel, event)
-        resolves = _keys_among(rule.policy.resolve, event)
-        for key in visible | cancels | resolves:
-            if None not in key:
-                seen = Seen(event, key in visible, key in cancels, key in resolves)
-                split.setdefault(key, []).append(seen)
-    return split
-
-
-def _among(symbols: Sequence[Symbol], event: ReferenceEvent) -> bool:
-    return bool(_keys_among(symbols, event))
+def _seen(rule: Rule, event: ReferenceEvent) -> Iterator[tuple[tuple[object, ...], Seen]]:
+    """The keys that see an event."""
+    places = [step.key for step in rule.steps if step.event == event.event]
+    places += [symbol.key for symbol in rule.alphabet if symbol.event == event.event]
+    visible: set[tuple[object, ...]] = set()
+    if _keys_among(rule.alphabet, event):
+        visible = {key_of(event, paths) for paths in places}
+    cancels = _keys_among(rule.policy.cancel, event)
+    resolves = _keys_among(rule.policy.resolve, event)
+    for key in visible | cancels | resolves:
+        if None not in key:
+            yield key, Seen(event, key in visible, key in cancels, key in resolves)
 
 
 def _keys_among(symbols: Sequence[Symbol], event: ReferenceEvent) -> set[tuple[object, ...]]:
@@ -153,8 +166,8 @@ def _place(event: ReferenceEvent) -> Place:
 class _KeyRuns:
     """All runs of one key, and what the rule's policy makes of them.
 
-    `room` is how many more runs the key may have; `open` says that something was detected and has
-    not been resolved since.
+    `room` is how many more runs the key may have; `open_ms` is when something was detected last, if
+    it has not been resolved since.
     """
 
     def __init__(self, rule: Rule, key: tuple[object, ...], found: Findings) -> None:
@@ -164,27 +177,32 @@ class _KeyRuns:
         self.found = found
         self.attempts: list[Attempt] = []
         self.waiting: list[Attempt] = []  # those to which the event has not been offered yet
-        self.open = False
-        self.runs_max = rule.policy.runs_max or RUNS_PER_KEY_MAX
+        self.open_ms: int | None = None
+        self.runs_max = rule.policy.runs_max or limits.RUNS_PER_KEY_MAX
         self.room = self.runs_max
         self.horizon = NOTHING
 
     # ---- an event
 
-    def offer(self, seen: Seen) -> None:
+    @property
+    def pending(self) -> int:
+        return sum(attempt.pending for attempt in self.attempts)
+
+    def offer(self, seen: Seen, full: bool) -> None:
+        """With `full` there is no room for further runs."""
         event = seen.event
         self.pass_time(event.ts)
-        self._drop_spent(event.ts)
+        self.drop_spent(event.ts)
         if seen.cancels:
-            self.found.cancelled += sum(attempt.pending for attempt in self.attempts)
+            self.found.cancelled += self.pending
             self.attempts = []
-        if seen.resolves and self.open:
-            self.open = False
+        if seen.resolves and self.open_ms is not None:
+            self.open_ms = None
             self.found.resolutions.append(ReferenceResolution(self.key, *_place(event)))
-        if seen.visible and not (self.open and self.policy.fire is Fire.ONCE):
-            self._event(event)
+        if seen.visible and not (self.open_ms is not None and self.policy.fire is Fire.ONCE):
+            self._event(event, 0 if full else self.runs_max - self.pending)
 
-    def _drop_spent(self, ts: int) -> None:
+    def drop_spent(self, ts: int) -> None:
         """Let go of runs that can do nothing any more at `ts`."""
         for attempt in self.attempts:
             attempt.threads = [
@@ -194,8 +212,8 @@ class _KeyRuns:
             ]
         self.attempts = [attempt for attempt in self.attempts if attempt.threads]
 
-    def _event(self, event: ReferenceEvent) -> None:
-        self.room = self.runs_max - sum(attempt.pending for attempt in self.attempts)
+    def _event(self, event: ReferenceEvent, room: int) -> None:
+        self.room = room
         self.horizon = NOTHING
         self.waiting, self.attempts = self.attempts, []
         while self.waiting:
@@ -239,11 +257,11 @@ class _KeyRuns:
 
     def _replace(self, at_ms: int) -> None:
         """A later start takes the place of all runs; they can grow no more."""
+        self.room += self.pending
         replaced, self.attempts = self.attempts, []
         for attempt in replaced:
             attempt.threads = [thread for thread in attempt.threads if thread.final]
             self._finish(attempt, at_ms, timer=False)
-        self.room = self.runs_max
 
     # ---- one run
 
@@ -327,7 +345,8 @@ class _KeyRuns:
 
     def _report(self, bound: Bound, at_ms: int, *, timer: bool) -> None:
         self.found.matches.append(ReferenceMatch(self.rule, self.key, at_ms, timer, bound))
-        self.open = bool(self.policy.resolve) or self.policy.fire is Fire.ONCE
+        if self.policy.resolve or self.policy.fire is Fire.ONCE:
+            self.open_ms = at_ms
         horizon = self._skip_to(bound, at_ms, timer)
         self.horizon = max(self.horizon, horizon)
         for line in (self.attempts, self.waiting):

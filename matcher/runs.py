@@ -21,8 +21,9 @@ Ints = NDArray[np.int64]
 
 # Places in `Store.totals`.
 FREE_RUN, RUNS, FREE_NODE, NODES, KEYS, OPEN = range(6)
-STARTED, MATCHED, EXPIRED, CAPPED, CANCELLED, SKIPS_MISSED, CHANGED = range(6, 13)
-TOTALS = 13
+STARTED, MATCHED, EXPIRED, CAPPED, CANCELLED, SKIPS_MISSED, FORGOTTEN = range(6, 13)
+FULL, CHANGED = range(13, 15)  # whether the rule has too many runs; whether anything has changed
+TOTALS = 15
 
 NONE = -1
 
@@ -233,6 +234,22 @@ class Store:
             keys=grown_keys(memory.keys, int(totals[KEYS]), keys),
             open=grown_keys(memory.open, int(totals[OPEN]), open),
         )
+
+    def forget_oldest(self, most: int) -> None:
+        """Keep at most `most` open keys; those opened at the same time go together."""
+        memory, totals = self.memory, self.memory.totals
+        rows = memory.open[memory.open[:, SLOT_HEAD] != NONE]
+        excess = len(rows) - most
+        if excess <= 0:
+            return
+        newest_ms = np.partition(rows[:, OPEN_AT_MS], excess - 1)[excess - 1]
+        kept = np.ascontiguousarray(rows[rows[:, OPEN_AT_MS] > newest_ms])
+        fewer = new_keys(len(memory.open), OPEN_COLUMNS)
+        rehash(kept, fewer)
+        self.memory = memory._replace(open=fewer)
+        totals[OPEN] = len(kept)
+        totals[FORGOTTEN] += len(rows) - len(kept)
+        totals[CHANGED] = 1
 
     @property
     def bytes(self) -> int:

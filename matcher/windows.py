@@ -153,7 +153,7 @@ class WindowLane:
 
     def losses(self) -> tuple[int, ...]:
         """In the order of `LOSSES`: nothing is lost but events without a key."""
-        return 0, 0, self._selection.null_keys, 0, 0
+        return 0, 0, self._selection.null_keys, 0, 0, 0
 
     def counters(self) -> tuple[int, ...]:
         """In the order of `Counters`: entries stand for runs, and none is refused."""

@@ -141,6 +141,8 @@ def _report(summary: Summary, seconds: float) -> None:
     )
     if count["capped"]:
         say(f"{count['capped']:,} partial matches were refused: too many at once for one key")
+    if count["forgotten"]:
+        say(f"{count['forgotten']:,} keys of `fire once` or `resolve on` were forgotten: too many")
     if count["skips_missed"]:
         say(
             f"{count['skips_missed']:,} matches ended all partial matches of their key, because "

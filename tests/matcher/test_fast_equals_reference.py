@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from random_rules import EVENTS, ndjson, rules, streams
 
 from dsl.model import Rule
+from matcher import limits
 from matcher.decode import Decoder
 from matcher.matcher import END_OF_TIME_MS, Match, Matcher, Resolution
 from matcher.record import record
 from matcher.reference import ReferenceEvent
 from matcher.reference_policy import reference_findings
-from matcher.schema import Schema
+from matcher.schema import Schema, fields_read
 from matcher.strings import Strings
 
 EXAMPLES = int(os.environ.get("CEP_EXAMPLES", "1000"))
@@ -36,12 +37,15 @@ class Outcomes:
     capped: int = 0
     cancelled: int = 0
     skips_missed: int = 0
+    forgotten: int = 0
 
 
 def expected(rule: Rule, events: Sequence[dict[str, object]]) -> Outcomes:
+    read = {event for event, _ in fields_read(rule)}
     typed = [
         ReferenceEvent(int(str(e["ts"])), place, str(e["type"]), record(EVENTS[str(e["type"])], e))
         for place, e in enumerate(events)
+        if e["type"] in read
     ]
     found = reference_findings(rule, typed)
     return Outcomes(
@@ -50,6 +54,7 @@ def expected(rule: Rule, events: Sequence[dict[str, object]]) -> Outcomes:
         found.capped,
         found.cancelled,
         found.skips_missed,
+        found.forgotten,
     )
 
 
@@ -85,6 +90,7 @@ def outcomes(
         counters.capped,
         counters.cancelled,
         counters.skips_missed,
+        matcher.losses["forgotten"],
     )
 
 
@@ -97,8 +103,10 @@ def _detect(
     matcher, decoder = _process(rule)
     for first, data, watermark_ms in cut(events, cuts):
         if restart:
+            rows = matcher.rows
             matcher, decoder = _process(rule)
             matcher.restore(pages)
+            matcher.rows = rows
         found += matcher.advance(decoder.decode(data, first).batch, watermark_ms)
         resolutions += matcher.resolutions
         pages.update(matcher.snapshot())
@@ -122,6 +130,18 @@ def test_fast_equals_reference_however_the_stream_is_cut(
     rule: Rule, events: list[dict[str, object]], cuts: list[int], restart: bool
 ) -> None:
     assert outcomes(rule, events, cuts, restart) == expected(rule, events)
+
+
+@settings(max_examples=max(100, EXAMPLES // 5), deadline=None)
+@given(rules(), streams(), st.lists(st.integers(0, 24), max_size=6), st.booleans())
+def test_too_many_runs_and_open_keys_are_refused_alike(
+    rule: Rule, events: list[dict[str, object]], cuts: list[int], restart: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "CENSUS_ROWS", 3)
+        patch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
+        patch.setattr(limits, "OPEN_KEYS_MAX", 1)
+        assert outcomes(rule, events, cuts, restart) == expected(rule, events)
 
 
 @settings(max_examples=max(50, EXAMPLES // 10), deadline=None)

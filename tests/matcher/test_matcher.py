@@ -9,6 +9,7 @@ import pytest
 
 from dsl import compile_text
 from dsl.model import RuleSet
+from matcher import limits
 from matcher.decode import Decoder
 from matcher.limits import RUNS_PER_KEY_MAX
 from matcher.matcher import END_OF_TIME_MS, SHARED_PREFIXES, Match, Matcher
@@ -195,3 +196,53 @@ def test_long_loops_and_many_forks_grow_the_tables() -> None:
     (match,) = driver.feed(event("B", 301))
     assert len(match.events) > 100
     assert driver.matcher.counters["r"].runs == 0
+
+
+LOOP = """rule r { severity low by k match a: A -> b: A[x > 5] -> c: B within 1m
+  after match no skip alert "{k}" }"""
+
+
+def test_rule_with_too_many_runs_gets_no_more_until_it_has_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "CENSUS_ROWS", 4)
+    monkeypatch.setattr(limits, "RUNS_PER_RULE_MAX", 3)
+    driver = Driver(LOOP)
+    driver.feed(*(event("A", 1000 + place, f"user{place}") for place in range(8)))
+    counters = driver.matcher.counters["r"]
+    assert (counters.runs, counters.capped) == (4, 4)  # a census after the 4th event, and the 8th
+    driver.feed(*(event("A", 61_001 + place, f"later{place}") for place in range(4)))
+    counters = driver.matcher.counters["r"]
+    assert (counters.capped, counters.expired) == (8, 4)  # refused until a census finds fewer
+    driver.feed(event("A", 61_010, "last"))
+    assert driver.matcher.counters["r"].runs == 1
+
+
+def test_oldest_keys_are_forgotten_when_a_rule_remembers_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "CENSUS_ROWS", 4)
+    monkeypatch.setattr(limits, "OPEN_KEYS_MAX", 2)
+    driver = Driver('rule r { severity low by k match a: A fire once alert "{k}" }')
+    driver.feed(*(event("A", place, f"user{place}") for place in range(4)))
+    assert driver.matcher.counters["r"].open == 2
+    assert driver.matcher.losses["forgotten"] == 2
+    again = driver.feed(*(event("A", 10 + place, f"user{place}") for place in range(4)))
+    assert [match.key for match in again] == [("user0",), ("user1",)]
+
+
+def test_remembered_keys_come_back_from_a_snapshot() -> None:
+    rule = """rule r { severity low by k, j match a: A[x > 5] fire once
+      resolve on B alert "{k}" }"""
+    driver = Driver(rule)
+    assert len(driver.feed(event("A", 1, x=6), event("A", 2, "q", x=6))) == 2
+    pages = driver.matcher.snapshot()
+    assert driver.matcher.snapshot() == {}
+    other = Driver(rule)
+    other.matcher.restore(pages)
+    other.position = driver.position
+    assert other.feed(event("A", 3, x=6), event("A", 4, j=1, x=6))[0].key == ("p", 1)
+    assert other.feed(event("B", 5)) == []
+    assert [(r.key, r.at_ms, r.position) for r in other.matcher.resolutions] == [(("p", 0), 5, 4)]
+    assert [match.key for match in other.feed(event("A", 6, x=6))] == [("p", 0)]
+    assert other.matcher.resolutions == []
