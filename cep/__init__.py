@@ -48,6 +48,7 @@ def detect(
     events: bytes | str | PathLike[str] | Iterable[Mapping[str, object]] | Any,
     *,
     partition: str = "events",
+    tables: Mapping[str, Any] | None = None,
 ) -> Iterator[Detection]:
     """Detections in `events`, in order; the end of `events` is the end of time.
 
@@ -55,11 +56,15 @@ def detect(
     with `__arrow_c_stream__`, such as a pandas or polars frame; a column `type` says which event a
     row is.  Positions count records from 0; `partition` takes part in detection ids, as the file's
     name does in those of `cep run`.  Events that cannot be used, and late ones, are left out.
+
+    `tables` has rows of tables and values of lists by name, in place of the sources that the rule
+    files give: dicts (or values), NDJSON bytes, a frame, or the path of a file.
     """
     from cep.in_memory import detections
     from dsl.model import RuleSet
 
-    return detections(rules if isinstance(rules, RuleSet) else compile(rules), events, partition)
+    compiled = rules if isinstance(rules, RuleSet) else compile(rules)
+    return detections(compiled, events, partition, tables or {})
 
 
 def function(

@@ -10,6 +10,7 @@ Stops with `SourceError` or `StoreError`, which name the reason; what was commit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from cep import limits
@@ -17,7 +18,11 @@ from cep.errors import SourceError
 from cep.fold import Fold, Outcome
 from cep.ports import Clock, DeadLetterRow, Lease, Log, Records, ResolutionRow, Store, SystemClock
 from cep.render import Rendered
+from cep.tables.changes import RowChange, TableChanges
+from cep.tables.reading import Source
+from cep.tables.sources import load, sources_of
 from dsl.model import RuleSet
+from matcher.lookup.table import Applied
 
 Sink = Callable[[Sequence[Rendered]], None]
 
@@ -37,7 +42,8 @@ class Engine:
 
     `sink` is shown the detections of a commit, `dead_letters` its dead letters.  `notify` takes
     sentences for the operator.  `progress` is called after each step with the number of records
-    read by this run.  `stop` may be called from a signal handler or thread.
+    read by this run.  `tables` are sources that take the place of those in the rule files.  `stop`,
+    `reload_tables` and `change_rows` may be called from a signal handler or thread.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Engine:
         clock: Clock | None = None,
         batch_records: int = limits.BATCH_RECORDS_MAX,
         commit_interval_ms: int = limits.COMMIT_INTERVAL_MS,
+        tables: Mapping[str, Source] | None = None,
     ) -> None:
         self.partition = partition or log.partitions[0]
         self.fold: Fold | None = None
@@ -67,6 +74,8 @@ class Engine:
         self._clock = clock or SystemClock()
         self._batch_records = batch_records
         self._commit_interval_ms = commit_interval_ms
+        self._sources = sources_of(rules, tables or {})
+        self._changes = TableChanges()
         self._stopping = False
         self._lease: Lease | None = None
         self._source = ""
@@ -80,12 +89,29 @@ class Engine:
         """Finish the step at hand, commit, and return from `run`."""
         self._stopping = True
 
+    def reload_tables(self) -> None:
+        """Read the sources of all tables anew before the next step."""
+        self._changes.reload()
+
+    def change_rows(
+        self, name: str, upserts: Sequence[object] = (), deletes: Sequence[object] = ()
+    ) -> Future[Applied]:
+        """See `Fold.change_rows`; done when the change is durable, or refused with RowsError."""
+        return self._changes.ask(RowChange(name, tuple(upserts), tuple(deletes)))
+
     def run(self) -> Summary:
+        try:
+            return self._run()
+        finally:
+            self._changes.close()
+
+    def _run(self) -> Summary:
         fold = self.fold = self._start()
         ended = False
         records_read = 0
         idle_ms = 0
         while not self._stopping:
+            self._change_tables(fold)
             records = self._read(fold.position, self._batch_records)
             if records is None:
                 ended = True
@@ -116,16 +142,19 @@ class Engine:
         """The fold as the last commit left it; a normal start and a recovery are the same."""
         self._committed_ms = self._clock.now_ms()
         if self._store is None:
-            return Fold(self._rules, self.partition)
+            fold = Fold(self._rules, self.partition, elsewhere=self._sources)
+            load(fold, self._sources, self._notify)
+            return fold
         self._lease = self._store.acquire(self.partition)
-        before = self._lease.checkpoint
-        fold = Fold(self._rules, self.partition, before, self._lease.pages)
+        before, pages = self._lease.checkpoint, self._lease.pages
+        fold = Fold(self._rules, self.partition, before, pages, elsewhere=self._sources)
         if before is not None:
             self._check_source(before.source)
             fold.replay(self._read)
             self._source = before.source
             for notice in fold.notices:
                 self._notify(notice)
+        self._dirty = load(fold, self._sources, self._notify)
         return fold
 
     def _check_source(self, known: str) -> None:
@@ -138,6 +167,20 @@ class Engine:
 
     def _read(self, position: int, max_records: int) -> Records | None:
         return self._log.read(self.partition, position, max_records)
+
+    def _change_tables(self, fold: Fold) -> None:
+        """Applies what was asked for since the last step; durable before anybody is told."""
+        asked = self._changes.take()
+        if asked.reload:
+            self._dirty = load(fold, self._sources, self._notify) or self._dirty
+            self._notify("the tables were read anew")
+        for change in asked.changes:
+            change.apply(fold)
+            self._dirty = True
+        if asked.changes:
+            self._commit(fold)
+        for change in asked.changes:
+            change.tell()
 
     # ------------------------------------------------------------------------------------ commit
 

@@ -5,10 +5,13 @@
     ├── SourceError          2   the log cannot be read: gone, unreadable, not the one we knew
     ├── StoreError           3   the store cannot be used: gone, disk full, locked
     │   └── StaleWriter      3   another engine took the partition over
+    ├── RowsError            2   rows do not fit the table they are for
     └── RulesError           1   the rule files do not compile
 
 Bad events are no errors: they become dead letters.
 """
+
+from collections.abc import Sequence
 
 
 class CepError(Exception):
@@ -23,6 +26,16 @@ class UsageError(CepError):
 
 class SourceError(CepError):
     exit_code = 2
+
+
+class RowsError(CepError):
+    """`problems` has a sentence for each row that does not fit."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, problems: Sequence[str]) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class StoreError(CepError):

@@ -2,26 +2,30 @@
 
 `step` does no I/O and reads no clock: what it gives depends on the records so far and the rules
 alone, not on how the records were cut into batches.  State is the rows waiting for time, the
-partial matches, what suppression remembers, and the counters; `checkpoint` and `changed_pages` say
-how to write it down, and a fold built with them, after `replay`, goes on as if it had never
-stopped.
+partial matches, the tables, what suppression remembers, and the counters; `checkpoint` and
+`changed_pages` say how to write it down, and a fold built with them, after `replay`, goes on as if
+it had never stopped.
 
 Counters: received = processed + late + dead_lettered + ignored, after every step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cep import limits
-from cep.errors import RulesError, SourceError, StoreError
+from cep.errors import RowsError, RulesError, SourceError, StoreError
 from cep.event_time import EventTime, Ordered
 from cep.ports import Checkpoint, DeadLetterRow, Records, ResolutionRow
 from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
 from matcher.decode import Decoded, Decoder
+from matcher.lookup.reference_data import PAGE_PREFIX as TABLE_PAGES
+from matcher.lookup.reference_data import ReferenceData, tables_read
+from matcher.lookup.rows import keys_of_json, rows_of_json
+from matcher.lookup.table import Applied, Columns
 from matcher.matcher import SHARED_PREFIXES, Match, Matcher
 from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
@@ -64,6 +68,7 @@ class Fold:
     """The fold of one partition, from `before` and its saved `pages` on.
 
     `also`: expressions per rule that a caller will evaluate over the evidence of detections.
+    `elsewhere`: lists whose values come from a caller and not from the rule file.
     `notices` says what of the saved state was not taken up, and why.
     """
 
@@ -74,6 +79,7 @@ class Fold:
         before: Checkpoint | None = None,
         pages: Mapping[str, bytes] | None = None,
         also: Mapping[str, Sequence[Expr]] | None = None,
+        elsewhere: Collection[str] = (),
     ) -> None:
         start = before or Checkpoint()
         strings = Strings()
@@ -85,19 +91,28 @@ class Fold:
         self.counters = {name: (start.counters or {}).get(name, 0) for name in COUNTERS}
         self.notices: list[str] = []
         self._resume_position = start.resume_position
+        self.strings = strings
+        self.tables = ReferenceData(tables_read(rules, also), strings)
         try:
-            self._matcher = Matcher(rules.rules, schema, strings, also=also or {})
+            self._matcher = Matcher(
+                rules.rules, schema, strings, also=also or {}, tables=self.tables
+            )
         except UnsupportedRule as error:
             raise RulesError(str(error)) from None
         self._time = EventTime(lateness_ms, start.watermark_ms)
         self._suppression = Suppression(rules)
         self._renderers = {
-            rule.name: Renderer(rule, rules.events, partition, (also or {}).get(rule.name, ()))
+            rule.name: Renderer(
+                rule, rules.events, partition, (also or {}).get(rule.name, ()), self.tables
+            )
             for rule in rules.rules
         }
         self._no_rows = self.decoder.decode(b"", 0).batch
         self._dropped_pages: list[str] = []
         self._restore(start.rules or {}, pages or {})
+        for name, written in rules.lists.items():
+            if name in self.tables and written.values is not None and name not in elsewhere:
+                self.replace_rows(name, written.values)
 
     # ------------------------------------------------------------------------------------- steps
 
@@ -149,6 +164,40 @@ class Fold:
             position = records.end_position
         self._matcher.rows = self.counters["processed"] - self._time.waiting
 
+    # ------------------------------------------------------------------------------------ tables
+
+    def load_rows(self, name: str, rows: Columns, bad_rows: int) -> Applied:
+        """Makes these all the rows of a table, for the records from `position` on.
+
+        The first rows a table ever has count for earlier records that still wait, too.
+        """
+        return self.tables.load(name, rows, bad_rows, self.position, self._time.watermark_ms)
+
+    def replace_rows(self, name: str, rows: Sequence[object]) -> Applied:
+        """`load_rows` for JSON objects (values, of a list); those that do not fit are left out."""
+        found = rows_of_json(self.tables.table(name).declared, rows, self.strings)
+        return self.load_rows(name, found.columns, len(found.bad))
+
+    def change_rows(
+        self, name: str, upserts: Sequence[object] = (), deletes: Sequence[object] = ()
+    ) -> Applied:
+        """Writes and deletes rows of a table, for the records from `position` on.
+
+        Rows are JSON objects (values, of a list), deletes keys: a value, or an array of the parts.
+        Raises RowsError, and changes nothing, when one does not fit or nothing reads the table.
+        """
+        if name not in self.tables:
+            raise RowsError(f"no rule looks into a table or list {name!r}", ())
+        table = self.tables.table(name).declared
+        rows = rows_of_json(table, upserts, self.strings)
+        keys = keys_of_json(table, deletes, self.strings)
+        problems = [f"row {bad.row}: {bad.reason}" for bad in rows.bad]
+        problems += [f"key {bad.row}: {bad.reason}" for bad in keys.bad]
+        if problems:
+            raise RowsError(f"{name}: {len(problems)} rows or keys do not fit", problems)
+        time_ms = self._time.watermark_ms
+        return self.tables.apply(name, rows.columns, keys.columns, self.position, time_ms)
+
     # ------------------------------------------------------------------------------------- state
 
     def checkpoint(self, source: str = "") -> Checkpoint:
@@ -167,6 +216,7 @@ class Fold:
         changed = dict.fromkeys(self._dropped_pages, b"")
         self._dropped_pages = []
         changed.update(self._suppression.changed_pages(self._time.watermark_ms))
+        changed.update(self.tables.changed_pages(self._oldest_looked_up()))
         changed.update(self._matcher.snapshot())
         return changed
 
@@ -175,6 +225,17 @@ class Fold:
         return self._time.watermark_ms
 
     # ------------------------------------------------------------------------------------- parts
+
+    def _oldest_looked_up(self) -> int:
+        """No row will be looked up as of a position before this one."""
+        waiting = self._time.oldest_waiting_position
+        oldest = self.position if waiting is None else waiting
+        if any(table.size > table.rows for table in self.tables) and any(
+            renderer.looks_up for renderer in self._renderers.values()
+        ):
+            held = self._matcher.oldest_held
+            oldest = oldest if held is None else min(oldest, held)
+        return oldest
 
     def _match(self, ordered: Ordered) -> Outcome:
         batch = ordered.batch if ordered.batch is not None else self._no_rows
@@ -191,13 +252,15 @@ class Fold:
         return Outcome([self._render(match) for match in matches], resolutions)
 
     def _render(self, match: Match) -> Rendered:
-        rule = match.rule
-        found = self._renderers[rule.name].render(match)
+        rule, renderer = match.rule, self._renderers[match.rule.name]
+        found = renderer.render(match)
         if rule.suppress is not None:
             values = found.values(rule.suppress.by)
             shown_by = self._suppression.hidden_by(rule.name, values, match.at_ms, found.id)
             found.suppressed_by = shown_by
             self.counters["suppressed"] += shown_by is not None
+        if renderer.looks_up:
+            found.speak()  # while the rows are known
         return found
 
     def _restore(self, known: Mapping[str, str], pages: Mapping[str, bytes]) -> None:
@@ -212,16 +275,22 @@ class Fold:
             elif now[rule] != version:
                 self.notices.append(f"the pattern of rule {rule} changed: it starts empty")
         partial: dict[str, bytes] = {}
+        rows: dict[str, bytes] = {}
         suppression: dict[str, bytes] = {}
         for name, data in pages.items():
             rule = rule_of_page(name)
-            if name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
+            if name.startswith(TABLE_PAGES):
+                rows[name] = data
+            elif name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
                 suppression[name] = data
             elif name.startswith(SHARED_PREFIXES) or (rule in now and known.get(rule) == now[rule]):
                 partial[name] = data
             else:
                 self._dropped_pages.append(name)
         self._dropped_pages += self._suppression.restore(suppression)
+        dropped, notices = self.tables.restore(rows)
+        self._dropped_pages += dropped
+        self.notices += notices
         try:
             self._dropped_pages += self._matcher.restore(partial)
         except PageMismatch as error:

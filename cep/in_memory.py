@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from itertools import islice
@@ -13,18 +14,23 @@ from cep.detection import Detection
 from cep.fold import Fold, Outcome
 from cep.log import open_log
 from cep.log.lines import LineReader
+from cep.tables.reading import Source
+from cep.tables.sources import given_rows, load, sources_of
 from dsl.model import RuleSet
 
 if TYPE_CHECKING:
     import pyarrow
 
 
-def detections(rules: RuleSet, events: Any, partition: str) -> Iterator[Detection]:
+def detections(
+    rules: RuleSet, events: Any, partition: str, tables: Mapping[str, Any]
+) -> Iterator[Detection]:
     """See `cep.detect`."""
+    sources = sources_of(rules, given_rows(tables))
     if isinstance(events, str | PathLike):
-        steps = _log_steps(rules, fspath(events))
+        steps = _log_steps(rules, fspath(events), sources)
     else:
-        fold = Fold(rules, partition)
+        fold = _fold(rules, partition, sources)
         if isinstance(events, bytes | bytearray | memoryview):
             steps = _line_steps(fold, bytes(events))
         elif hasattr(events, "__arrow_c_stream__"):
@@ -35,10 +41,16 @@ def detections(rules: RuleSet, events: Any, partition: str) -> Iterator[Detectio
         yield from (found.detection for found in outcome.detections)
 
 
-def _log_steps(rules: RuleSet, url: str) -> Iterator[Outcome]:
+def _fold(rules: RuleSet, partition: str, sources: Mapping[str, Source]) -> Fold:
+    fold = Fold(rules, partition, elsewhere=sources)
+    load(fold, sources, lambda sentence: warnings.warn(sentence, stacklevel=2))
+    return fold
+
+
+def _log_steps(rules: RuleSet, url: str, sources: Mapping[str, Source]) -> Iterator[Outcome]:
     log = open_log(url, follow=False)
     partition = log.partitions[0]
-    fold = Fold(rules, partition)
+    fold = _fold(rules, partition, sources)
     try:
         while records := log.read(partition, fold.position, limits.BATCH_RECORDS_MAX):
             yield fold.step(records)

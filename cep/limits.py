@@ -34,6 +34,10 @@ CHECKPOINT_FORMAT = 1
 BEGINNING_OF_TIME_MS = -(2**62)  # the watermark before the first event
 END_OF_TIME_MS = 2**62  # the watermark after the last event of a finite source
 
+# ---------------------------------------------------------------------------------- tables
+BAD_ROWS_SHOWN_MAX = 10  # of one reading of a source; all of them are counted
+REDIS_TIMEOUT_SECONDS = 10  # for one answer of the server
+
 # ---------------------------------------------------------------------------------- detections
 MESSAGE_BYTES_MAX = 16 * KIB  # a rendered message or attribute
 FORMAT_WIDTH_MAX = 256  # the width or precision a format spec may ask for

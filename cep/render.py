@@ -37,6 +37,8 @@ from dsl.model import (
     Template,
 )
 from matcher.evaluate import Environment
+from matcher.lookup.history import Rows
+from matcher.lookup.reference_data import names_of
 from matcher.matcher import Match, Resolution
 from matcher.record import Record
 from matcher.schema import outputs, walk
@@ -76,6 +78,10 @@ class Rendered:
         if self._said is None:
             self._said = self._renderer.say(self)
         return self._said
+
+    def speak(self) -> None:
+        """Say it now, because it could not be said later."""
+        self._said = self.said
 
     @property
     def body(self) -> bytes:
@@ -125,7 +131,8 @@ class Rendered:
 class Renderer:
     """Renders the matches of one rule in one partition.
 
-    `also` are further expressions over bound events that the caller will evaluate.
+    `also` are further expressions over bound events that the caller will evaluate; `rows` is where
+    expressions look rows up.
     """
 
     def __init__(
@@ -134,8 +141,12 @@ class Renderer:
         events: Mapping[str, EventType],
         partition: str,
         also: Sequence[Expr] = (),
+        rows: Rows | None = None,
     ) -> None:
-        read = _fields_read([*outputs(rule), *also])
+        shown = [*outputs(rule), *also]
+        read = _fields_read(shown)
+        self.looks_up = any(True for _ in names_of(shown))
+        self._rows = rows
         self._readers: list[Reader] = [
             reader(_narrowed(events[step.event], read.get(step.index, set())))
             for step in rule.steps
@@ -163,7 +174,20 @@ class Renderer:
             if match.derived:
                 read = {**read, **match.derived[place]}
             bound.setdefault(step, []).append(read)
-        return Environment(None, bound, match.key, match.values)
+        if not self.looks_up:
+            return Environment(None, bound, match.key, values=match.values)
+        positions: dict[int, list[int]] = {}
+        for step, position in zip(match.steps, match.positions, strict=True):
+            positions.setdefault(step, []).append(position)
+        return Environment(
+            None,
+            bound,
+            match.key,
+            self._rows,
+            positions=positions,
+            last_position=match.positions[-1],
+            values=match.values,
+        )
 
     def say(self, found: Rendered) -> Said:
         fields: Fields = {}

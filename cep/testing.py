@@ -1,7 +1,8 @@
 """Runs the `test` blocks of rule files through the engine's own steps.
 
-Each test sees its rule alone.  Times count from `TEST_EPOCH_MS`.  Events are records in the order
-they are written, so lateness applies as it does in life; a field that the test leaves out is null.
+Each test sees its rule alone, and of tables what it gives itself: no source is read.  Times count
+from `TEST_EPOCH_MS`.  Events are records in the order they are written, so lateness applies as it
+does in life; a field that the test leaves out is null.
 `advance` moves the clock on.  At an `expect` everything up to now, or up to the time it names, is
 decided (deadlines at that very ms included); it counts the alerts so far that were not suppressed.
 """
@@ -28,9 +29,11 @@ from dsl.model import (
     InlineTest,
     Rule,
     RuleSet,
+    Table,
     TestAdvance,
     TestEvent,
     TestExpect,
+    TestGiven,
     Type,
 )
 from dsl.source import Source
@@ -87,6 +90,8 @@ class _Run:
             events={name: _all_optional(event) for name, event in rules.events.items()},
             rules=(rule,),
             tests=(),
+            tables={name: _optional_fields(table) for name, table in rules.tables.items()},
+            lists=rules.lists,
         )
         self.fold = Fold(alone, "test", also={rule.name: wheres})
 
@@ -102,6 +107,8 @@ class _Run:
                             f"{letter.reason}",
                             step.span.start,
                         )
+                case TestGiven():
+                    self._give(step)
                 case TestAdvance():
                     self.now_ms += step.by_ms
                 case TestExpect():
@@ -115,6 +122,11 @@ class _Run:
         outcome = self.fold.step(Records(self.fold.position, line, 1))
         self.detections += outcome.detections
         return outcome
+
+    def _give(self, given: TestGiven) -> None:
+        """Rows of a table; one that the rule does not look into has none to give."""
+        if given.table in self.fold.tables:
+            self.fold.replace_rows(given.table, given.rows)
 
     def _decide(self, now_ms: int, rest: Sequence[object]) -> None:
         """Time passes `now_ms`, unless a later event of the test happens just then."""
@@ -180,6 +192,12 @@ def _json_event(event: EventType, given: TestEvent) -> dict[str, object]:
 
 def _all_optional(event: EventType) -> EventType:
     return replace(event, fields=tuple(_optional_field(field) for field in event.fields))
+
+
+def _optional_fields(table: Table) -> Table:
+    """A row that leaves a field out has null there; a key it always has."""
+    fields = [f if f.name in table.key else _optional_field(f) for f in table.fields]
+    return replace(table, fields=tuple(fields))
 
 
 def _optional_field(field: Field) -> Field:

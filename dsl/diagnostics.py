@@ -75,6 +75,10 @@ CODES: Mapping[str, str] = {
     "E080": "a window that makes no sense",
     "E081": "a way of firing that this kind of window does not have",
     "E082": "a clause that does not go with a window",
+    # reference data
+    "E085": "a table or list that makes no sense",
+    "E086": "a file of reference data outside of the rule file's folder",
+    "E087": "a field of a row that may not be there, without `?.`",
     # place held for the rest of the language
     "E090": "part of the language that is not available yet",
     # warnings

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     TIMESTAMP = "timestamp"
     DURATION = "duration"
     IP = "ip"
+    CIDR = "cidr"  # a network: only the item of a list or the key of a table
     ENUM = "enum"
     LIST = "list"
     RECORD = "record"
@@ -66,6 +67,35 @@ class EventType:
     lateness_ms: int
     idle_ms: int | None
     span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where the rows of a table come from: `kind` is `file` or `redis`."""
+
+    kind: str
+    address: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Reference data: rows of `fields`, of which those named in `key` tell one row from another.
+
+    A list is a table of one field, `value`, which is its key; `values` are those written in the
+    rule file, as JSON.  Without a source the rows come from the API, or from a test.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    source: DataSource | None
+    span: Span = field(compare=False)
+    values: tuple[object, ...] | None = None
+
+    def field(self, name: str) -> Field:
+        """The field of this name, which the table must have."""
+        return next(field for field in self.fields if field.name == name)
 
 
 # ---------------------------------------------------------------------------------- expressions
@@ -445,7 +475,16 @@ class TestExpect:
     span: Span = field(compare=False)
 
 
-TestStep: TypeAlias = TestEvent | TestAdvance | TestExpect
+@dataclass(frozen=True, slots=True)
+class TestGiven:
+    """The rows of a table (JSON objects) or the values of a list that the test begins with."""
+
+    table: str
+    rows: tuple[object, ...]
+    span: Span = field(compare=False)
+
+
+TestStep: TypeAlias = TestEvent | TestAdvance | TestExpect | TestGiven
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,3 +502,5 @@ class RuleSet:
     events: dict[str, EventType]
     rules: tuple[Rule, ...]
     tests: tuple[InlineTest, ...]
+    tables: dict[str, Table] = field(default_factory=dict)
+    lists: dict[str, Table] = field(default_factory=dict)

@@ -116,6 +116,16 @@ OPERATORS: Mapping[str, Operator] = {
         }.items()
     },
     "day_text": Operator("int", "string", "a `local_day` as 2024-12-10"),
+    "lookup": Operator(
+        "literal, literal, any, …",
+        "field",
+        "of the table named first, the field named second in the row with this key; null if there "
+        "is no such row; in a table of networks the row of the longest that holds the address",
+    ),
+    "position": Operator("", "int", "the event's place in its log; written by no rule"),
+    "listed": Operator(
+        "literal, any, …", "bool", "the table or list named first has a row with this key"
+    ),
     "in_cidr": Operator("ip, literal", "bool", "the address lies in the network"),
     "is_private": Operator("ip", "bool", "the address is not routed on the internet"),
     "ip_version": Operator("ip", "int", "4 or 6"),
@@ -124,6 +134,12 @@ OPERATORS: Mapping[str, Operator] = {
         "literal, literal, any, …", "any", "a function in Python, by its name and version"
     ),
 }
+
+
+LOOKUPS = frozenset({"lookup", "listed", "position"})
+"""Operators on reference data.  Which row there is depends on when, so they are evaluated as of a
+position in the log: that of the event whose fields the key reads.  When it reads several events, or
+none, it is that of the event being tested, or else of the one bound last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,11 @@ def _attribute(node: ast.AttributeOf) -> str:
     return f"{expression(node.base, _POSTFIX)}{sign}{quoted(node.name.text)}"
 
 
+def _index(node: ast.Index) -> str:
+    keys = ", ".join(expression(key) for key in (node.index, *node.more))
+    return f"{expression(node.base, _POSTFIX)}[{keys}]"
+
+
 def _invoke(node: ast.Invoke) -> str:
     return f"{expression(node.function, _POSTFIX)}({arguments(node.arguments)})"
 
@@ -123,7 +128,7 @@ _EXPRESSIONS: dict[type[ast.Node], Callable[..., str]] = {
     ast.MatchesRegex: _regex,
     ast.Conditional: _conditional,
     ast.AttributeOf: _attribute,
-    ast.Index: lambda n: f"{expression(n.base, _POSTFIX)}[{expression(n.index)}]",
+    ast.Index: _index,
     ast.Invoke: _invoke,
     ast.Array: lambda n: f"[{', '.join(expression(item) for item in n.items)}]",
     ast.Object: object_,

@@ -11,22 +11,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Call, Const, Expr, FieldRef, Kind
+from dsl.operators import LOOKUPS
 from matcher import vector_ops as ops
 from matcher.batch import Batch, Column
 from matcher.by_value import ByValue
 from matcher.dates import PARTS, part_of_column
-from matcher.evaluate import STRICT
+from matcher.evaluate import STRICT, lookup_parts
 from matcher.schema import Schema
 from matcher.storage import nulls, to_storage
 from matcher.strings import Strings
 from matcher.text_functions import PATTERNS
 from matcher.vector_ops import Mask, Truth
+
+if TYPE_CHECKING:
+    from matcher.lookup.reference_data import ReferenceData
 
 Vector: TypeAlias = Any  # Truth for bools, else Values in storage form
 Compute: TypeAlias = Callable[..., Vector]
@@ -45,9 +50,12 @@ class _Node:
 class Atoms:
     """The conditions and derived columns of all rules of one schema; ids are stable."""
 
-    def __init__(self, schema: Schema, strings: Strings) -> None:
+    def __init__(
+        self, schema: Schema, strings: Strings, tables: ReferenceData | None = None
+    ) -> None:
         self._schema = schema
         self.strings = strings
+        self.tables = tables
         self._nodes: list[_Node] = []
         self._node_ids: dict[tuple[object, ...], int] = {}
         self._atoms: list[tuple[int, int | None]] = []
@@ -84,6 +92,8 @@ class Atoms:
                 return self._field(event, expr.path)
             case Call(op="in"):
                 return self._membership(expr, event)
+            case Call() if expr.op in LOOKUPS:
+                return self._look_up(expr, event)
             case Call():
                 return self._call(expr, event)
         raise ValueError(f"not an expression on a single event: {expr}")
@@ -192,6 +202,58 @@ class Atoms:
         if call.op in PATTERNS:
             PATTERNS[call.op](_text(call.args[1]))  # one that does not parse is an error now
         return ByValue(call, [node.kind for node in nodes], self.strings)
+
+    # ---------------------------------------------------------------- look-ups
+
+    def _look_up(self, call: Call, event: str) -> int:
+        """A field of a row, or whether there is one, as of the position of each event."""
+        at = self._node(("position",), lambda: _Node(Kind.INT, False, (), lambda b: b.position))
+        if call.op == "position":
+            return at
+        assert self.tables is not None, "a rule that looks rows up needs tables"
+        (table, *field), written = lookup_parts(call)
+        found = self.tables.table(table)
+        keys = tuple(self._compile(arg, event) for arg in written)
+        kinds = [self._nodes[key].kind for key in keys]
+
+        def find(positions: Any, *key: Vector) -> Vector:
+            columns = [
+                np.broadcast_to(
+                    ops.column_of_truth(x) if isinstance(x, Truth) else x, len(positions)
+                )
+                for x in key
+            ]
+            return found.find(columns, positions)
+
+        version = self._node(
+            ("row", table, *keys), lambda: _Node(Kind.INT, False, (at, *keys), find)
+        )
+        if field:
+            kind = call.type.kind
+            of_truths = kind is Kind.BOOL
+
+            def read(versions: Vector) -> Vector:
+                values = found.values(field[0], versions)
+                return ops.truth_of_column(values) if of_truths else values
+
+            return self._node(
+                ("lookup", field[0], version), lambda: _Node(kind, True, (version,), read)
+            )
+        nullable = any(self._nodes[key].nullable for key in keys)
+
+        def there(versions: Vector, *key: Vector) -> Truth:
+            if not nullable:
+                return Truth(versions >= 0)
+            nulls_ = [
+                x.null if kind is Kind.BOOL else ops.is_null(x)
+                for kind, x in zip(kinds, key, strict=True)
+            ]
+            null = np.broadcast_to(reduce(np.logical_or, nulls_), len(versions))
+            return Truth(versions >= 0, lambda: null)
+
+        return self._node(
+            ("listed", version), lambda: _Node(Kind.BOOL, nullable, (version, *keys), there)
+        )
 
     def _membership(self, call: Call, event: str) -> int:
         """`x in list`: true if equal to a member that is not null, null if x is null."""

@@ -12,7 +12,7 @@ from matcher.strings import Strings
 Read: TypeAlias = Callable[[Any], object]
 Write: TypeAlias = Callable[[Any], int | float]
 
-CODED = frozenset({Kind.STRING, Kind.ENUM, Kind.IP, Kind.LIST})
+CODED = frozenset({Kind.STRING, Kind.ENUM, Kind.IP, Kind.CIDR, Kind.LIST})
 """Kinds kept as codes of `Strings`."""
 
 

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsl.model import WINDOW, Aggregate, Call, Const, Expr, FieldRef, KeyRef
+from dsl.operators import LOOKUPS
 from dsl.registered import REGISTERED
 from matcher import dates, statistics
 from matcher import text_functions as texts
 from matcher.geo import distance_km
+from matcher.lookup.history import Rows
 from matcher.record import Record
 from matcher.shown import shown
 from matcher.text_functions import TEXT_TEST, TEXT_TO_TEXT
@@ -32,11 +34,17 @@ class Environment:
     """`own` is the event being tested; `bound` the events of each step, in binding order.
 
     `values` holds aggregates over a window that were computed while its events were at hand.
+    `rows` is needed where something is looked up, and then the log positions of the events too:
+    `positions` has those of `bound`, `last_position` is that of the event bound last.
     """
 
     own: Record | None
     bound: Mapping[int, Sequence[Record]]
     key: tuple[object, ...]
+    rows: Rows | None = None
+    own_position: int = 0
+    positions: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    last_position: int = 0
     values: Mapping[Aggregate, object] = field(default_factory=dict)
 
 
@@ -56,20 +64,86 @@ def evaluate(expr: Expr, env: Environment) -> object:
         case Aggregate():
             if env.values and expr in env.values:
                 return env.values[expr]
-            return aggregate(expr, env.bound.get(expr.step, ()))
+            return aggregate(expr, env.bound.get(expr.step, ()), env)
+        case Call() if expr.op in LOOKUPS:
+            return _look_up(expr, env)
         case Call():
             return apply(expr, [evaluate(argument, env) for argument in expr.args])
+
+
+# ----------------------------------------------------------------------------------- look-ups
+
+
+def _look_up(call: Call, env: Environment) -> object:
+    """`lookup(table, field, key …)` or `listed(table, key …)`, as of the position that counts.
+
+    That is the position of the event whose fields the key reads.  When it reads several events, or
+    none, as a part of the rule's key does, it is that of the event being tested, or else of the one
+    bound last.
+    """
+    now = env.own_position if env.own is not None else env.last_position
+    if call.op == "position":
+        return now if env.rows is not None else None
+    names, parts = lookup_parts(call)
+    key = tuple(evaluate(part, env) for part in parts)
+    events = _events_read(parts)
+    if len(events) == 1:
+        (step,) = events
+        if step is not None and env.positions.get(step):
+            now = env.positions[step][-1]
+    return found_row(env.rows, names, key, now)
+
+
+def lookup_parts(call: Call) -> tuple[list[str], tuple[Expr, ...]]:
+    """(the names of the table and, of a `lookup`, the field; the parts of the key)."""
+    names = 2 if call.op == "lookup" else 1
+    texts = [str(argument.value) for argument in call.args[:names] if isinstance(argument, Const)]
+    return texts, call.args[names:]
+
+
+def found_row(
+    rows: Rows | None, names: Sequence[str], key: tuple[object, ...], position: int
+) -> object:
+    """A field of the row, or whether there is one; null where a part of the key is."""
+    if any(part is None for part in key):
+        return None
+    assert rows is not None, "a look-up where there are no tables"
+    if len(names) > 1:
+        return rows.value(names[0], names[1], key, position)
+    return rows.holds(names[0], key, position)
+
+
+def _events_read(parts: Sequence[Expr]) -> set[int | None]:
+    """The steps whose fields are read, None for the event being tested; -1 for aggregates."""
+    events: set[int | None] = set()
+    pending = list(parts)
+    while pending:
+        match pending.pop():
+            case FieldRef(step=step):
+                events.add(step)
+            case Aggregate():
+                events.add(-1)
+            case Call(args=args):
+                pending.extend(args)
+    return events
 
 
 # ----------------------------------------------------------------------------------- aggregates
 
 
-def aggregate(expr: Aggregate, events: Sequence[Record]) -> object:
-    """The aggregate over `events`; a `count` of neither a field nor a value counts events."""
+def aggregate(expr: Aggregate, events: Sequence[Record], env: Environment) -> object:
+    """The aggregate over `events`; a `count` of neither a field nor a value counts events.
+
+    `env` knows where the events are in the log, and rows to look up.
+    """
     if expr.path is not None:
         return of_values(expr, [event.get(expr.path) for event in events])
     if expr.value is not None:
-        alone = [Environment(event, {}, ()) for event in events]
+        positions = env.positions.get(expr.step) or [0] * len(events)
+        alone = [
+            Environment(event, {}, (), env.rows, position, {}, position)
+            for event, position in zip(events, positions, strict=True)
+        ]
         return of_values(expr, [evaluate(expr.value, event) for event in alone])
     assert expr.function == "count"
     return len(events)

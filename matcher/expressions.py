@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dsl.model import Call, Expr, Kind, Rule, Type
 from matcher.bytecode import Compare
 from matcher.layout import Layout, is_float
-from matcher.programs import about
+from matcher.programs import about, can_be_captured
 
 
 def conjuncts(condition: Expr | None) -> Iterator[Expr]:
@@ -61,6 +61,8 @@ def _test(part: Expr, step: int, layout: Layout) -> Test | None:
         op, own, bound = SIDES_SWAPPED[op], bound, own
     earlier = about(bound, layout.rule)
     if about(own, layout.rule) != {None} or len(earlier) != 1 or earlier & {None, -1}:
+        return None
+    if not can_be_captured(bound):
         return None
     (bound_step,) = earlier
     assert bound_step is not None

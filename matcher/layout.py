@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from dsl.model import Call, Const, Expr, FieldRef, Kind, Rule, Type
+from dsl.model import Call, Const, Expr, FieldRef, KeyRef, Kind, Path, Rule, Type
 from matcher.atoms import Atoms
 from matcher.batch import NULL
 from matcher.bytecode import Action
@@ -105,6 +105,20 @@ class Layout:
     def _of_nothing(self, own: Expr) -> int:
         """The value (bits) while nothing is bound: every field is null, `own` need not be."""
         return bits_of(own.type, evaluate(own, Environment({}, {}, ())), self.atoms.strings)
+
+    def capture_last(self, expr: Expr) -> int:
+        """Register with `expr`, which reads no event, as of the one bound last to any step.
+
+        Parts of the rule's key are read from the field that holds them in that event.
+        """
+        number = len(self.registers)
+        if self._registers.setdefault(("last", expr), number) == number:
+            self.registers.append(Register(null_bits(expr.type), is_text(expr.type)))
+            for step in self.rule.steps:
+                if not step.absent:
+                    column = self.column(step.index, as_own(expr, step.key))
+                    self.actions[step.index].append((Action.STORE, number, column, 0))
+        return self._registers["last", expr]
 
     def counter(self) -> int:
         """A register of its own, for a loop of the pattern."""
@@ -200,13 +214,18 @@ class Layout:
         return self._registers[key]
 
 
-def as_own(expr: Expr) -> Expr:
-    """`expr` about one bound event, rewritten to be about the event being tested."""
+def as_own(expr: Expr, key: tuple[Path, ...] = ()) -> Expr:
+    """`expr` about one bound event, rewritten to be about the event being tested.
+
+    `key` says where that event has the parts of the rule's key.
+    """
     match expr:
         case FieldRef():
             return replace(expr, step=None)
         case Call(type, op, args, span):
-            return Call(type, op, tuple(as_own(arg) for arg in args), span)
+            return Call(type, op, tuple(as_own(arg, key) for arg in args), span)
+        case KeyRef(type, index, span) if key:
+            return FieldRef(type, None, key[index], span)
         case Const():
             return expr
         case _:

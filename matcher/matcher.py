@@ -26,6 +26,7 @@ from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
 from matcher.fitting import BatchFitting
 from matcher.lane import Found, Lane, Moment
+from matcher.lookup.reference_data import ReferenceData
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
 from matcher.programs import UnsupportedRule
@@ -126,9 +127,10 @@ class Matcher:
         strings: Strings,
         keep_raw: bool = True,
         also: Mapping[str, Sequence[Expr]] = NOTHING,
+        tables: ReferenceData | None = None,
     ) -> None:
         self._strings = strings
-        self._atoms = Atoms(schema, strings)
+        self._atoms = Atoms(schema, strings, tables)
         self._groups = Groups()
         self._derived = DerivedFields(schema, self._atoms, strings)
         self._lanes = [
@@ -309,6 +311,12 @@ class Matcher:
         if not self._keep_raw:
             return dict.fromkeys(positions.tolist(), b"")
         return self._evidence.read(positions, batch)
+
+    @property
+    def oldest_held(self) -> int | None:
+        """The least position that a partial match holds as evidence."""
+        held = self._held()
+        return int(held.min()) if len(held) else None
 
     def _held(self) -> NDArray[np.int64]:
         held = [lane.held() for lane in self._lanes if not isinstance(lane, PairLane)]

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dsl.model import Aggregate, Call, Const, Expr, FieldRef, KeyRef, Kind, Rule, Type
+from dsl.operators import LOOKUPS
 from matcher.batch import NULL
 from matcher.bytecode import Action, Op
-from matcher.evaluate import apply, of_values
+from matcher.evaluate import NULL_AWARE, apply, found_row, lookup_parts, of_values
 from matcher.host import Bound, Fixed, HostCall, Slot
 from matcher.layout import Layout, bits_of, is_float, null_bits
 from matcher.schema import walk
@@ -50,14 +51,37 @@ class Code:
 
 
 def about(expr: Expr, rule: Rule) -> set[int | None]:
-    """Which events `expr` reads: None for the one being tested, a step, or -1 for many."""
+    """Which events `expr` reads: None for the one being tested, a step, or -1 for many.
+
+    A look-up that reads no event is about the one being tested, as of which it is.
+    """
     read: set[int | None] = set()
     for node in walk(expr):
         if isinstance(node, FieldRef):
             read.add(node.step)
         elif isinstance(node, Aggregate | KeyRef):
             read.add(-1)
+        elif isinstance(node, Call) and node.op in LOOKUPS and not reads_events(node):
+            read.add(None)
     return read
+
+
+def reads_events(expr: Expr) -> bool:
+    """Whether anything but the rule's key is read."""
+    return any(isinstance(node, FieldRef | Aggregate) for node in walk(expr))
+
+
+def can_be_captured(expr: Expr) -> bool:
+    """Whether `expr`, about one earlier event, can be computed when that event comes.
+
+    Not if something is looked up even where there is no such event: as of the event tested, then.
+    """
+    return not any(
+        isinstance(inner, Call) and inner.op in NULL_AWARE
+        for node in walk(expr)
+        if isinstance(node, Call) and node.op in LOOKUPS
+        for inner in walk(node)
+    )
 
 
 def compile_program(
@@ -111,6 +135,7 @@ FLOAT_OPS = {
     "coalesce": Op.OR_ELSE_FLOAT,
 }
 SWAPPED = {"gt": "lt", "ge": "le"}
+POSITION_TYPE = Type(Kind.INT, optional=True)
 OF_ALL = frozenset({"list", "stddev", "quantile", "top"})
 """Aggregates computed from all values of a step, which are kept beside the evidence."""
 
@@ -133,10 +158,12 @@ class _Compiler:
         read = about(expr, self.layout.rule)
         if read == {None} and self.step is not None:
             return self.emit(Op.COLUMN, self.layout.column(self.step, expr))
-        if len(read) == 1 and not read & {None, -1}:
+        if len(read) == 1 and not read & {None, -1} and can_be_captured(expr):
             (bound,) = read
             assert bound is not None
             return self.emit(Op.REGISTER, self.layout.capture(bound, expr))
+        if isinstance(expr, Call) and expr.op in LOOKUPS and not reads_events(expr):
+            return self.emit(Op.REGISTER, self.layout.capture_last(expr))
         if isinstance(expr, Aggregate):
             base = self.used
             return self.settle(base, self.aggregate(expr))
@@ -184,6 +211,8 @@ class _Compiler:
                 return self.choose(args)
             case "in":
                 return self.contained(expr)
+            case "lookup" | "listed":
+                return self.look_up(expr)
             case "min2" | "max2":
                 return self.extreme(op, args)
             case "distance_km":
@@ -211,6 +240,33 @@ class _Compiler:
             else:
                 arguments.append(Slot(self.slot(arg), arg.type.kind))
         return self.emit_call(expr.type.kind, arguments, lambda values: apply(expr, values))
+
+    def look_up(self, expr: Call) -> int:
+        """By a key of several events: as of the event tested, or bound last."""
+        rows = self.layout.atoms.tables
+        assert rows is not None, "a rule that looks rows up needs tables"
+        names, keys = lookup_parts(expr)
+        now = Call(POSITION_TYPE, "position", (), expr.span)
+        at = self.slot(now)
+        read = about(expr, self.layout.rule)
+        if len(read) == 1 and not read & {None, -1}:  # one earlier event, if there is one
+            (bound,) = read
+            assert bound is not None
+            held = self.emit(Op.REGISTER, self.layout.capture(bound, now))
+            at = self.emit(Op.OR_ELSE_INT, held, at)
+        arguments: list[Slot | Fixed | Bound] = [Slot(at, Kind.INT)]
+        for key in keys:
+            if isinstance(key, Const):
+                arguments.append(Fixed(key.value))
+            else:
+                arguments.append(Slot(self.slot(key), key.type.kind))
+
+        def find(values: list[object]) -> object:
+            position, *key = values
+            assert isinstance(position, int), "some event is bound"
+            return found_row(rows, names, tuple(key), position)
+
+        return self.emit_call(expr.type.kind, arguments, find)
 
     def bound(self, expr: Aggregate) -> Bound:
         """An aggregate that looks at all values each time it is asked for."""

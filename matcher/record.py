@@ -33,7 +33,7 @@ from matcher.limits import (
     TIMESTAMP_MS_MIN,
 )
 from matcher.schema import source_of
-from matcher.text_functions import canonical_ip
+from matcher.text_functions import canonical_ip, canonical_network
 from matcher.timestamps import datetime_ms, timestamp_ms
 
 Record: TypeAlias = Mapping[Path, object]
@@ -49,11 +49,26 @@ class NumberText(str):
     __slots__ = ()
 
 
+def number_text(text: str) -> NumberText:
+    """A number written outside of JSON; raises BadEvent for any other text."""
+    if not _NUMERIC.fullmatch(text):
+        raise BadEvent(f"{text[:40]!r} is not a number")
+    return NumberText(text)
+
+
 # ------------------------------------------------------------------------------------ JSON text
 
 
 def read_line(raw: bytes) -> dict[str, object]:
     """The JSON object in `raw`; numbers that are not short integers are `NumberText`."""
+    value = read_value(raw)
+    if not isinstance(value, dict):
+        raise BadEvent(f"expected a JSON object, got {_name_of(value)}")
+    return value
+
+
+def read_value(raw: bytes) -> object:
+    """The JSON value in `raw`; see `read_line`."""
     if len(raw) > EVENT_BYTES_MAX:
         raise BadEvent(f"event of {len(raw)} bytes; at most {EVENT_BYTES_MAX} are read")
     try:
@@ -63,12 +78,9 @@ def read_line(raw: bytes) -> dict[str, object]:
     if nesting_depth(raw) > EVENT_DEPTH_MAX:
         raise BadEvent(f"nested deeper than {EVENT_DEPTH_MAX} brackets")
     try:
-        value = _JSON.decode(text)
+        return _JSON.decode(text)
     except json.JSONDecodeError as error:
         raise BadEvent(f"not JSON: {error.msg} at character {error.pos}") from None
-    if not isinstance(value, dict):
-        raise BadEvent(f"expected a JSON object, got {_name_of(value)}")
-    return value
 
 
 def nesting_depth(raw: bytes) -> int:
@@ -319,6 +331,14 @@ def _read_ip(value: object, declared: Type) -> str:
     return canonical
 
 
+def _read_cidr(value: object, declared: Type) -> str:
+    text = _read_string(value, declared)
+    canonical = canonical_network(text)
+    if canonical is None:
+        raise BadEvent(f"{text[:60]!r} is not a network")
+    return canonical
+
+
 def _read_enum(value: object, declared: Type) -> str:
     text = _read_string(value, declared)
     if text not in declared.values:
@@ -350,6 +370,7 @@ _READERS: dict[Kind, Callable[[object, Type], object]] = {
     Kind.TIMESTAMP: _read_timestamp,
     Kind.DURATION: _read_duration,
     Kind.IP: _read_ip,
+    Kind.CIDR: _read_cidr,
     Kind.ENUM: _read_enum,
     Kind.LIST: _read_list,
     Kind.RECORD: _read_record,

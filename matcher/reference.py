@@ -23,6 +23,7 @@ from dsl.model import (
 )
 from dsl.model import Sequence as SequencePattern
 from matcher.evaluate import Environment, evaluate
+from matcher.lookup.history import Rows
 from matcher.record import Record
 
 END_OF_TIME_MS = 2**62
@@ -31,12 +32,16 @@ NEVER_MS = -END_OF_TIME_MS
 
 @dataclass(frozen=True, slots=True)
 class ReferenceEvent:
-    """`ts` in ms; `record` holds the typed fields of the event type named `event`."""
+    """`ts` in ms; `record` holds the typed fields of the event type named `event`.
+
+    `rows` is where conditions look rows up, the same for all events.
+    """
 
     ts: int
     position: int
     event: str
     record: Record
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,22 +206,27 @@ def fits(
         return False
     if step.condition is None:
         return True
-    bound = _records(thread.bound)
-    bound.setdefault(number, []).append(event.record)  # aggregates include the candidate
-    return evaluate(step.condition, Environment(event.record, bound, key)) is True
+    bound = (*thread.bound, (number, event))  # aggregates include the candidate
+    return evaluate(step.condition, environment_of(event, bound, key)) is True
 
 
 def where_holds(rule: Rule, key: tuple[object, ...], bound: Bound) -> bool:
     if rule.where is None:
         return True
-    return evaluate(rule.where, Environment(None, _records(bound), key)) is True
+    return evaluate(rule.where, environment_of(None, bound, key)) is True
 
 
-def _records(bound: Bound) -> dict[int, list[Record]]:
+def environment_of(
+    own: ReferenceEvent | None, bound: Bound, key: tuple[object, ...]
+) -> Environment:
     records: dict[int, list[Record]] = {}
+    positions: dict[int, list[int]] = {}
     for step, event in bound:
         records.setdefault(step, []).append(event.record)
-    return records
+        positions.setdefault(step, []).append(event.position)
+    last = own if own is not None else bound[-1][1]
+    record = own.record if own is not None else None
+    return Environment(record, records, key, last.rows, last.position, positions, last.position)
 
 
 def _limit_ms(rule: Rule, thread: Thread) -> int:

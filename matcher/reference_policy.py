@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from dsl.model import Arrow, Contiguity, Expr, Fire, Link, Rule, Runs, Skip, Symbol
 from matcher import limits
-from matcher.evaluate import Environment, evaluate
+from matcher.evaluate import evaluate
 from matcher.reference import (
     END_OF_TIME_MS,
     ENDING,
@@ -27,6 +27,7 @@ from matcher.reference import (
     Thread,
     due_ms,
     ending,
+    environment_of,
     fits,
     heads,
     in_gap,
@@ -136,7 +137,7 @@ def _keys_among(symbols: Sequence[Symbol], event: ReferenceEvent) -> set[tuple[o
 
 
 def _holds(condition: Expr | None, event: ReferenceEvent) -> bool:
-    return condition is None or evaluate(condition, Environment(event.record, {}, ())) is True
+    return condition is None or evaluate(condition, environment_of(event, (), ())) is True
 
 
 # --------------------------------------------------------------------------- the runs of one key

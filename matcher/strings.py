@@ -37,8 +37,12 @@ class Strings:
 
     def codes(self, texts: Sequence[str | None]) -> NDArray[np.int64]:
         """int64 codes of shape (len(texts),); None becomes NULL."""
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts if text is not None]
-        octets = np.frombuffer(b"".join([*encoded, _PADDING]), np.uint8)
+        present = [text for text in texts if text is not None]
+        joined = "".join(present)
+        encoded: Sequence[str | bytes] = present
+        if not joined.isascii():
+            encoded = [text.encode("utf-8", "surrogatepass") for text in present]
+        octets = np.frombuffer(joined.encode("utf-8", "surrogatepass") + _PADDING, np.uint8)
         bounds = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64, len(encoded) + 1)
         codes = np.empty(len(encoded), np.int64)
         self.make_room(len(codes), len(octets))

@@ -57,6 +57,10 @@ _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 is_plain_ipv4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}").fullmatch
 """Whether a text is an address of version 4 as nearly all events write it, which is canonical."""
 
+_PLAIN_NETWORK = re.compile(
+    rf"({_OCTET})\.({_OCTET})\.({_OCTET})\.({_OCTET})(?:/(3[0-2]|[12]?[0-9]))?"
+)
+
 
 def canonical_ip(text: str) -> str | None:
     """The one way to write an address; None if it is not an address.
@@ -70,6 +74,25 @@ def canonical_ip(text: str) -> str | None:
     except ValueError:
         return None
     return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def canonical_network(text: str) -> str | None:
+    """The one way to write a network; None if it is not one.  An address is a network of its own.
+
+    Bits of the host are cut off, and networks of version 4 inside of version 6 are version 4.
+    """
+    if plain := _PLAIN_NETWORK.fullmatch(text):
+        *octets, length = map(int, plain.groups(default="32"))
+        base = int.from_bytes(octets) >> 32 - length << 32 - length
+        return f"{'.'.join(map(str, base.to_bytes(4)))}/{length}"
+    try:
+        network = ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= 96:
+        return f"{mapped}/{network.prefixlen - 96}"
+    return str(network)
 
 
 def starts_with(text: str, part: str) -> bool:

@@ -1,8 +1,8 @@
 """`cep run`: rules over a log, detections on standard output.
 
 A finite source is read to its end, which moves time to its end too; an endless one is followed
-until SIGTERM or SIGINT.  Without --store nothing is kept.  With it, detections are printed after
-they are committed, and a restart goes on where the last commit was.
+until SIGTERM or SIGINT; SIGHUP reads the tables anew.  Without --store nothing is kept.  With it,
+detections are printed after they are committed, and a restart goes on where the last commit was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cep.cli.arguments import RulePaths
+from cep.cli.arguments import ListFiles, RulePaths, TableFiles
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import DeadLetters, Format, Progress, print_jsonl, print_pretty, say
 from cep.errors import UsageError
@@ -58,8 +58,11 @@ def run(
     partition: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of a file's log in the store.")
     ] = None,
+    table: TableFiles = None,
+    list_: ListFiles = None,
 ) -> None:
     """Run rules over a file, standard input or an embedded log."""
+    import signal
     import sys
 
     if workers > 1:
@@ -71,6 +74,7 @@ def run(
     from cep.load import load_rules
     from cep.log import open_log
     from cep.log.file import FileLog
+    from cep.tables.sources import given_files
 
     rule_set = load_rules(rules)
     log = open_log(source, follow=follow)
@@ -98,8 +102,11 @@ def run(
         progress=progress,
         batch_records=batch_records,
         commit_interval_ms=commit_interval,
+        tables=given_files(table or (), list_ or ()),
     )
     _stop_on_signals(engine.stop)
+    if not sys.stderr.isatty():  # a terminal that closes hangs up, too
+        signal.signal(signal.SIGHUP, lambda *_: engine.reload_tables())
     _announce_compiling()
     tune_garbage_collection()
     try:

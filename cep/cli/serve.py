@@ -1,4 +1,7 @@
-"""`cep serve`: engine, dispatcher and API over one store, until SIGTERM or SIGINT."""
+"""`cep serve`: engine, dispatcher and API over one store, until SIGTERM or SIGINT.
+
+SIGHUP reads the sources of tables and lists anew.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cep.cli.arguments import RulePaths
+from cep.cli.arguments import ListFiles, RulePaths, TableFiles
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import say
 from cep.errors import UsageError
@@ -35,6 +38,8 @@ def serve(
     insecure_no_auth: Annotated[
         bool, typer.Option("--insecure-no-auth", help="Listen beyond this machine without keys.")
     ] = False,
+    table: TableFiles = None,
+    list_: ListFiles = None,
 ) -> None:
     """Follow an embedded log, detect, deliver alerts, and serve the API."""
     from alerts.config import Destinations, load_destinations
@@ -43,6 +48,7 @@ def serve(
     from cep.load import load_rules
     from cep.log import is_embedded, open_log
     from cep.store.store import open_store
+    from cep.tables.sources import given_files
 
     check_bind(host, insecure_no_auth=insecure_no_auth)
     rule_set = load_rules(rules)
@@ -64,6 +70,7 @@ def serve(
             host=host,
             port=port,
             hosts=tuple(allow_host or ()),
+            tables=given_files(table or (), list_ or ()),
         ).run()
     finally:
         opened_log.close()

@@ -11,7 +11,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import uvicorn
 
@@ -24,6 +24,7 @@ from cep.engine import Engine
 from cep.errors import UsageError
 from cep.ports import Log
 from cep.store.store import SqlStore
+from cep.tables.reading import Source
 from dsl.model import RuleSet
 
 _SHUTDOWN_SECONDS = 5
@@ -48,8 +49,9 @@ class Service:
         host: str,
         port: int,
         hosts: tuple[str, ...],
+        tables: Mapping[str, Source],
     ) -> None:
-        self._engine = Engine(rules, log, store, notify=say)
+        self._engine = Engine(rules, log, store, notify=say, tables=tables)
         self._dispatcher = Dispatcher(store.engine, destinations)
         self._failure: BaseException | None = None
         self._socket = _listen(host, port)
@@ -79,6 +81,7 @@ class Service:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._engine.reload_tables)
         thread = threading.Thread(
             target=self._run_engine, args=(loop, stop), name="engine", daemon=True
         )

@@ -55,7 +55,7 @@ class FieldDeclaration(Node):
 
 @node
 class SourceOption(Node):
-    """`from kind "address"`, `lateness 30s`, `idle 1m` or `time word` behind a declaration."""
+    """`from kind ["address"]`, `lateness 30s`, `idle 1m` or `time word` behind a declaration."""
 
     word: Literal["from", "lateness", "idle", "time"]
     name: Name | None

@@ -115,8 +115,11 @@ class AttributeOf(Node):
 
 @node
 class Index(Node):
+    """`base[index]`; `more` are the further parts of a key: `base[index, more]`."""
+
     base: Expression
     index: Expression
+    more: tuple[Expression, ...] = ()
 
 
 @node

@@ -70,7 +70,8 @@ class Build(Rules):
         return ast.Attribute(self._span(c), self._name(c[1]), c[3] or ())
 
     def from_(self, c: Children) -> ast.Node:
-        return ast.SourceOption(self._span(c), "from", self._name(c[1]), self._string(c[2]))
+        address = self._optional_string(c[2])
+        return ast.SourceOption(self._span(c), "from", self._name(c[1]), address)
 
     def lateness(self, c: Children) -> ast.Node:
         return ast.SourceOption(self._span(c), "lateness", None, self._duration(c[1]))

@@ -59,7 +59,7 @@ class Expressions(Literals):
         return ast.AttributeOf(self._span(c), c[0], c[2], str(c[1]) == "?.")
 
     def index(self, c: Children) -> ast.Node:
-        return ast.Index(self._span(c), c[0], c[2])
+        return ast.Index(self._span(c), c[0], c[2], tuple(c[4:-1:2]))
 
     def invoke(self, c: Children) -> ast.Node:
         return ast.Invoke(self._span(c), c[0], c[2] or ())

@@ -26,6 +26,7 @@ from dsl.check.outputs import check_outputs
 from dsl.check.overlap import check_overlap
 from dsl.check.patterns import check_pattern
 from dsl.check.policy import check_policy
+from dsl.check.tables import check_tables
 from dsl.check.unavailable import check_availability
 from dsl.check.where import check_where
 from dsl.check.windows import check_sources, check_when, is_windowed
@@ -42,6 +43,7 @@ DECLARATION_PASSES: tuple[FilePass, ...] = (
     check_definitions,
     check_events,
     check_features,
+    check_tables,
     check_filters,
 )
 WINDOW_PASSES: tuple[RulePass, ...] = (
@@ -78,7 +80,10 @@ def check(
     except TooMany:
         return model.RuleSet(context.events, (), ()), context.diagnostics
     rules = tuple(_finish(context, rule) for rule in context.rules.values() if not rule.broken)
-    return model.RuleSet(context.events, rules, tuple(context.tests)), context.diagnostics
+    found = model.RuleSet(
+        context.events, rules, tuple(context.tests), context.tables, context.lists
+    )
+    return found, context.diagnostics
 
 
 def _run(context: Context) -> None:

@@ -108,6 +108,8 @@ class Context:
     sources: Mapping[str, Source]
     diagnostics: list[Diagnostic] = field(default_factory=list)
     events: dict[str, model.EventType] = field(default_factory=dict)
+    tables: dict[str, model.Table] = field(default_factory=dict)
+    lists: dict[str, model.Table] = field(default_factory=dict)
     filters: dict[str, Filter] = field(default_factory=dict)
     filter_declarations: dict[str, ast.FilterDeclaration] = field(default_factory=dict)
     features: dict[str, Feature] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 """Pass: every declaration by its name.
 
-Events, filters, rules and the rest share one namespace over all files.  The same event declared
-twice in the same words is one event, so packs can carry their schema with them; anything else
-declared twice is an error that names both places.
+Events, filters, rules and the rest share one namespace over all files.  The same event, table or
+list declared twice in the same words is one, so packs can carry their schema with them; anything
+else declared twice is an error that names both places.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def _again(context: Context, first: ast.Declaration, second: ast.Declaration) ->
     assert not isinstance(second, ast.TestDeclaration)
     assert not isinstance(first, ast.TestDeclaration)
     name, where = second.name, context.place(first.name.span)
+    if isinstance(first, ast.TableDeclaration | ast.ListDeclaration) and first == second:
+        return
     both_events = isinstance(first, ast.EventDeclaration) and isinstance(
         second, ast.EventDeclaration
     )

@@ -122,32 +122,38 @@ class _Event:
 
     def _type(self, written: ast.TypeExpression, source: tuple[str, ...]) -> Type:
         optional = written.optional
-        if isinstance(written, ast.EnumType):
-            values = tuple(string.value for string in written.values)
-            if len(set(values)) < len(values):
-                self.context.report("E014", "a value twice in one enum", written.span)
-            return Type(Kind.ENUM, optional, values=tuple(dict.fromkeys(values)))
         if isinstance(written, ast.ListType):
             return Type(Kind.LIST, optional, item=self._type(written.item, source))
         if isinstance(written, ast.RecordType):
             return Type(Kind.RECORD, optional, fields=self._fields(written.fields, source, False))
-        return self._named(written, optional)
+        return scalar_type(self.context, written)
 
-    def _named(self, written: ast.NamedType, optional: bool) -> Type:
-        kind = _SIMPLE.get(written.name.text)
-        if kind is None:
-            message = f"unknown type `{written.name.text}`"
-            self.context.unknown("E016", message, written.name, [*_SIMPLE, "enum"])
-            return Type(Kind.STRING, optional)
-        if written.argument is not None and kind is not Kind.DECIMAL:
-            message = f"`{kind.value}` takes no number"
-            self.context.report("E023", message, written.span)
-        if kind is not Kind.DECIMAL:
-            return Type(kind, optional)
-        given = written.argument
-        scale = limits.DECIMAL_SCALE_DEFAULT if given is None else given
-        if scale > limits.DECIMAL_SCALE_MAX:
-            message = f"a decimal has at most {limits.DECIMAL_SCALE_MAX} places"
-            self.context.report("E023", message, written.span)
-            scale = limits.DECIMAL_SCALE_MAX
-        return Type(kind, optional, scale=scale)
+
+def scalar_type(context: Context, written: ast.NamedType | ast.EnumType) -> Type:
+    """The type of one value; `string` in place of what is wrong, after reporting it."""
+    optional = written.optional
+    if isinstance(written, ast.EnumType):
+        values = tuple(string.value for string in written.values)
+        if len(set(values)) < len(values):
+            context.report("E014", "a value twice in one enum", written.span)
+        return Type(Kind.ENUM, optional, values=tuple(dict.fromkeys(values)))
+    kind = _SIMPLE.get(written.name.text)
+    if kind is None:
+        message = f"unknown type `{written.name.text}`"
+        if written.name.text == Kind.CIDR.value:
+            hint = "an event has addresses: `ip`; networks are in a `list` or the key of a `table`"
+            context.report("E016", message, written.name.span, hint)
+        else:
+            context.unknown("E016", message, written.name, [*_SIMPLE, "enum"])
+        return Type(Kind.STRING, optional)
+    if written.argument is not None and kind is not Kind.DECIMAL:
+        context.report("E023", f"`{kind.value}` takes no number", written.span)
+    if kind is not Kind.DECIMAL:
+        return Type(kind, optional)
+    given = written.argument
+    scale = limits.DECIMAL_SCALE_DEFAULT if given is None else given
+    if scale > limits.DECIMAL_SCALE_MAX:
+        message = f"a decimal has at most {limits.DECIMAL_SCALE_MAX} places"
+        context.report("E023", message, written.span)
+        scale = limits.DECIMAL_SCALE_MAX
+    return Type(Kind.DECIMAL, optional, scale=scale)

@@ -14,6 +14,7 @@ from dsl import ast, limits
 from dsl.check.aggregates import aggregate_field, list_of_step, nth_field
 from dsl.check.context import Context
 from dsl.check.functions import call
+from dsl.check.lookups import is_row, looks_up, lookup_field, names_data, row_exists, row_of
 from dsl.check.membership import contained
 from dsl.check.nulls import Doubt, Place, first_null, known_when_true, undecided
 from dsl.check.regexes import regex_problem
@@ -146,14 +147,20 @@ class Checker:
     def name(self, node: ast.Variable | ast.AttributeOf) -> Expr | None:
         if isinstance(node, ast.AttributeOf):
             base = node.base
-            names = [node.name]
+            names, optional_dot = [node.name], node.optional
             while isinstance(base, ast.AttributeOf):
                 names.append(base.name)
+                optional_dot = base.optional
                 base = base.base
+            if isinstance(base, ast.Index) and looks_up(self, base):
+                found = tuple(reversed(names))
+                return lookup_field(self, base, found, optional_dot, node.span)
             if isinstance(base, ast.Invoke):  # first(a).x
                 return aggregate_field(self, base, tuple(reversed(names)), node.span)
             if isinstance(base, ast.Index):  # a[2].x
                 return self._field_of_item(base, tuple(reversed(names)), node.span)
+        if isinstance(node, ast.Variable) and names_data(self, node):
+            return None
         return resolve(self.context, self.scope, node)
 
     def _field_of_item(
@@ -171,8 +178,8 @@ class Checker:
     def item(self, node: ast.Index) -> Expr | None:
         """`list[2]`; `list[-1]` is the last item."""
         base = node.base
-        if isinstance(base, ast.Variable) and base.name in self.context.broken_names:
-            return None
+        if looks_up(self, node):
+            return row_of(self, node)
         if isinstance(base, ast.Variable) and self.step_field(base) is not None:
             hint = f"name one of its fields: `{base.name}[…].…`"
             return self.error("E024", f"`{base.name}[…]` is an event, not a value", node.span, hint)
@@ -306,6 +313,9 @@ class Checker:
 
     def _null_test(self, op: str, found: Expr, span: Span) -> Expr:
         """A record exists when one of its fields does."""
+        if is_row(found):
+            there = row_exists(found, span)
+            return there if op == "exists" else Call(BOOL, "not", (there,), span)
         if isinstance(found, FieldRef) and found.type.kind is Kind.RECORD:
             tests = [
                 self._null_test(op, replace(found, type=f.type, path=(*found.path, f.name)), span)

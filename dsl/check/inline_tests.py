@@ -6,29 +6,23 @@ the JSON object a source would send, with every value at its `@path`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 from dsl import ast
 from dsl.check.conditions import match_scope
 from dsl.check.context import Context, RuleDraft
 from dsl.check.expressions import Checker
-from dsl.check.scope import find_field
-from dsl.check.typing import Misfit, adapt, literal, name_of
+from dsl.check.literals import BAD, json_literal, json_record, scalar
 from dsl.model import (
-    Const,
     Expr,
-    Field,
     InlineTest,
-    Kind,
+    Table,
     TestAdvance,
     TestEvent,
     TestExpect,
+    TestGiven,
     TestStep,
-    Type,
 )
-
-_BAD = object()
 
 
 def check_inline_tests(context: Context) -> None:
@@ -55,9 +49,9 @@ def _step(context: Context, rule: RuleDraft, step: ast.TestStep) -> TestStep | N
         return TestAdvance(step.by.ms, step.span)
     if isinstance(step, ast.TestEvent):
         return _event(context, step)
-    if isinstance(step, ast.TestExpect):
-        return _expect(context, rule, step)
-    return None
+    if isinstance(step, ast.TestGiven):
+        return _given(context, step)
+    return _expect(context, rule, step)
 
 
 def _event(context: Context, step: ast.TestEvent) -> TestEvent | None:
@@ -68,96 +62,46 @@ def _event(context: Context, step: ast.TestEvent) -> TestEvent | None:
             context.unknown("E010", message, step.event, context.events)
         return None
     value: dict[str, object] = {}
-    _record(context, step.value, event.fields, event.name, value)
+    json_record(context, step.value, event.fields, event.name, value)
     return TestEvent(step.at.ms, event.name, value, step.span)
 
 
-def _record(
-    context: Context,
-    written: ast.Object,
-    fields: tuple[Field, ...],
-    owner: str,
-    into: dict[str, object],
-) -> None:
-    """Puts the values of `written` into the JSON object `into`, each at its source path."""
-    seen: set[str] = set()
-    for entry in written.entries:
-        name = entry.name
-        declared = find_field(fields, name.text)
-        if declared is None:
-            message = f"`{owner}` has no field `{name.text}`"
-            context.unknown("E011", message, name, [f.name for f in fields])
-        elif name.text in seen:
-            context.report("E061", f"a second `{name.text}`", name.span)
-        elif entry.value is None:
-            context.report("E071", f"`{name.text}` has no value", name.span)
-        elif declared.type.kind is Kind.RECORD and isinstance(entry.value, ast.Object):
-            _record(context, entry.value, declared.type.fields, name.text, into)
-        else:
-            found = _value(context, entry.value, declared.type)
-            if found is not _BAD:
-                _put(into, declared.source, found)
-        seen.add(name.text)
-
-
-def _put(into: dict[str, object], path: tuple[str, ...], value: object) -> None:
-    for name in path[:-1]:
-        below = into.setdefault(name, {})
-        if not isinstance(below, dict):
-            return
-        into = below
-    into[path[-1]] = value
-
-
-def _value(context: Context, node: ast.Expression, type_: Type) -> object:
-    """A literal as JSON; `_BAD` after reporting that it is none, or not of this type."""
-    if isinstance(node, ast.Null):
-        if not type_.optional:
-            message = f"{name_of(type_)} cannot be null here"
-            context.report("E023", message, node.span, "write its type with `?`")
-            return _BAD
+def _given(context: Context, step: ast.TestGiven) -> TestGiven | None:
+    """The rows of a table or the values of a list that the test begins with."""
+    name = step.name.text
+    table = context.tables.get(name) or context.lists.get(name)
+    if table is None:
+        if name not in context.broken_names:
+            known = [*context.tables, *context.lists]
+            context.unknown("E010", f"unknown table or list `{name}`", step.name, known)
         return None
-    if isinstance(node, ast.Array) and type_.kind is Kind.LIST and type_.item is not None:
-        items = [_value(context, item, type_.item) for item in node.items]
-        return _BAD if any(item is _BAD for item in items) else items
-    value = _scalar(node)
-    if value is None or not _fits(value, type_.kind):
-        message = f"expected a literal of type {name_of(type_)}"
-        context.report("E023", message, node.span)
-        return _BAD
-    try:
-        adapt(node, Const(type_, value, node.span), replace(type_, optional=False))
-    except Misfit as misfit:
-        context.report(misfit.code, misfit.message, misfit.span, misfit.hint)
-        return _BAD
-    return float(value) if isinstance(value, Decimal) else value
+    listed = name in context.lists
+    what = "values" if listed else "rows"
+    if not isinstance(step.value, ast.Array):
+        hint = f"e.g. `given {name} = [{'' if listed else '{…}'}]`"
+        context.report("E071", f"expected a list of {what}", step.value.span, hint)
+        return None
+    rows: list[object] = []
+    for item in step.value.items:
+        if listed:
+            rows.append(json_literal(context, item, table.fields[0].type))
+        elif isinstance(item, ast.Object):
+            rows.append(_row(context, table, item))
+        else:
+            context.report("E071", f"expected a row of `{name}`", item.span, "e.g. `{…}`")
+            rows.append(BAD)
+    return None if any(row is BAD for row in rows) else TestGiven(name, tuple(rows), step.span)
 
 
-def _scalar(node: ast.Expression) -> bool | int | Decimal | str | None:
-    if isinstance(node, ast.Boolean):
-        return node.value
-    if isinstance(node, ast.Duration):
-        return node.ms
-    return literal(node)
-
-
-_LITERALS: dict[Kind, tuple[type, ...]] = {
-    Kind.BOOL: (bool,),
-    Kind.INT: (int,),
-    Kind.FLOAT: (int, Decimal),
-    Kind.DECIMAL: (int, Decimal),
-    Kind.STRING: (str,),
-    Kind.ENUM: (str,),
-    Kind.IP: (str,),
-    Kind.TIMESTAMP: (str, int),
-    Kind.DURATION: (int,),
-}
-
-
-def _fits(value: object, kind: Kind) -> bool:
-    if isinstance(value, bool):
-        return kind is Kind.BOOL
-    return isinstance(value, _LITERALS.get(kind, ()))
+def _row(context: Context, table: Table, written: ast.Object) -> object:
+    """A row as JSON; fields that a test leaves out are null, but not those of the key."""
+    row: dict[str, object] = {}
+    before = len(context.diagnostics)
+    json_record(context, written, table.fields, table.name, row)
+    missing = [name for name in table.key if not any(name == e.name.text for e in written.entries)]
+    if missing:
+        context.report("E071", f"the row has no `{missing[0]}`, which is its key", written.span)
+    return row if len(context.diagnostics) == before else BAD
 
 
 def _expect(context: Context, rule: RuleDraft, step: ast.TestExpect) -> TestExpect:
@@ -174,8 +118,8 @@ def _expect(context: Context, rule: RuleDraft, step: ast.TestExpect) -> TestExpe
             context.report("E071", f"`{name.text}` has no value", name.span)
             continue
         type_ = keys.get(name.text)
-        found = _value(context, entry.value, type_) if type_ else _plain(context, entry.value)
-        if found is not _BAD:
+        found = json_literal(context, entry.value, type_) if type_ else _plain(context, entry.value)
+        if found is not BAD:
             fields[name.text] = found
     where: Expr | None = None
     if step.where is not None:
@@ -188,8 +132,8 @@ def _plain(context: Context, node: ast.Expression) -> object:
     """A literal whose type only the alert knows."""
     if isinstance(node, ast.Null):
         return None
-    value = _scalar(node)
+    value = scalar(node)
     if value is None:
         context.report("E071", "expected a literal", node.span)
-        return _BAD
+        return BAD
     return float(value) if isinstance(value, Decimal) else value

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dsl import ast
+from dsl.check.lookups import in_declared_list, names_list, unknown_list
 from dsl.check.typing import (
     BOOL,
     STRING,
@@ -28,6 +29,11 @@ def contained(
     checker: Checker, value: ast.Expression, within: ast.Expression, span: Span
 ) -> Expr | None:
     """`value in within`."""
+    if isinstance(within, ast.Variable) and names_list(checker, within):
+        return in_declared_list(checker, value, within, span)
+    if unknown_list(checker, within):
+        checker.check(value)
+        return None
     if not isinstance(within, ast.Array):
         listed = checker.listed(within)
         if listed is None:

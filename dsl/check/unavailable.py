@@ -12,15 +12,12 @@ from dsl.functions import LATER_FUNCTIONS
 from dsl.parser import children
 
 _WHOLE: dict[type[ast.Node], str] = {
-    ast.TableDeclaration: "a `table`",
-    ast.ListDeclaration: "a `list`",
     ast.TemplateDeclaration: "a rule `template`",
     ast.RuleInstance: "a rule made from a template",
     ast.Priority: "`priority`",
     ast.Emit: "`emit`",
     ast.Conjunction: "`&` between steps",
     ast.SomeOf: "`n of (…)`",
-    ast.TestGiven: "`given`",
 }
 
 
@@ -36,7 +33,7 @@ def check_availability(context: Context) -> None:
                 if what is not None:
                     found = True
                     context.report("E090", f"{what} is not available yet", node.span)
-                elif not isinstance(node, ast.TableDeclaration):
+                else:
                     pending.extend(children(node))
             if found:
                 context.broken_names.add(_declared(declaration))

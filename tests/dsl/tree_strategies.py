@@ -66,7 +66,7 @@ def _compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         ),
         st.builds(ast.Conditional, here, inner, inner, inner),
         st.builds(ast.AttributeOf, here, inner, name, st.booleans()),
-        st.builds(ast.Index, here, inner, inner),
+        st.builds(ast.Index, here, inner, inner, st.lists(inner, max_size=1).map(tuple)),
         st.builds(ast.Invoke, here, inner, arguments),
         st.builds(ast.Array, here, st.lists(inner, max_size=2).map(tuple)),
         st.builds(ast.Object, here, entries.map(tuple)),

@@ -6,7 +6,7 @@ import pytest
 from model_builders import SPAN, call, const, ref, type_of
 
 from dsl.model import Aggregate, Expr, KeyRef
-from dsl.operators import OPERATORS
+from dsl.operators import LOOKUPS, OPERATORS
 from matcher.evaluate import NULL_AWARE, STRICT, Environment, evaluate
 
 NOTHING = Environment({}, {}, ())
@@ -19,7 +19,7 @@ def value_of(op: str, kind: str, *values: object) -> object:
 
 
 def test_every_operator_of_the_language_has_a_meaning() -> None:
-    assert set(OPERATORS) == set(STRICT) | set(NULL_AWARE)
+    assert set(OPERATORS) == set(STRICT) | set(NULL_AWARE) | LOOKUPS
 
 
 @pytest.mark.parametrize(

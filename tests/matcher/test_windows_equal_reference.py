@@ -61,7 +61,7 @@ def outcome(match: Match) -> Outcome:
     told = [part.expr for part in match.rule.message.parts if isinstance(part, Placeholder)]
     positions = tuple((event.step, event.position) for event in match.events)
     bound = {step: [facts] for step, facts in zip(match.steps, match.derived, strict=False)}
-    environment = Environment(None, bound, match.key, match.values)
+    environment = Environment(None, bound, match.key, values=match.values)
     values = tuple(evaluate(expr, environment) for expr in told)
     return match.key, match.at_ms, match.timer, positions, values
 
