@@ -123,8 +123,9 @@ def names_of(model: object) -> Iterator[str]:
             yield str(table.value)
         if isinstance(value, tuple | list):
             pending.extend(value)
-        elif not isinstance(value, _WITHOUT_LOOK_UPS) and is_dataclass(value):
-            pending.extend(getattr(value, name) for name in _parts(type(value)))
+        elif not isinstance(value, _WITHOUT_LOOK_UPS):
+            kind: type = type(value)
+            pending.extend(getattr(value, name) for name in _parts(kind))
 
 
 _WITHOUT_LOOK_UPS = (str, int, Type, Span, FieldRef, Const)
@@ -132,4 +133,4 @@ _WITHOUT_LOOK_UPS = (str, int, Type, Span, FieldRef, Const)
 
 @cache
 def _parts(kind: type) -> tuple[str, ...]:
-    return tuple(part.name for part in fields(kind))
+    return tuple(part.name for part in fields(kind)) if is_dataclass(kind) else ()
