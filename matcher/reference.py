@@ -219,6 +219,7 @@ def where_holds(rule: Rule, key: tuple[object, ...], bound: Bound) -> bool:
 def environment_of(
     own: ReferenceEvent | None, bound: Bound, key: tuple[object, ...]
 ) -> Environment:
+    """What a condition is evaluated in; `own` is the event being tested, if one is."""
     records: dict[int, list[Record]] = {}
     positions: dict[int, list[int]] = {}
     for step, event in bound:

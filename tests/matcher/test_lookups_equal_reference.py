@@ -39,7 +39,8 @@ from matcher.lookup.history import History
 from matcher.lookup.reference_data import ReferenceData
 from matcher.matcher import END_OF_TIME_MS, Match, Matcher
 from matcher.record import record
-from matcher.reference import ReferenceEvent, reference_matches
+from matcher.reference import ReferenceEvent
+from matcher.reference_policy import reference_matches
 from matcher.schema import Schema
 from matcher.strings import Strings
 

@@ -44,7 +44,8 @@ from matcher.decode import Decoder
 from matcher.matcher import END_OF_TIME_MS, Matcher
 from matcher.plan import compile_rule
 from matcher.record import record
-from matcher.reference import ReferenceEvent, reference_matches
+from matcher.reference import ReferenceEvent
+from matcher.reference_policy import reference_matches
 from matcher.schema import Schema
 from matcher.strings import Strings
 
