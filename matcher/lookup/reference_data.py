@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 
-from dsl.model import Call, Const, Expr, FieldRef, RuleSet, Type
+from dsl.model import Call, Const, Expr, RuleSet, Type
 from dsl.model import Table as Declaration
 from dsl.operators import LOOKUPS
 from dsl.source import Span
@@ -128,7 +128,7 @@ def names_of(model: object) -> Iterator[str]:
             pending.extend(getattr(value, name) for name in _parts(kind))
 
 
-_WITHOUT_LOOK_UPS = (str, int, Type, Span, FieldRef, Const)
+_WITHOUT_LOOK_UPS = (str, int, Type, Span, Const)
 
 
 @cache
