@@ -52,6 +52,7 @@ CODES: Mapping[str, str] = {
     "E035": "a quantifier or gap that makes no sense",
     "E036": "a step outside the rule's alphabet",
     "E037": "a pattern that can match without any event",
+    "E039": "a part of `&` or `n of` that is no single event",
     # bounds
     "E040": "state without a bound",
     "E041": "a trailing absence without a span",

@@ -67,6 +67,9 @@ SESSION_MS_MAX = 24 * 3600 * 1000
 WINDOW_EVENTS_MAX = 100_000
 """Events of a count window."""
 
+ANY_ORDER_MAX = 16
+"""Parts of one `A & B` or `n of (…)`."""
+
 REGEX_CHARS_MAX = 1000
 TEMPLATE_CHARS_MAX = 16 * 1024
 PLACEHOLDERS_MAX = 100

@@ -292,20 +292,29 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """`node` at least `least` and at most `most` times (None: no upper bound)."""
+    """`node` at least `least` and at most `most` times (None: no upper bound).
+
+    `arrow` leads from one round to the next; an event that fits a step in `until` ends the loop.
+    A possessive loop never gives back: an event that can go on in it is not offered to its exit.
+    """
 
     node: Pattern
     least: int
     most: int | None
     greedy: bool
+    arrow: Arrow = Arrow()
+    until: tuple[int, ...] = ()
+    possessive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """`arrow`, then nothing that fits `absent` until `to` begins.
 
-    Trailing absence has `to is None`: it holds when no event fits `absent` until `absent_for_ms`
-    after the last bound event (None: until the rule's `within` ends).
+    With `absent_for_ms` the absence holds for so long after the last bound event, and `to` begins
+    later than that.  Trailing absence has `to is None`: it holds when no event fits `absent` until
+    `absent_for_ms` after the last bound event (None: until the rule's `within` ends); when its
+    arrow is strict, the very next event decides.
     """
 
     arrow: Arrow
@@ -327,7 +336,44 @@ class Choice:
     options: tuple[Pattern, ...]
 
 
-Pattern: TypeAlias = Bind | Repeat | Sequence | Choice
+@dataclass(frozen=True, slots=True)
+class AnyOrder:
+    """`count` of the `parts`, each once, their events in any order, interleaved as they come.
+
+    A part is a `Bind`, a `Choice` of such, or, when all parts are needed, a `Repeat` of either.
+    `arrow` leads from one event to the next; an event that fits a step in `absent` ends it.
+    """
+
+    parts: tuple[Pattern, ...]
+    count: int
+    arrow: Arrow = Arrow()
+    absent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No event of the key that fits `absent` for longer than `for_ms`; binds nothing.
+
+    Counted from the last such event, or from the first event of the alphabet seen for the key.
+    Only as a rule's whole pattern, or as the first part of its outermost sequence.
+    """
+
+    absent: tuple[int, ...]
+    for_ms: int
+
+
+Pattern: TypeAlias = Bind | Repeat | Sequence | Choice | AnyOrder | Silence
+
+
+def leading_silence(pattern: Pattern) -> tuple[Silence | None, Pattern | None]:
+    """The silence that `pattern` begins with, and the rest; None when there is no such part."""
+    if isinstance(pattern, Silence):
+        return pattern, None
+    if isinstance(pattern, Sequence) and isinstance(pattern.first, Silence):
+        first, *links = pattern.links
+        assert first.to is not None, "the checker asks for an event"
+        return pattern.first, Sequence(first.to, tuple(links)) if links else first.to
+    return None, pattern
 
 
 # ---------------------------------------------------------------------------------- rules

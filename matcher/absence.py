@@ -1,5 +1,6 @@
 """Time passing: absences that held long enough complete, runs that cannot match end.
 
+Where `=> not N` ends a pattern, the very next event may decide before the time does.
 A final candidate of `fire close` is decided by time as well: when none of the runs preferred to it
 can go on any more.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from matcher.batch import NULL
 from matcher.binding import where_holds
-from matcher.buffers import Out, Scratch
+from matcher.buffers import EVENT_MASK, EVENT_TS, Ints, Out, Scratch
 from matcher.compiled import inlined, kernel
 from matcher.policy import (
     began_by,
@@ -36,6 +37,7 @@ from matcher.runs import (
     free_run,
 )
 from matcher.tables import EVERY, FIRE, FIRE_CLOSE, FIRE_EACH, TIMERS, WITHIN_MS, Tables
+from matcher.vm import step_holds
 
 
 @kernel
@@ -95,6 +97,63 @@ def fire_due(
         report(due, due_ms, 1, tables, memory, out)
         ts, position = horizon(due, due_ms, 1, tables, memory)
         _drop(slot, family, kept, ts, position, due_ms, tables, memory)
+
+
+@inlined
+def decide_by_next(
+    event: int,
+    slot: int,
+    events: Ints,
+    tables: Tables,
+    memory: Memory,
+    out: Out,
+    scratch: Scratch,
+) -> None:
+    """Complete the runs of one key that only ask the next event not to be a forbidden one."""
+    key = memory.keys[slot, SLOT_KEY]
+    ts = events[event, EVENT_TS]
+    run = memory.keys[slot, SLOT_HEAD]
+    while run != NONE:
+        following = memory.runs[run, RUN_NEXT]
+        if not _next_decides(event, run, events, tables, memory, scratch):
+            run = following
+            continue
+        memory.totals[CHANGED] = 1
+        holds = where_holds(run, tables, memory, scratch)
+        if not holds or tables.options[EVERY] or tables.options[FIRE] == FIRE_EACH:
+            _block_end(run, tables, memory)
+        if holds:
+            report(run, ts, 0, tables, memory, out)
+        if not holds or tables.options[EVERY]:
+            run = following
+            continue
+        family = memory.runs[run, RUN_START_POSITION]
+        grows = tables.options[FIRE] == FIRE_EACH and last_ms(run, tables, memory) != NULL
+        last_ts, position = horizon(run, ts, 0, tables, memory)
+        _drop(slot, family, run if grows else NONE, last_ts, position, ts, tables, memory)
+        if memory.keys[slot, SLOT_HEAD] == NONE or memory.keys[slot, SLOT_KEY] != key:
+            return
+        run = memory.keys[slot, SLOT_HEAD]
+
+
+@inlined
+def _next_decides(
+    event: int, run: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch
+) -> bool:
+    """Whether the event completes the run by being another one than those forbidden."""
+    state = memory.runs[run, RUN_STATE]
+    if not tables.end_next[state] or deadline_ms(run, tables, memory) == NULL:
+        return False
+    end_bit = tables.transition_begin[state + 1] - tables.transition_begin[state]
+    for absent in range(tables.absent_begin[state], tables.absent_begin[state + 1]):
+        step = tables.absent_step[absent]
+        if (
+            (tables.absent_bits[absent] >> end_bit) & 1
+            and (events[event, EVENT_MASK] >> step) & 1
+            and step_holds(step, memory.runs[run], event, events, memory, tables, scratch)
+        ):
+            return False
+    return True
 
 
 @inlined

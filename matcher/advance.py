@@ -12,7 +12,7 @@ not start, the caller makes room and calls again.
 
 from __future__ import annotations
 
-from matcher.absence import fire_due
+from matcher.absence import decide_by_next, fire_due
 from matcher.batch import NULL
 from matcher.binding import bind, can_loop, completes, guards_hold, where_holds
 from matcher.buffers import (
@@ -20,6 +20,7 @@ from matcher.buffers import (
     EVENT_MASK,
     EVENT_POSITION,
     EVENT_TS,
+    SEEN_BIT,
     Ints,
     Out,
     Scratch,
@@ -30,6 +31,7 @@ from matcher.policy import began_by, hear, horizon, is_final, last_ms, make_room
 from matcher.runs import (
     CAPPED,
     CHANGED,
+    CLOCKS,
     EXPIRED,
     FULL,
     KEYS,
@@ -58,6 +60,7 @@ from matcher.runs import (
     new_run,
     remove_key,
 )
+from matcher.silence import keep_clock, quiet, ring
 from matcher.tables import (
     EVERY,
     FINAL,
@@ -65,12 +68,15 @@ from matcher.tables import (
     FIRE_CLOSE,
     FIRE_EACH,
     FORKS,
+    NEXT_ENDS,
     NO_PROGRAM,
+    PURE_SILENCE,
     RUNS_FIRST,
     RUNS_LATEST,
     RUNS_PER_KEY,
     RUNS_POLICY,
     SIGNALS,
+    SILENCE_MS,
     STARTS,
     TIMERS,
     WHERE,
@@ -90,6 +96,7 @@ def advance(
     """Process events from number `begin`; returns the first event not processed."""
     options = tables.options
     forks, starts = options[FORKS], options[STARTS]
+    silences = options[SILENCE_MS] >= 0
     for event in range(begin, events.shape[0]):
         slot = key_slot(memory.keys, events[event, EVENT_KEY])
         held = memory.keys[slot, SLOT_RUNS] if memory.keys[slot, SLOT_HEAD] != NONE else 0
@@ -98,19 +105,27 @@ def advance(
             memory.runs.shape[0] - memory.totals[RUNS] < more
             or memory.nodes.shape[0] - memory.totals[NODES] < held + more
             or scratch.line.shape[0] < held + more
-            or out.at_ms.shape[0] - out.counts[0] < 2 * held + more
+            or out.at_ms.shape[0] - out.counts[0] < 2 * held + more + silences
             or out.bound.shape[0] - out.counts[1] < held + more
             or out.resolved.shape[0] == out.counts[2]
             or 2 * (memory.totals[KEYS] + 1) > memory.keys.shape[0]
             or 2 * (memory.totals[OPEN] + 1) > memory.open.shape[0]
+            or (silences and 2 * (memory.totals[CLOCKS] + 1) > memory.clocks.shape[0])
         ):
             return event
         if options[TIMERS] and held:
             fire_due(slot, events[event, EVENT_TS], tables, memory, out, scratch)
             slot = key_slot(memory.keys, events[event, EVENT_KEY])
+        if options[PURE_SILENCE]:
+            ring(event, events, tables, memory, out)
         if options[SIGNALS]:
             if not hear(event, slot, events, tables, memory, out):
+                if silences and (events[event, EVENT_MASK] >> SEEN_BIT) & 1:
+                    keep_clock(event, events, tables, memory, scratch)
                 continue
+            slot = key_slot(memory.keys, events[event, EVENT_KEY])
+        if options[NEXT_ENDS] and held and memory.keys[slot, SLOT_HEAD] != NONE:
+            decide_by_next(event, slot, events, tables, memory, out, scratch)
             slot = key_slot(memory.keys, events[event, EVENT_KEY])
         scratch.room[0] = options[RUNS_PER_KEY] - held
         full = memory.totals[FULL] == 1
@@ -123,6 +138,8 @@ def advance(
         if full:
             scratch.room[0] = min(scratch.room[0], 0)
         _offer(event, slot, events, tables, memory, out, scratch)
+        if silences:
+            keep_clock(event, events, tables, memory, scratch)
     return int(events.shape[0])
 
 
@@ -299,7 +316,10 @@ def _start(
 
     Returns the size of the line and whether it has changed.
     """
+    if tables.options[SILENCE_MS] >= 0 and not quiet(event, events, tables, memory):
+        return size, False
     fitting = 0
+    cut = 0
     for transition in range(tables.transition_begin[0], tables.transition_begin[1]):
         if not (events[event, EVENT_MASK] >> tables.step[transition]) & 1:
             continue
@@ -307,6 +327,9 @@ def _start(
         if step_holds(step, tables.initial, event, events, memory, tables, scratch):
             scratch.fits[fitting] = transition
             fitting += 1
+            cut |= tables.cut_bits[transition]
+    if cut:
+        fitting, _ = _without(cut, 0, fitting, tables, scratch)
     if fitting == 0 or not _may_start(event, size, events, tables, memory, scratch):
         return size, False
     if tables.options[RUNS_POLICY] == RUNS_LATEST:
@@ -452,6 +475,7 @@ def _move(
     blocked = _blocked(event, run, events, tables, memory, scratch)
     fitting = 0
     loops = False
+    cut = 0
     first = tables.transition_begin[state]
     for transition in range(first, tables.transition_begin[state + 1]):
         if (
@@ -474,6 +498,9 @@ def _move(
         scratch.fits[fitting] = transition
         fitting += 1
         loops = loops or tables.again[transition] == 1
+        cut |= tables.cut_bits[transition]
+    if cut:
+        fitting, loops = _without(cut, first, fitting, tables, scratch)
     if fitting:
         return _branch(
             event, run, size, fitting, loops, blocked, events, tables, memory, out,
@@ -491,14 +518,37 @@ def _move(
 
 
 @inlined
+def _without(
+    cut: int, first: int, fitting: int, tables: Tables, scratch: Scratch
+) -> tuple[int, bool]:
+    """Take the transitions in `cut` out of those that fit: a possessive loop gives nothing back.
+
+    Returns how many are left, and whether one of them goes back into a loop.
+    """
+    kept = 0
+    loops = False
+    for number in range(fitting):
+        transition = scratch.fits[number]
+        if not (cut >> (transition - first)) & 1:
+            scratch.fits[kept] = transition
+            kept += 1
+            loops = loops or tables.again[transition] == 1
+    return kept, loops
+
+
+@inlined
 def _blocked(
     event: int, run: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch
 ) -> int:
     """The run's blocked transitions, with those that the event forbids."""
     state = memory.runs[run, RUN_STATE]
     blocked = memory.runs[run, RUN_BLOCKED]
+    since_last_ms = events[event, EVENT_TS] - memory.runs[run, RUN_LAST_TS]
     for absent in range(tables.absent_begin[state], tables.absent_begin[state + 1]):
-        if not (events[event, EVENT_MASK] >> tables.absent_step[absent]) & 1:
+        if (
+            not (events[event, EVENT_MASK] >> tables.absent_step[absent]) & 1
+            or since_last_ms > tables.absent_for_ms[absent]
+        ):
             continue
         step = tables.absent_step[absent]
         if step_holds(step, memory.runs[run], event, events, memory, tables, scratch):

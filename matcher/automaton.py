@@ -10,124 +10,51 @@ The automaton knows nothing of conditions: a transition names the step whose con
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from dsl.model import Arrow, Bind, Choice, Link, Pattern, Repeat, Sequence
-
-LOOP_ARROW = Arrow()
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """Counter `counter` must lie in `least..most`; None is no bound."""
-
-    counter: int
-    least: int | None = None
-    most: int | None = None
+from dsl.model import AnyOrder, Bind, Choice, Contiguity, Link, Pattern, Repeat, Sequence, Silence
+from matcher.any_order import any_order
+from matcher.states import Absence, Automaton, Count, End, Exit, Fragment, Guard, State, Transition
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """When the transition is taken: set the counter to 1 (entering the loop) or add 1 (again)."""
-
-    counter: int
-    again: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """Bind an event to place `target`; an event that fits a step in `absent` blocks it.
-
-    `again` marks the way back into a loop the run already stands in.
-    """
-
-    target: int
-    arrow: Arrow
-    absent: tuple[int, ...] = ()
-    guards: tuple[Guard, ...] = ()
-    counts: tuple[Count, ...] = ()
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a run in this state completes: at once, or after a trailing absence.
-
-    `absent_for_ms` counts from the last bound event, or is None: until the rule's `within` ends.
-    """
-
-    guards: tuple[Guard, ...]
-    absent: tuple[int, ...] = ()
-    timed: bool = False
-    absent_for_ms: int | None = None
-
-
-@dataclass(slots=True)
-class State:
-    """`step` is the step whose event was bound last (None for the initial state)."""
-
-    step: int | None
-    transitions: list[Transition] = field(default_factory=list)
-    reluctant: list[Transition] = field(default_factory=list)  # come after all others
-    end: End | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Automaton:
-    """`states[0]` is the initial state; counters are numbered from 0."""
-
-    states: tuple[State, ...]
-    counters: int
-
-
-def automaton(pattern: Pattern) -> Automaton:
-    """The automaton of a rule's pattern."""
-    builder = _Builder()
-    fragment = builder.fragment(pattern)
-    builder.states[0].transitions = list(fragment.entries)
-    for exit in fragment.exits:
-        builder.states[exit.state].end = exit.end
+def automaton(pattern: Pattern | None) -> Automaton:
+    """The automaton of a rule's pattern, without its leading silence (None: nothing else)."""
+    builder = Builder()
+    if pattern is not None:
+        fragment = builder.fragment(pattern)
+        builder.states[0].transitions = list(fragment.entries)
+        for exit in fragment.exits:
+            builder.states[exit.state].end = exit.end
     for state in builder.states:
         state.transitions += state.reluctant
     return Automaton(tuple(builder.states), builder.counters)
 
 
-@dataclass(frozen=True, slots=True)
-class _Exit:
-    """A run in `state` has matched the fragment when `end.guards` hold."""
+class Builder:
+    """States and counters made so far."""
 
-    state: int
-    end: End
-
-
-@dataclass(frozen=True, slots=True)
-class _Fragment:
-    """A compiled sub-pattern: the ways in, the ways out, and whether it may bind nothing.
-
-    `skip_first` says that binding nothing is preferred (a reluctant `?` or `*`).
-    """
-
-    entries: tuple[Transition, ...]
-    exits: tuple[_Exit, ...]
-    nullable: bool = False
-    skip_first: bool = False
-
-
-class _Builder:
     def __init__(self) -> None:
         self.states = [State(None)]
         self.counters = 0
+        self.loops = 0
 
-    def fragment(self, pattern: Pattern) -> _Fragment:
+    def counter(self) -> int:
+        self.counters += 1
+        return self.counters - 1
+
+    def state(self, step: int) -> int:
+        self.states.append(State(step))
+        return len(self.states) - 1
+
+    def fragment(self, pattern: Pattern) -> Fragment:
         match pattern:
             case Bind(step):
-                self.states.append(State(step))
-                state = len(self.states) - 1
-                return _Fragment((Transition(state, LOOP_ARROW),), (_Exit(state, End(())),))
+                state = self.state(step)
+                return Fragment((Transition(state),), (Exit(state, End(())),))
             case Choice(options):
                 parts = [self.fragment(option) for option in options]
-                return _Fragment(
+                return Fragment(
                     tuple(entry for part in parts for entry in part.entries),
                     tuple(exit for part in parts for exit in part.exits),
                     any(part.nullable for part in parts),
@@ -136,56 +63,98 @@ class _Builder:
                 return self._repeat(pattern)
             case Sequence():
                 return self._sequence(pattern)
+            case AnyOrder():
+                return any_order(pattern, self)
+            case Silence():
+                raise TypeError("a silence has no places")
 
-    def _repeat(self, repeat: Repeat) -> _Fragment:
+    def _repeat(self, repeat: Repeat) -> Fragment:
+        inner = len(self.states)
         body = self.fragment(repeat.node)
         least = 0 if body.nullable else repeat.least
+        entries, enough = body.entries, tuple[Guard, ...]()
+        if repeat.most != 1:
+            counter = self.counter()
+            entries = tuple(_counted(entry, Count(counter, again=False)) for entry in entries)
+            enough = (Guard(counter, least=least),) if least > 1 else ()
+            self._loop(repeat, body, counter)
+        loop: frozenset[int] = frozenset()
+        if repeat.possessive:
+            self._close(self.states[inner:])
+            loop = self._name()
+            entries = tuple(replace(entry, keeps=entry.keeps | loop) for entry in entries)
+        exits = tuple(Exit(exit.state, End(exit.end.guards + enough)) for exit in body.exits)
         nullable = least == 0
-        if repeat.most == 1:
-            return replace(body, nullable=nullable, skip_first=nullable and not repeat.greedy)
-        counter = self.counters
-        self.counters += 1
-        entries = tuple(_counted(entry, Count(counter, again=False)) for entry in body.entries)
+        return Fragment(entries, exits, nullable, nullable and not repeat.greedy, loop)
+
+    def _loop(self, repeat: Repeat, body: Fragment, counter: int) -> None:
+        """The ways back, from each exit of the body to each entry."""
         room = () if repeat.most is None else (Guard(counter, most=repeat.most - 1),)
+        until = tuple(Absence(step) for step in repeat.until)
         for exit in body.exits:
             back = [
                 replace(
                     _counted(entry, Count(counter, again=True)),
                     guards=exit.end.guards + room,
-                    arrow=LOOP_ARROW,
+                    arrow=entry.arrow or repeat.arrow,
+                    absent=until + entry.absent,
                     again=True,
                 )
-                for entry in body.entries
+                for entry in self._renamed(body.entries)
             ]
-            state = self.states[exit.state]
-            if repeat.greedy:
-                state.transitions += back
-            else:
-                state.reluctant[:0] = back
-        enough = (Guard(counter, least=least),) if least > 1 else ()
-        exits = tuple(_Exit(exit.state, End(exit.end.guards + enough)) for exit in body.exits)
-        return _Fragment(entries, exits, nullable, nullable and not repeat.greedy)
+            self.add(exit.state, back, reluctant=not repeat.greedy)
 
-    def _sequence(self, sequence: Sequence) -> _Fragment:
-        links = (Link(LOOP_ARROW, (), sequence.first), *sequence.links)
-        parts = [None if link.to is None else self.fragment(link.to) for link in links]
-        exits: list[_Exit] = []
+    def _sequence(self, sequence: Sequence) -> Fragment:
+        links = (None, *sequence.links)
+        parts = [self.fragment(sequence.first)]
+        parts += [self.fragment(link.to) for link in sequence.links if link.to is not None]
+        exits: list[Exit] = []
         for place, part in enumerate(parts):
-            if part is None:
-                continue
             rest, after = links[place + 1 :], parts[place + 1 :]
             ways = tuple(_entries(rest, after))
             end = _end(rest, after)
             for exit in part.exits:
-                self.states[exit.state].transitions += [
-                    replace(way, guards=exit.end.guards + way.guards) for way in ways
-                ]
+                guarded = [replace(way, guards=exit.end.guards + way.guards) for way in ways]
+                self.add(exit.state, guarded)
                 if end is not None:
-                    exits.append(
-                        _Exit(exit.state, replace(end, guards=exit.end.guards + end.guards))
-                    )
-        nullable = all(part is not None and part.nullable for part in parts)
-        return _Fragment(tuple(_entries(links, parts)), tuple(exits), nullable)
+                    guards = exit.end.guards + end.guards
+                    exits.append(Exit(exit.state, replace(end, guards=guards)))
+        nullable = len(parts) == len(links) and all(part.nullable for part in parts)
+        return Fragment(tuple(_entries(links, parts)), tuple(exits), nullable)
+
+    def add(self, state: int, ways: Iterable[Transition], reluctant: bool = False) -> None:
+        """Further ways on from a state; they leave the possessive loops closed around it."""
+        here = self.states[state]
+        ways = [replace(way, leaves=way.leaves | here.closed) for way in ways]
+        if reluctant:
+            here.reluctant[:0] = ways
+        else:
+            here.transitions += ways
+
+    def _close(self, states: list[State]) -> None:
+        """All ways so far between these states keep in the loop, all later ones leave it."""
+        loop = self._name()
+        for state in states:
+            state.closed |= loop
+            for ways in (state.transitions, state.reluctant):
+                ways[:] = [replace(way, keeps=way.keeps | loop) for way in ways]
+
+    def _name(self) -> frozenset[int]:
+        self.loops += 1
+        return frozenset({self.loops})
+
+    def _renamed(self, entries: tuple[Transition, ...]) -> list[Transition]:
+        """The entries of a loop body once more: the possessive loops they enter are new ones."""
+        named = {loop for entry in entries for loop in entry.keeps | entry.leaves}
+        names = {loop: name for loop in sorted(named) for name in self._name()}
+        return [
+            replace(
+                entry,
+                keeps=frozenset(names[loop] for loop in entry.keeps),
+                leaves=frozenset(names[loop] for loop in entry.leaves),
+            )
+            for entry in entries
+        ]
 
 
 def _counted(entry: Transition, count: Count) -> Transition:
@@ -193,27 +162,42 @@ def _counted(entry: Transition, count: Count) -> Transition:
 
 
 def _entries(
-    links: tuple[Link, ...], parts: list[_Fragment | None], absent: tuple[int, ...] = ()
+    links: tuple[Link | None, ...], parts: list[Fragment], absent: tuple[Absence, ...] = ()
 ) -> Iterator[Transition]:
-    """The ways into a chain of links: into the first part, or past it when it may bind nothing."""
-    if not links or parts[0] is None:
+    """The ways into a chain of links: into the first part, or past it when it may bind nothing.
+
+    The first link is None where nothing is known yet of what leads here.
+    """
+    if not links or not parts:
         return
     link, part = links[0], parts[0]
-    forbidden = absent + link.absent
+    arrow = None if link is None else link.arrow
+    forbidden = absent
+    if link is not None:
+        forbidden += tuple(Absence(step, link.absent_for_ms) for step in link.absent)
     into = [
-        replace(entry, arrow=link.arrow, absent=forbidden + entry.absent) for entry in part.entries
+        replace(entry, arrow=entry.arrow or arrow, absent=forbidden + entry.absent)
+        for entry in part.entries
     ]
-    past = list(_entries(links[1:], parts[1:], forbidden)) if part.nullable else []
+    if not part.nullable:
+        yield from into
+        return
+    past = [
+        replace(way, leaves=way.leaves | part.loop)
+        for way in _entries(links[1:], parts[1:], forbidden)
+    ]
     yield from (past + into if part.skip_first else into + past)
 
 
-def _end(links: tuple[Link, ...], parts: list[_Fragment | None]) -> End | None:
+def _end(links: tuple[Link | None, ...], parts: list[Fragment]) -> End | None:
     """How a run completes before any of `links` binds an event; None if it cannot."""
     absent: tuple[int, ...] = ()
-    for link, part in zip(links, parts, strict=True):
+    for place, link in enumerate(links):
+        assert link is not None, "only the first part has no link before it"
         absent += link.absent
-        if part is None:
-            return End((), absent, timed=True, absent_for_ms=link.absent_for_ms)
-        if not part.nullable:
+        if link.to is None:
+            strict = link.arrow.contiguity is Contiguity.STRICT
+            return End((), absent, timed=True, absent_for_ms=link.absent_for_ms, next=strict)
+        if not parts[place].nullable:
             return None
     return End(())

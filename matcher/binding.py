@@ -39,7 +39,8 @@ FIRST, DISTINCT, KEEP = int(Action.FIRST), int(Action.DISTINCT), int(Action.KEEP
 @inlined
 def guards_hold(run: int, begin: int, end: int, tables: Tables, memory: Memory) -> bool:
     for guard in range(begin, end):
-        count = memory.runs[run, RUN_REGISTERS + tables.guard_register[guard]]
+        held = memory.runs[run, RUN_REGISTERS + tables.guard_register[guard]]
+        count = held & tables.guard_mask[guard]
         if count < tables.guard_least[guard] or count > tables.guard_most[guard]:
             return False
     return True
@@ -120,9 +121,9 @@ def bind(
             )  # fmt: skip
     for count in range(tables.count_begin[transition], tables.count_begin[transition + 1]):
         if tables.count_again[count]:
-            registers[tables.count_register[count]] += 1
+            registers[tables.count_register[count]] += tables.count_amount[count]
         else:
-            registers[tables.count_register[count]] = 1
+            registers[tables.count_register[count]] = tables.count_amount[count]
     memory.runs[run, RUN_NODE] = node
     memory.runs[run, RUN_STATE] = tables.target[transition]
     memory.runs[run, RUN_LAST_TS] = events[event, EVENT_TS]

@@ -22,12 +22,16 @@ SEEN_BIT, CANCEL_BIT, RESOLVE_BIT = 60, 61, 62
 
 
 class Out(NamedTuple):
-    """Matches found, evidence newly made, and resolutions.  `counts` holds how many of each."""
+    """Matches found, evidence newly made, and resolutions.  `counts` holds how many of each.
+
+    A match without events has no node; `since` is the position it counts from.
+    """
 
     at_ms: Ints
     timer: Ints
     key: Ints
     node: Ints  # one reference is held on each, until the caller has read the chain
+    since: Ints
     bound: Ints  # nodes, of which some may have been freed since
     resolved: Ints  # (…, 3): event time, position, key
     counts: Ints  # (3,): matches, bound, resolved

@@ -6,7 +6,7 @@ the matches back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +26,13 @@ from matcher.buffers import (
 from matcher.chains import mark_held, read_matches
 from matcher.evidence import Evidence
 from matcher.host import Host
-from matcher.keys import KeyCodec
+from matcher.keys import KeyCodec, KeyScalars
 from matcher.plan import Plan
 from matcher.runs import (
     CANCELLED,
     CAPPED,
     CHANGED,
+    CLOCKS,
     EXPIRED,
     FORGOTTEN,
     FULL,
@@ -50,12 +51,14 @@ from matcher.runs import (
 )
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
+from matcher.silence import create_clock, ring_due
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
 from matcher.tables import (
     FORKS,
     NO_LIMIT_MS,
     OPENS,
+    PURE_SILENCE,
     RUNS_PER_KEY,
     STARTS,
     TIMERS,
@@ -73,7 +76,8 @@ class Found(NamedTuple):
 
     `timer` is 0 for a match decided by its last event; by time, 1 when the events at `at_ms` come
     first, and -1 when they no longer matter.  `steps` and `positions` are in binding order; `rule`
-    is the number of the rule.  `values` is for windows only.
+    is the number of the rule.  A match without events has the position it counts from as `last` and
+    `first`, and `text` to order its keys by.  `values` is for windows only.
     """
 
     at_ms: int
@@ -83,6 +87,7 @@ class Found(NamedTuple):
     first: int
     positions: tuple[int, ...]
     steps: tuple[int, ...]
+    text: tuple[str, ...]
     key: int
     values: Mapping[Aggregate, object] | None = None
 
@@ -157,10 +162,16 @@ class Lane:
         if events is not None:
             self._run(events)
             found += self._read()
-        if self._store.memory.totals[RUNS] and self._sweep_is_due(watermark_ms):
+        if self._waits() and self._sweep_is_due(watermark_ms):
             self._sweep(watermark_ms)
             found += self._read()
         return found
+
+    def create_keys(self, keys: Iterable[KeyScalars], at_ms: int) -> None:
+        """Let keys be known from `at_ms` on, events or not; only a rule with a silence minds."""
+        for scalars in keys:
+            self._store.reserve(0, 0, 0, 0, 1)
+            create_clock(self.keys.key(scalars), at_ms, self._store.memory)
 
     def newly_held(self) -> Ints:
         """Positions of events bound in the last `advance` and still held by a run."""
@@ -189,7 +200,8 @@ class Lane:
         """Whether a census during so many events could find too much."""
         options, totals = self.plan.tables.options, self._store.memory.totals
         more = events * int(options[STARTS] + options[FORKS] * options[RUNS_PER_KEY])
-        opened = int(totals[OPEN] + totals[RUNS]) + events if options[OPENS] else 0
+        may_open = int(totals[OPEN] + totals[RUNS] + totals[CLOCKS]) + events
+        opened = may_open if options[OPENS] else 0
         return (
             bool(totals[FULL])
             or int(totals[RUNS]) + more > limits.RUNS_PER_RULE_MAX
@@ -209,9 +221,14 @@ class Lane:
             totals[FULL], totals[CHANGED] = full, 1
         self._store.forget_oldest(limits.OPEN_KEYS_MAX)
 
+    def _waits(self) -> bool:
+        """Whether the passing of time can change anything."""
+        totals, options = self._store.memory.totals, self.plan.tables.options
+        return bool(totals[RUNS] or (options[PURE_SILENCE] and totals[CLOCKS]))
+
     def _sweep_is_due(self, watermark_ms: int) -> bool:
         options = self.plan.tables.options
-        if options[TIMERS]:
+        if options[TIMERS] or options[PURE_SILENCE]:
             return watermark_ms > self._swept_ms
         window_ms = min(int(options[WITHIN_MS]), 2**40)
         return watermark_ms - self._swept_ms > window_ms // SWEEPS_PER_WINDOW
@@ -221,6 +238,11 @@ class Lane:
         if self.plan.tables.options[TIMERS]:
             self._reserve_out(int(store.memory.totals[RUNS]), 0)
             store.reserve(0, 0, 0, int(store.memory.totals[KEYS]))
+        if self.plan.tables.options[PURE_SILENCE]:
+            clocks = int(store.memory.totals[CLOCKS])
+            self._reserve_out(clocks, 0)
+            store.reserve(0, 0, 0, clocks)
+            ring_due(watermark_ms, self.plan.tables, store.memory, self._out)
         sweep(
             watermark_ms,
             self.plan.tables,
@@ -236,10 +258,10 @@ class Lane:
         store, options = self._store, self.plan.tables.options
         held = int(store.memory.keys[:, SLOT_RUNS].max(initial=0))
         more = held * int(options[FORKS]) + int(options[STARTS])
-        store.reserve(more, held + more, 1, 1)
+        store.reserve(more, held + more, 1, 1, 1)
         if len(self._scratch.line) < held + more:
             self._scratch = self._scratch._replace(line=np.zeros(2 * (held + more), np.int32))
-        self._reserve_out(2 * held + more, held + more, 1)
+        self._reserve_out(2 * held + more + 1, held + more, 1)
 
     def _reserve_out(self, matches: int, bound: int, resolved: int = 0) -> None:
         out, counts = self._out, self._out.counts.tolist()
@@ -280,18 +302,20 @@ class Lane:
         bound_by, places = tuple(steps[:size].tolist()), tuple(positions[:size].tolist())
         at_ms, timer, keys = out.at_ms[:count], out.timer[:count] != 0, out.key[:count]
         columns = at_ms.tolist(), timer.tolist(), keys.tolist(), rows[:-1], rows[1:]
+        since = out.since[:count].tolist()
         return [
             Found(
                 at_ms,
                 timer,
-                places[end - 1],
+                places[end - 1] if begin < end else since[match],
                 number,
-                places[begin],
+                places[begin] if begin < end else since[match],
                 places[begin:end],
                 bound_by[begin:end],
+                () if begin < end else tuple(map(str, self.keys.scalars(key))),
                 key,
             )
-            for at_ms, timer, key, begin, end in zip(*columns, strict=True)
+            for match, (at_ms, timer, key, begin, end) in enumerate(zip(*columns, strict=True))
         ]
 
     # ------------------------------------------------------------------ state
@@ -354,12 +378,13 @@ def _until(events: Ints, moment: Moment) -> NDArray[np.bool_]:
 
 
 def _out(matches: int, bound: int, resolved: int = 16) -> Out:
-    at_ms, timer, key, node = (np.zeros(matches, np.int64) for _ in range(4))
+    at_ms, timer, key, node, since = (np.zeros(matches, np.int64) for _ in range(5))
     return Out(
         at_ms,
         timer,
         key,
         node,
+        since,
         np.zeros(bound, np.int64),
         np.zeros((resolved, 3), np.int64),
         np.zeros(3, np.int64),

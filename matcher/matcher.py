@@ -8,7 +8,7 @@ comes with it.  How the stream is cut into batches changes nothing, nor does a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from matcher.derived import PAGE_PREFIX as FACTS_PREFIX
 from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
 from matcher.fitting import BatchFitting
+from matcher.keys import KeyScalars
 from matcher.lane import Found, Lane, Moment
 from matcher.lookup.reference_data import ReferenceData
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
@@ -223,6 +224,15 @@ class Matcher:
             for at_ms, position, number, key in found
         ]
 
+    def create_keys(self, rule: str, keys: Iterable[KeyScalars], at_ms: int) -> None:
+        """Let keys of a rule with a silence exist from `at_ms` on, whether or not events come.
+
+        Call it between batches, at the same place of the log each time.
+        """
+        for lane in self._lanes:
+            if isinstance(lane, Lane) and lane.plan.rule.name == rule:
+                lane.create_keys(keys, at_ms)
+
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
         pages = {
@@ -279,7 +289,7 @@ class Matcher:
         raw = self._raw_of(batch, found)
         matches = []
         told = self._told_of(batch, found)
-        for at_ms, timer, _, number, _, positions, steps, key, values in found:
+        for at_ms, timer, _, number, _, positions, steps, _, key, values in found:
             lane = self._lanes[number]
             scalars = lane.keys.scalars(key)
             lines = tuple(map(raw.__getitem__, positions))

@@ -415,6 +415,6 @@ class PairLane:
         rows = self._out[:found]
         columns = (FOUND_TS, FOUND_KEY, FOUND_START, FOUND_POSITION)
         return [
-            Found(ts, False, last, self._number, first, (first, last), steps, key)
+            Found(ts, False, last, self._number, first, (first, last), steps, (), key)
             for ts, key, first, last in zip(*(rows[:, c].tolist() for c in columns), strict=True)
         ]

@@ -26,9 +26,10 @@ from dsl.model import (
     Sequence,
     Skip,
     Type,
+    leading_silence,
 )
 from matcher.atoms import Atoms
-from matcher.automaton import Automaton, Guard, State, Transition, automaton
+from matcher.automaton import automaton
 from matcher.buffers import CANCEL_BIT, RESOLVE_BIT, SEEN_BIT
 from matcher.expressions import Test, own_parts, split_tests
 from matcher.host import HostCall
@@ -37,6 +38,7 @@ from matcher.limits import RUNS_PER_KEY_MAX
 from matcher.programs import Code, UnsupportedRule, compile_program
 from matcher.runs import NONE, RUN_NODE, RUN_REGISTERS
 from matcher.schema import Schema
+from matcher.states import Absence, Automaton, Guard, State, Transition
 from matcher.strings import Strings
 from matcher.tables import (
     AT_ONCE,
@@ -44,14 +46,18 @@ from matcher.tables import (
     FINAL,
     FIRE,
     FORKS,
+    NEXT_ENDS,
     NO_LIMIT_MS,
     NO_PROGRAM,
     OPEN,
     OPENS,
     OPTIONS,
+    PURE_SILENCE,
     RUNS_PER_KEY,
     RUNS_POLICY,
     SIGNALS,
+    SILENCE_MS,
+    SILENCE_STEPS,
     SKIP,
     SKIP_PLACE,
     SKIP_STEP,
@@ -73,8 +79,8 @@ class Entry:
 
     `steps` are (step, atoms that must all hold); `visible` are the atom sets of the alphabet, of
     which one must hold (empty: every event of the type is visible).  With `always` even an event
-    that fits no step is offered, because it can break a strict `=>`.  `marks` are further bits of
-    the mask of every event offered.
+    that fits no step is offered: it can break a strict `=>`, or be the first of its key.  `marks`
+    are further bits of the mask of every event offered.
     """
 
     event: str
@@ -104,7 +110,8 @@ def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> 
         raise UnsupportedRule(f"more than {STEPS_MAX} steps")
     layout = Layout(rule, schema, atoms)
     code = Code()
-    machine = automaton(rule.pattern)
+    silence, pattern = leading_silence(rule.pattern)
+    machine = automaton(pattern)
     if any(len(state.transitions) > STEPS_MAX for state in machine.states):
         raise UnsupportedRule(f"more than {STEPS_MAX} ways on from one step")
     own: list[tuple[int, ...]] = []
@@ -127,12 +134,12 @@ def compile_rule(rule: Rule, schema: Schema, atoms: Atoms, strings: Strings) -> 
     counters = [layout.counter() for _ in range(machine.counters)]
     options = _options(rule, machine.states, where, skip_place)
     tables = _tables(rule, machine, layout, code, tests, programs, counters, options)
-    strict = bool(tables.strict_bits.any())
-    entries = (*_entries(rule, own, strict, atoms), *_signals(rule, atoms))
+    every = bool(tables.strict_bits.any() or tables.end_next.any() or silence is not None)
+    entries = (*_entries(rule, own, every, atoms), *_signals(rule, atoms))
     return Plan(rule, entries, tuple(layout.columns), tables, layout, tuple(code.calls))
 
 
-def _entries(rule: Rule, own: list[tuple[int, ...]], strict: bool, atoms: Atoms) -> Iterable[Entry]:
+def _entries(rule: Rule, own: list[tuple[int, ...]], every: bool, atoms: Atoms) -> Iterable[Entry]:
     """One entry for each event type and each way its key is read."""
     visible: dict[str, list[tuple[int, ...]]] = {}
     ways: dict[tuple[str, tuple[Path, ...]], list[int]] = {}
@@ -140,7 +147,7 @@ def _entries(rule: Rule, own: list[tuple[int, ...]], strict: bool, atoms: Atoms)
         parts, _ = own_parts(symbol.condition, rule)
         ids = tuple(atoms.atom(symbol.event, part) for part in parts)
         visible.setdefault(symbol.event, []).append(ids)
-        if strict:
+        if every:
             ways.setdefault((symbol.event, symbol.key), [])
     for step in rule.steps:
         ways.setdefault((step.event, step.key), []).append(step.index)
@@ -149,7 +156,7 @@ def _entries(rule: Rule, own: list[tuple[int, ...]], strict: bool, atoms: Atoms)
             continue  # not in the alphabet: the rule cannot see it
         sets = () if () in visible[event] else tuple(visible[event])
         marks = 1 << SEEN_BIT if _signalled(rule) else 0
-        yield Entry(event, key, tuple((step, own[step]) for step in steps), sets, strict, marks)
+        yield Entry(event, key, tuple((step, own[step]) for step in steps), sets, every, marks)
 
 
 def _signals(rule: Rule, atoms: Atoms) -> Iterable[Entry]:
@@ -186,7 +193,7 @@ def _tables(
     flat = [guard for group in guards for guard in group]
     guard_begin = _begins(map(len, guards))
     counts = [count for transition in transitions for count in transition.counts]
-    absent_steps = [step for group in absences for step in group]
+    absent = [absence for group in absences for absence in group]
     actions = [layout.ordered_actions(step.index) for step in rule.steps]
     return Tables(
         transition_begin=_begins(len(state.transitions) for state in states),
@@ -195,6 +202,7 @@ def _tables(
         end_for_ms=_ints(
             -1 if end is None or end.absent_for_ms is None else end.absent_for_ms for end in ends
         ),
+        end_next=_ints(0 if end is None else end.next for end in ends),
         end_guard_begin=guard_begin[len(transitions) :],
         strict_bits=_ints(map(_strict_bits, states)),
         all_bits=_ints(map(_all_bits, states)),
@@ -203,19 +211,23 @@ def _tables(
         end_rank=_end_ranks(rule, len(states)),
         target=_ints(transition.target for transition in transitions),
         step=_ints(step for step in steps if step is not None),
-        gap_from_ms=_ints(transition.arrow.min_gap_ms or 0 for transition in transitions),
+        gap_from_ms=_ints(map(_gap_from_ms, transitions)),
         gap_to_ms=_ints(_gap_to_ms(transition) for transition in transitions),
         again=_ints(transition.again for transition in transitions),
+        cut_bits=_ints(bits for state in states for bits in _cut_bits(state)),
         forks=_ints(map(_forks, transitions)),
         guard_begin=guard_begin[: len(transitions) + 1],
         count_begin=_begins(len(transition.counts) for transition in transitions),
-        absent_step=_ints(absent_steps),
+        absent_step=_ints(absence.step for absence in absent),
         absent_bits=_ints(bits for group in absences for bits in group.values()),
+        absent_for_ms=_ints(_for_ms(absence) for absence in absent),
         guard_register=_ints(counters[guard.counter] for guard in flat),
+        guard_mask=_ints(guard.mask for guard in flat),
         guard_least=_ints(guard.least or 0 for guard in flat),
         guard_most=_ints(_most(guard) for guard in flat),
         count_register=_ints(counters[count.counter] for count in counts),
         count_again=_ints(count.again for count in counts),
+        count_amount=_ints(count.amount for count in counts),
         program=_ints(programs),
         test_begin=_begins(map(len, tests)),
         tests=_ints(number for group in tests for test in group for number in test).reshape(-1, 3),
@@ -241,7 +253,7 @@ def _options(rule: Rule, states: tuple[State, ...], where: int, skip_place: int)
     options[WHERE] = where
     timed = any(state.end is not None and state.end.timed for state in states)
     options[TIMERS] = timed or closes
-    branches = max(len(state.transitions) for state in states[1:])
+    branches = max((len(state.transitions) for state in states[1:]), default=0)
     stays = any(map(_forks, transitions)) or (
         where != NO_PROGRAM and any(transition.again for transition in transitions)
     )
@@ -257,6 +269,11 @@ def _options(rule: Rule, states: tuple[State, ...], where: int, skip_place: int)
     options[SKIP] = list(Skip).index(rule.skip)
     options[SKIP_STEP] = -1 if policy.skip_to is None else policy.skip_to
     options[SKIP_PLACE] = skip_place
+    options[NEXT_ENDS] = any(state.end is not None and state.end.next for state in states)
+    silence, pattern = leading_silence(rule.pattern)
+    options[SILENCE_MS] = -1 if silence is None else silence.for_ms
+    options[SILENCE_STEPS] = 0 if silence is None else sum(1 << step for step in silence.absent)
+    options[PURE_SILENCE] = pattern is None
     return options
 
 
@@ -279,13 +296,11 @@ def _end_ranks(rule: Rule, states: int) -> Ints:
     does.
     """
     finish = Link(Arrow(), (), Bind(len(rule.steps)))
-    pattern = rule.pattern
-    first, links = (
-        (pattern.first, pattern.links) if isinstance(pattern, Sequence) else (pattern, ())
-    )
+    _, pattern = leading_silence(rule.pattern)
     ranks = np.zeros(states, np.int64)
-    if rule.policy.fire is Fire.CLOSE:
-        machine = automaton(Sequence(first, (*links, finish)))
+    if rule.policy.fire is Fire.CLOSE and pattern is not None:
+        whole = pattern if isinstance(pattern, Sequence) else Sequence(pattern, ())
+        machine = automaton(Sequence(whole.first, (*whole.links, finish)))
         last = len(machine.states) - 1
         for number, state in enumerate(machine.states[:last]):
             targets = [transition.target for transition in state.transitions]
@@ -295,7 +310,7 @@ def _end_ranks(rule: Rule, states: int) -> Ints:
 
 def _forks(transition: Transition) -> bool:
     """Whether a run that takes this way stays as well."""
-    return transition.arrow.contiguity is Contiguity.ANY
+    return transition.arrow is not None and transition.arrow.contiguity is Contiguity.ANY
 
 
 def _initial(layout: Layout) -> Ints:
@@ -304,23 +319,35 @@ def _initial(layout: Layout) -> Ints:
     return row
 
 
-def _absences(state: State) -> dict[int, int]:
-    """step → bits of the transitions (and the end) that an event fitting it blocks."""
-    found: dict[int, int] = {}
+def _absences(state: State) -> dict[Absence, int]:
+    """Absence → bits of the transitions (and the end) that an event fitting it blocks."""
+    found: dict[Absence, int] = {}
     for number, transition in enumerate(state.transitions):
-        for step in transition.absent:
-            found[step] = found.get(step, 0) | 1 << number
+        for absence in transition.absent:
+            found[absence] = found.get(absence, 0) | 1 << number
     if state.end is not None and state.end.timed:
-        for step in state.end.absent:
-            found[step] = found.get(step, 0) | 1 << len(state.transitions)
+        for absence in map(Absence, state.end.absent):
+            found[absence] = found.get(absence, 0) | 1 << len(state.transitions)
     return found if state.step is not None else {}
+
+
+def _for_ms(absence: Absence) -> int:
+    return NO_LIMIT_MS if absence.for_ms is None else absence.for_ms
+
+
+def _cut_bits(state: State) -> list[int]:
+    """For each transition, those of the state that leave a loop it keeps in."""
+    return [
+        sum(1 << number for number, way in enumerate(state.transitions) if way.leaves & kept.keeps)
+        for kept in state.transitions
+    ]
 
 
 def _strict_bits(state: State) -> int:
     return sum(
         1 << number
         for number, transition in enumerate(state.transitions)
-        if transition.arrow.contiguity is Contiguity.STRICT
+        if transition.arrow is not None and transition.arrow.contiguity is Contiguity.STRICT
     )
 
 
@@ -346,8 +373,15 @@ def _gap_max_ms(state: State) -> int:
     return max(limits, default=0)
 
 
+def _gap_from_ms(transition: Transition) -> int:
+    """The least gap; what follows a timed absence comes after its deadline."""
+    least = None if transition.arrow is None else transition.arrow.min_gap_ms
+    waits = [absence.for_ms + 1 for absence in transition.absent if absence.for_ms is not None]
+    return max([least or 0, *waits])
+
+
 def _gap_to_ms(transition: Transition) -> int:
-    most = transition.arrow.max_gap_ms
+    most = None if transition.arrow is None else transition.arrow.max_gap_ms
     return NO_LIMIT_MS if most is None else most
 
 

@@ -1,27 +1,18 @@
 """The reference matcher: the meaning of a rule as plain code, slow and obviously right.
 
 It knows no automaton, no columns and no byte code: the rest of a pattern is a list of links, and
-the next possible steps are read off that list.  Here is what one run can do;
-`matcher.reference_policy` has all the runs of a rule, and the matches.  The fast matcher must equal
-them on every rule and log.
+the next possible steps are read off that list, in `matcher.derivative`.  Here is what one run can
+do; `matcher.reference_policy` has all the runs of a rule, and the matches.  The fast matcher must
+equal them on every rule and log.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from dsl.model import (
-    Arrow,
-    Bind,
-    Choice,
-    Link,
-    Path,
-    Pattern,
-    Repeat,
-    Rule,
-)
-from dsl.model import Sequence as SequencePattern
+from dsl.model import Arrow, Bind, Link, Path, Rule
+from matcher.derivative import Absence, Head, Item, Rest, ending, heads
 from matcher.evaluate import Environment, evaluate
 from matcher.lookup.history import Rows
 from matcher.record import Record
@@ -46,123 +37,30 @@ class ReferenceEvent:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceMatch:
-    """`bound` is (step index, event) in binding order; `at_ms` the last event or the deadline."""
+    """`bound` is (step index, event) in binding order; `at_ms` the last event or the deadline.
+
+    `since` is the position from which a match without events counts.
+    """
 
     rule: Rule
     key: tuple[object, ...]
     at_ms: int
     timer: bool
     bound: Bound
+    since: int = -1
 
     @property
     def positions(self) -> tuple[tuple[int, int], ...]:
         return tuple((step, event.position) for step, event in self.bound)
 
     def order(self) -> tuple[object, ...]:
+        if not self.bound:
+            return (self.at_ms, True, self.since, self.since, (), (), tuple(map(str, self.key)))
         steps, places = zip(*self.positions, strict=True)
         return (self.at_ms, self.timer, places[-1], places[0], places, steps)
 
 
 Bound: TypeAlias = tuple[tuple[int, ReferenceEvent], ...]
-
-
-# --------------------------------------------------------------------------- the rest of a pattern
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A link still to be matched; `again` when it repeats a loop that has begun."""
-
-    link: Link
-    again: bool = False
-
-
-Rest: TypeAlias = tuple[Item, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A step that may bind the next event, and what is left of the pattern when it does."""
-
-    step: int
-    arrow: Arrow
-    absent: tuple[int, ...]
-    again: bool
-    rest: Rest
-
-
-def heads(rest: Rest, absent: tuple[int, ...] = ()) -> list[Head]:
-    """The steps that may come next, most preferred first."""
-    if not rest or rest[0].link.to is None:
-        return []
-    link, again, tail = rest[0].link, rest[0].again, rest[1:]
-    forbidden = absent + link.absent
-    match link.to:
-        case Bind(step):
-            return [Head(step, link.arrow, forbidden, again, tail)]
-        case Choice(options):
-            found = [
-                head
-                for option in options
-                for head in heads((Item(replace(link, to=option), again),), absent)
-            ]
-        case SequencePattern(first, links):
-            inner = (Item(replace(link, to=first), again), *map(Item, links))
-            found = heads(inner, absent)
-        case Repeat(node, least, most, _):
-            left = None if most is None else most - 1
-            more: Rest = ()
-            if left != 0:
-                again_node = Repeat(node, max(0, least - 1), left, link.to.greedy)
-                more = (Item(Link(Arrow(), (), again_node), again=True),)
-            found = [
-                replace(head, rest=head.rest + more)
-                for head in heads((Item(replace(link, to=node), again),), absent)
-            ]
-    found = [replace(head, rest=head.rest + tail) for head in found]
-    assert link.to is not None
-    if not _nullable(link.to):
-        return found
-    past = heads(tail, forbidden)
-    return past + found if _skips_first(link.to) else found + past
-
-
-def _nullable(pattern: Pattern) -> bool:
-    match pattern:
-        case Bind():
-            return False
-        case Choice(options):
-            return any(_nullable(option) for option in options)
-        case Repeat(node, least, _, _):
-            return least == 0 or _nullable(node)
-        case SequencePattern(first, links):
-            return _nullable(first) and all(
-                link.to is not None and _nullable(link.to) for link in links
-            )
-
-
-def _skips_first(pattern: Pattern) -> bool:
-    return isinstance(pattern, Repeat) and not pattern.greedy
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run may complete now: at once, or when nothing in `absent` came in time."""
-
-    absent: tuple[int, ...]
-    timed: bool
-    absent_for_ms: int | None
-
-
-def ending(rest: Rest) -> Ending | None:
-    absent: tuple[int, ...] = ()
-    for item in rest:
-        absent += item.link.absent
-        if item.link.to is None:
-            return Ending(absent, True, item.link.absent_for_ms)
-        if not _nullable(item.link.to):
-            return None
-    return Ending((), False, None)
 
 
 # --------------------------------------------------------------------------- one run
@@ -189,13 +87,26 @@ ENDING = -1
 FINISH = Item(Link(Arrow(), (), Bind(ENDING)))
 
 
-def in_gap(arrow: Arrow, thread: Thread, event: ReferenceEvent) -> bool:
+def in_gap(head: Head, thread: Thread, event: ReferenceEvent) -> bool:
     if not thread.bound:
         return True
-    gap_ms = event.ts - thread.bound[-1][1].ts
-    return (arrow.min_gap_ms is None or gap_ms >= arrow.min_gap_ms) and (
-        arrow.max_gap_ms is None or gap_ms <= arrow.max_gap_ms
+    arrow, gap_ms = head.arrow, event.ts - thread.bound[-1][1].ts
+    return (
+        (arrow.min_gap_ms is None or gap_ms >= arrow.min_gap_ms)
+        and (arrow.max_gap_ms is None or gap_ms <= arrow.max_gap_ms)
+        and all(absence.for_ms is None or gap_ms > absence.for_ms for absence in head.absent)
     )
+
+
+def forbids(
+    rule: Rule,
+    key: tuple[object, ...],
+    thread: Thread,
+    absence: Absence,
+    event: ReferenceEvent,
+) -> bool:
+    in_force = absence.for_ms is None or event.ts - thread.bound[-1][1].ts <= absence.for_ms
+    return in_force and fits(rule, key, thread, absence.step, event)
 
 
 def fits(

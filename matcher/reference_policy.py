@@ -8,12 +8,24 @@ policy says; what one run does with an event is in `matcher.reference`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from dsl.model import Arrow, Contiguity, Expr, Fire, Link, Rule, Runs, Skip, Symbol
+from dsl.model import (
+    Arrow,
+    Contiguity,
+    Expr,
+    Fire,
+    Link,
+    Rule,
+    Runs,
+    Skip,
+    Symbol,
+    leading_silence,
+)
 from matcher import limits
+from matcher.derivative import Item, ending, heads
 from matcher.evaluate import evaluate
 from matcher.reference import (
     END_OF_TIME_MS,
@@ -21,15 +33,13 @@ from matcher.reference import (
     FINISH,
     NEVER_MS,
     Bound,
-    Item,
     ReferenceEvent,
     ReferenceMatch,
     Thread,
     due_ms,
-    ending,
     environment_of,
     fits,
-    heads,
+    forbids,
     in_gap,
     key_of,
     last_ms,
@@ -59,25 +69,35 @@ class Findings:
 
 
 def reference_matches(
-    rule: Rule, events: Sequence[ReferenceEvent], watermark_ms: int = END_OF_TIME_MS
+    rule: Rule,
+    events: Sequence[ReferenceEvent],
+    watermark_ms: int = END_OF_TIME_MS,
+    created: Mapping[tuple[object, ...], int] | None = None,
 ) -> list[ReferenceMatch]:
-    """All matches of `rule` over `events`, which must be sorted by (ts, position)."""
-    return reference_findings(rule, events, watermark_ms).matches
+    """All matches of `rule` over `events`, which must be sorted by (ts, position).
+
+    `created` holds keys that exist from a time (ms) on, whether or not they have events.
+    """
+    return reference_findings(rule, events, watermark_ms, created).matches
 
 
 def reference_findings(
-    rule: Rule, events: Sequence[ReferenceEvent], watermark_ms: int = END_OF_TIME_MS
+    rule: Rule,
+    events: Sequence[ReferenceEvent],
+    watermark_ms: int = END_OF_TIME_MS,
+    created: Mapping[tuple[object, ...], int] | None = None,
 ) -> Findings:
     """`reference_matches`, with the resolutions and counters.
 
     `events` are all those of the stream that some rule reads: a census counts them.
     """
     found = Findings()
-    keys: dict[tuple[object, ...], _KeyRuns] = {}
+    created = created or {}
+    keys = {key: _KeyRuns(rule, key, found, at_ms) for key, at_ms in created.items()}
     full = False
     for row, event in enumerate(events, 1):
         for key, seen in _seen(rule, event):
-            keys.setdefault(key, _KeyRuns(rule, key, found)).offer(seen, full)
+            keys.setdefault(key, _KeyRuns(rule, key, found, None)).offer(seen, full)
         if row % limits.CENSUS_ROWS == 0:
             full = _census(list(keys.values()), event.ts, found)
     for runs in keys.values():
@@ -168,10 +188,12 @@ class _KeyRuns:
     """All runs of one key, and what the rule's policy makes of them.
 
     `room` is how many more runs the key may have; `open_ms` is when something was detected last, if
-    it has not been resolved since.
+    it has not been resolved since.  A silence counts from `silent_since`.
     """
 
-    def __init__(self, rule: Rule, key: tuple[object, ...], found: Findings) -> None:
+    def __init__(
+        self, rule: Rule, key: tuple[object, ...], found: Findings, created_ms: int | None
+    ) -> None:
         self.rule = rule
         self.policy = rule.policy
         self.key = key
@@ -182,6 +204,10 @@ class _KeyRuns:
         self.runs_max = rule.policy.runs_max or limits.RUNS_PER_KEY_MAX
         self.room = self.runs_max
         self.horizon = NOTHING
+        self.silence, self.pattern = leading_silence(rule.pattern)
+        self.created_ms = created_ms
+        self.silent_since: Place | None = None
+        self.rung = False  # the silence has been reported
 
     # ---- an event
 
@@ -201,7 +227,9 @@ class _KeyRuns:
             self.open_ms = None
             self.found.resolutions.append(ReferenceResolution(self.key, *_place(event)))
         if seen.visible and not (self.open_ms is not None and self.policy.fire is Fire.ONCE):
-            self._event(event, 0 if full else self.runs_max - self.pending)
+            self._event(event, full)
+        if seen.visible and (self.silent_since is None or self._ends_silence(event)):
+            self.silent_since, self.rung = _place(event), False
 
     def drop_spent(self, ts: int) -> None:
         """Let go of runs that can do nothing any more at `ts`."""
@@ -213,8 +241,9 @@ class _KeyRuns:
             ]
         self.attempts = [attempt for attempt in self.attempts if attempt.threads]
 
-    def _event(self, event: ReferenceEvent, room: int) -> None:
-        self.room = room
+    def _event(self, event: ReferenceEvent, full: bool) -> None:
+        self._decide_by_next(event)
+        self.room = 0 if full else self.runs_max - self.pending
         self.horizon = NOTHING
         self.waiting, self.attempts = self.attempts, []
         while self.waiting:
@@ -241,7 +270,9 @@ class _KeyRuns:
 
     def _begin(self, event: ReferenceEvent) -> None:
         """Let the event start runs, if it fits and the policy agrees."""
-        whole = Thread((), (Item(Link(Arrow(), (), self.rule.pattern)),))
+        if self.pattern is None or not self._quiet(event.ts):
+            return
+        whole = Thread((), (Item(Link(Arrow(), (), self.pattern)),))
         if not any(
             fits(self.rule, self.key, whole, head.step, event) for head in heads(whole.rest)
         ):
@@ -273,7 +304,7 @@ class _KeyRuns:
         blocked = set(thread.blocked)
         if thread.bound:
             for number, head in enumerate(possible):
-                if any(fits(rule, key, thread, step, event) for step in head.absent):
+                if any(forbids(rule, key, thread, absence, event) for absence in head.absent):
                     blocked.add(number)
             end = ending(thread.rest)
             if end is not None and any(fits(rule, key, thread, step, event) for step in end.absent):
@@ -282,9 +313,11 @@ class _KeyRuns:
             head
             for number, head in enumerate(possible)
             if number not in blocked
-            and in_gap(head.arrow, thread, event)
+            and in_gap(head, thread, event)
             and fits(rule, key, thread, head.step, event)
         ]
+        kept = frozenset[object]().union(*(head.keeps for head in taken))
+        taken = [head for head in taken if not head.leaves & kept]
         strict = Contiguity.STRICT
         blocked |= {n for n, head in enumerate(possible) if head.arrow.contiguity is strict}
         stay = Thread(thread.bound, thread.rest, frozenset(blocked))
@@ -371,11 +404,44 @@ class _KeyRuns:
             return at_ms, END_OF_TIME_MS
         return _place(bound[-1][1])
 
+    # ---- silences
+
+    def _ends_silence(self, event: ReferenceEvent) -> bool:
+        nothing = Thread((), ())
+        absent = () if self.silence is None else self.silence.absent
+        return any(fits(self.rule, self.key, nothing, step, event) for step in absent)
+
+    def _quiet(self, ts: int) -> bool:
+        """Whether the silence that the pattern begins with, if any, has lasted long enough."""
+        if self.silence is None:
+            return True
+        return self.silent_since is not None and ts - self.silent_since[0] > self.silence.for_ms
+
+    def _ring(self, before_ms: int) -> None:
+        """Report a silence that is the whole pattern, once, when it has lasted long enough."""
+        created_ms = self.created_ms
+        if self.silent_since is None and created_ms is not None and created_ms <= before_ms:
+            self.silent_since = (created_ms, -1)
+        if self.silence is None or self.pattern is not None or self.silent_since is None:
+            return
+        since_ms, position = self.silent_since
+        at_ms = since_ms + self.silence.for_ms
+        if self.rung or at_ms >= before_ms:
+            return
+        self.rung = True
+        if self.open_ms is not None and self.policy.fire is Fire.ONCE:
+            return
+        if self.policy.resolve or self.policy.fire is Fire.ONCE:
+            self.open_ms = at_ms
+        found = ReferenceMatch(self.rule, self.key, at_ms, True, (), position)
+        self.found.matches.append(found)
+
     # ---- time
 
     def pass_time(self, before_ms: int) -> None:
         """Decide what is due before `before_ms`, earliest first, then by start and preference."""
         self.horizon = NOTHING
+        self._ring(before_ms)
         while True:
             due = [
                 (at_ms, place, number)
@@ -391,10 +457,33 @@ class _KeyRuns:
                 attempt.threads = attempt.threads[number:]
                 self._finish(attempt, at_ms, timer=True)
             else:
-                self._expire(attempt, number, at_ms)
-            if attempt.threads:
-                before = [_place(each.start) < _place(attempt.start) for each in self.attempts]
-                self.attempts.insert(sum(before), attempt)
+                self._expire(attempt, number, at_ms, timer=True)
+            self._put_back(attempt)
+
+    def _put_back(self, attempt: Attempt) -> None:
+        if attempt.threads:
+            before = [_place(each.start) < _place(attempt.start) for each in self.attempts]
+            self.attempts.insert(sum(before), attempt)
+
+    def _decide_by_next(self, event: ReferenceEvent) -> None:
+        """Complete the runs for which it is enough that `event` is not a forbidden one."""
+        for attempt in list(self.attempts):
+            if not any(attempt is other for other in self.attempts):
+                continue  # ended by the match of another
+            for number in range(len(attempt.threads)):
+                if number < len(attempt.threads) and self._decides(attempt.threads[number], event):
+                    self.attempts.remove(attempt)
+                    self._expire(attempt, number, event.ts, timer=False)
+                    self._put_back(attempt)
+
+    def _decides(self, thread: Thread, event: ReferenceEvent) -> bool:
+        end = ending(thread.rest)
+        return (
+            end is not None
+            and end.next
+            and due_ms(self.rule, thread) is not None
+            and not any(fits(self.rule, self.key, thread, step, event) for step in end.absent)
+        )
 
     def _due(self, attempt: Attempt) -> Iterator[tuple[int, int]]:
         """When which runs of a start are decided by time alone."""
@@ -408,14 +497,14 @@ class _KeyRuns:
             if deadline_ms is not None:
                 yield deadline_ms, number
 
-    def _expire(self, attempt: Attempt, number: int, at_ms: int) -> None:
-        """The absence that a run waits for has held."""
+    def _expire(self, attempt: Attempt, number: int, at_ms: int, *, timer: bool) -> None:
+        """The absence that a run waits for has held, by time or by the next event."""
         thread = attempt.threads[number]
         ended = replace(thread, blocked=thread.blocked | {ENDING})
         attempt.threads[number] = ended
         if not where_holds(self.rule, self.key, thread.bound):
             return
         if self.policy.every:
-            self._report(thread.bound, at_ms, timer=True)
+            self._report(thread.bound, at_ms, timer=timer)
         else:
-            self._complete(attempt, ended, at_ms, timer=True)
+            self._complete(attempt, ended, at_ms, timer=timer)

@@ -20,10 +20,10 @@ from matcher.compiled import inlined, kernel
 Ints = NDArray[np.int64]
 
 # Places in `Store.totals`.
-FREE_RUN, RUNS, FREE_NODE, NODES, KEYS, OPEN = range(6)
-STARTED, MATCHED, EXPIRED, CAPPED, CANCELLED, SKIPS_MISSED, FORGOTTEN = range(6, 13)
-FULL, CHANGED = range(13, 15)  # whether the rule has too many runs; whether anything has changed
-TOTALS = 15
+FREE_RUN, RUNS, FREE_NODE, NODES, KEYS, OPEN, CLOCKS = range(7)
+STARTED, MATCHED, EXPIRED, CAPPED, CANCELLED, SKIPS_MISSED, FORGOTTEN = range(7, 14)
+FULL, CHANGED = range(14, 16)  # whether the rule has too many runs; whether anything has changed
+TOTALS = 16
 
 NONE = -1
 
@@ -56,6 +56,12 @@ SLOT_COLUMNS = 3
 OPEN_AT_MS = 2
 OPEN_COLUMNS = 3
 
+# Columns of `Memory.clocks`, such a table too: since when a key has been silent, by event time and
+# by position (NONE: by no event).  State: NONE is an empty slot.
+CLOCK_KEY, CLOCK_STATE, CLOCK_TS, CLOCK_POSITION = range(4)
+CLOCK_COLUMNS = 4
+RINGING, RUNG = range(2)  # will ring at its deadline, has rung
+
 
 class Memory(NamedTuple):
     """All of a rule's state; `totals` holds free-list heads, sizes and counters (see above)."""
@@ -64,6 +70,7 @@ class Memory(NamedTuple):
     nodes: Ints
     keys: Ints
     open: Ints
+    clocks: Ints
     totals: Ints
 
 
@@ -220,12 +227,13 @@ class Store:
         totals[FREE_RUN] = totals[FREE_NODE] = NONE
         runs = np.zeros((0, RUN_REGISTERS + registers), np.int64)
         nodes = np.zeros((0, NODE_VALUES + places), np.int64)
-        keys, open = new_keys(16, SLOT_COLUMNS), new_keys(16, OPEN_COLUMNS)
-        self.memory = Memory(runs, nodes, keys, open, totals)
+        widths = (SLOT_COLUMNS, OPEN_COLUMNS, CLOCK_COLUMNS)
+        keys, open, clocks = (new_keys(16, columns) for columns in widths)
+        self.memory = Memory(runs, nodes, keys, open, clocks, totals)
         self.reserve(16, 16, 8)
 
-    def reserve(self, runs: int, nodes: int, keys: int, open: int = 0) -> None:
-        """Make room for that many more runs, nodes, keys and open keys."""
+    def reserve(self, runs: int, nodes: int, keys: int, open: int = 0, clocks: int = 0) -> None:
+        """Make room for that many more runs, nodes, keys, open keys and clocks."""
         memory = self.memory
         totals = memory.totals
         self.memory = memory._replace(
@@ -233,6 +241,7 @@ class Store:
             nodes=_grown(memory.nodes, totals, NODES, FREE_NODE, NODE_PREVIOUS, NODE_STEP, nodes),
             keys=grown_keys(memory.keys, int(totals[KEYS]), keys),
             open=grown_keys(memory.open, int(totals[OPEN]), open),
+            clocks=grown_keys(memory.clocks, int(totals[CLOCKS]), clocks),
         )
 
     def forget_oldest(self, most: int) -> None:

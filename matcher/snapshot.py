@@ -20,6 +20,12 @@ from matcher.compiled import kernel
 from matcher.keys import KeyCodec
 from matcher.plan import Plan
 from matcher.runs import (
+    CLOCK_COLUMNS,
+    CLOCK_KEY,
+    CLOCK_POSITION,
+    CLOCK_STATE,
+    CLOCK_TS,
+    CLOCKS,
     KEYS,
     NODE_POSITION,
     NODE_PREVIOUS,
@@ -76,6 +82,8 @@ def dump(
     keyed, runs[:, RUN_KEY] = np.unique(runs[:, RUN_KEY], return_inverse=True)
     open = memory.open[memory.open[:, SLOT_HEAD] != NONE]
     open = open[np.argsort(open[:, OPEN_AT_MS], kind="stable")]
+    clocks = memory.clocks[memory.clocks[:, CLOCK_STATE] != NONE]
+    clocks = clocks[np.lexsort((clocks[:, CLOCK_POSITION], clocks[:, CLOCK_TS]))]
     page = {
         "format": FORMAT,
         "pattern": plan.rule.pattern_version,
@@ -86,6 +94,8 @@ def dump(
         "events": {position: raw[position] for position in nodes[:, NODE_POSITION].tolist()},
         "runs": runs.tobytes(),
         "nodes": nodes.tobytes(),
+        "clocks": clocks[:, CLOCK_STATE:].tobytes(),
+        "clock_keys": [keys.scalars(key) for key in clocks[:, CLOCK_KEY].tolist()],
     }
     return msgspec.msgpack.encode(page)
 
@@ -108,9 +118,12 @@ def restore(
         column[rows] = codes_of(codes, column[rows])
     keyed = np.array([keys.key(tuple(scalars)) for scalars in page["keys"]] or [0], np.int64)
     runs[:, RUN_KEY] = keyed[runs[:, RUN_KEY]]
-    store.reserve(len(runs), len(nodes), len(page["keys"]), len(page["open"]))
+    clock_keys = np.array([keys.key(tuple(s)) for s in page["clock_keys"]], np.int64)
+    clocks = np.frombuffer(page["clocks"], np.int64).reshape(-1, CLOCK_COLUMNS - 1)
+    store.reserve(len(runs), len(nodes), len(page["keys"]), len(page["open"]), len(clocks))
     memory = store.memory
     memory.totals[COUNTERS] = page["counters"]
+    _set_clocks(clock_keys, clocks, memory)
     node_of = np.full(len(nodes) + 1, NONE, np.int64)
     run_of = np.empty(len(runs), np.int64)
     _allocate(memory, node_of[:-1], run_of)
@@ -158,6 +171,17 @@ def codes_of(codes: Ints, indexes: Ints) -> Ints:
     """The inverse of `Texts.indexes`: `codes` are those of the page's texts in this process."""
     known = indexes != NULL
     return np.where(known, codes[np.where(known, indexes, 0)], NULL)
+
+
+@kernel
+def _set_clocks(keys: Ints, clocks: Ints, memory: Memory) -> None:
+    """`clocks` are the columns behind the key."""
+    for place in range(keys.shape[0]):
+        slot = key_slot(memory.clocks, keys[place])
+        memory.clocks[slot, CLOCK_KEY] = keys[place]
+        for column in range(clocks.shape[1]):
+            memory.clocks[slot, CLOCK_STATE + column] = clocks[place, column]
+        memory.totals[CLOCKS] += 1
 
 
 @kernel

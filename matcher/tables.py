@@ -26,6 +26,7 @@ class Tables(NamedTuple):
     absent_begin: Ints  # (S + 1,)
     end_kind: Ints  # (S,) OPEN, AT_ONCE or TIMED
     end_for_ms: Ints  # (S,) trailing absence; -1: until `within` ends
+    end_next: Ints  # (S,) 1: the very next event decides
     end_guard_begin: Ints  # (S + 1,) rows of the guard arrays
     strict_bits: Ints  # (S,) transitions that an event not taken blocks
     all_bits: Ints  # (S,) all transitions, and the end when timed: blocked means the run is over
@@ -38,18 +39,22 @@ class Tables(NamedTuple):
     gap_from_ms: Ints  # (T,)
     gap_to_ms: Ints  # (T,)
     again: Ints  # (T,)
+    cut_bits: Ints  # (T,) transitions of the state that give way when this one fits
     forks: Ints  # (T,) 1: a run that takes it stays as well (`->>`)
     guard_begin: Ints  # (T + 1,)
     count_begin: Ints  # (T + 1,)
-    # absences: an event that fits blocks the transitions in `absent_bits`
+    # absences: an event that fits blocks the transitions in `absent_bits`, for so long
     absent_step: Ints  # (A,)
     absent_bits: Ints  # (A,)
+    absent_for_ms: Ints  # (A,) counted from the last bound event
     # guards and counts on counter registers
     guard_register: Ints  # (G,)
+    guard_mask: Ints  # (G,) the bits of the register that count
     guard_least: Ints  # (G,)
     guard_most: Ints  # (G,)
     count_register: Ints  # (C,)
-    count_again: Ints  # (C,) 1: add one, 0: set to one
+    count_again: Ints  # (C,) 1: add the amount, 0: set to it
+    count_amount: Ints  # (C,)
     # what a step asks across events: rows of (compare, column, register), then a program
     test_begin: Ints  # (steps + 1,)
     tests: Ints  # (…, 3)
@@ -86,8 +91,12 @@ class Tables(NamedTuple):
     SKIP,
     SKIP_STEP,
     SKIP_PLACE,  # of the values kept with an event bound to that step: its time
-) = range(15)
-OPTIONS = 15
+    NEXT_ENDS,  # some run may complete because the next event is not a forbidden one
+    SILENCE_MS,  # -1 without a silence
+    SILENCE_STEPS,  # bits of the steps that end it
+    PURE_SILENCE,  # the silence is the whole pattern
+) = range(19)
+OPTIONS = 19
 
 RUNS_ALL, RUNS_LATEST, RUNS_FIRST = range(3)
 FIRE_FIRST, FIRE_EACH, FIRE_ONCE, FIRE_CLOSE = range(4)

@@ -114,7 +114,18 @@ class WindowLane:
             bound, steps = (position,), (step,)
             key = row[ROW_KEY]
             found.append(
-                Found(row[ROW_AT], timer, position, self._number, position, bound, steps, key, told)
+                Found(
+                    row[ROW_AT],
+                    timer,
+                    position,
+                    self._number,
+                    position,
+                    bound,
+                    steps,
+                    (),
+                    key,
+                    told,
+                )
             )
         self.matched += len(found)
         return found

@@ -1,15 +1,27 @@
 """Pass: no rule may keep partial matches for ever, and no gap may be out of reach.
 
-A pattern of several steps needs `within`, or a greatest gap on every arrow; a repetition needs
-`within`.  A trailing absence brings its own span with `for`.  `within unbounded` needs a limit of
-runs, and of every repetition.  Whatever lets one event continue many partial matches in many ways
-needs a limit of runs as well.
+A pattern of several steps needs `within`, or a greatest gap on every arrow, those between the
+rounds of a loop and the parts of `&` included; a loop without an upper count needs `within`.  A
+trailing absence brings its own span with `for`; a silence waits for nothing.  `within unbounded`
+needs a limit of runs, and of every repetition.  Whatever lets one event continue many partial
+matches in many ways needs a limit of runs as well.
 """
 
 from __future__ import annotations
 
 from dsl.check.context import Context, RuleDraft
-from dsl.model import Bind, Choice, Contiguity, Link, Pattern, Repeat
+from dsl.check.shapes import every, links
+from dsl.model import (
+    AnyOrder,
+    Bind,
+    Choice,
+    Contiguity,
+    Link,
+    Pattern,
+    Repeat,
+    Silence,
+    leading_silence,
+)
 from dsl.source import Span
 from dsl.strings import duration_text
 
@@ -18,8 +30,11 @@ _LIMIT = "add `limit 100 runs` (or what suits) to the rule: so many partial matc
 
 
 def check_bounds(context: Context, rule: RuleDraft) -> None:
-    pattern, clause = rule.pattern, rule.match
-    assert pattern is not None and clause is not None, "broken rules come no further"
+    clause = rule.match
+    assert rule.pattern is not None and clause is not None, "broken rules come no further"
+    _, pattern = leading_silence(rule.pattern)
+    if pattern is None:
+        return
     if rule.policy.runs_max is None:
         _needs_limit(context, rule, pattern, clause.pattern.span)
     if rule.within is not None and rule.within.limit is None:
@@ -29,9 +44,10 @@ def check_bounds(context: Context, rule: RuleDraft) -> None:
             context.report("E040", message, clause.pattern.span, hint)
         return
     if rule.within_ms is None:
-        if _repeats(pattern):
+        if _endless(pattern) or _waits_for_ever(pattern):
             message = "a repetition without `within` would be kept for ever"
-            context.report("E040", message, clause.pattern.span, _HINT)
+            hint = f"{_HINT}, or an upper count and `gap ..5m` to the repetition"
+            context.report("E040", message, clause.pattern.span, hint)
         elif not _gaps_bounded(pattern):
             message = "a match that never completes would be kept for ever"
             hint = f"{_HINT}, or a greatest gap to every arrow: `-[..5m]->`"
@@ -52,53 +68,43 @@ def _needs_limit(context: Context, rule: RuleDraft, pattern: Pattern, span: Span
         message = "`matches all` may keep any number of partial matches"
         context.report("E040", message, rule.choices["matches"].span, _LIMIT)
     elif _forks(pattern):
-        message = "`->>` may keep any number of partial matches"
+        message = "`->>` and `combinations` may keep any number of partial matches"
         context.report("E040", message, span, _LIMIT)
 
 
 def _forks(pattern: Pattern) -> bool:
-    """Whether there is a `->>` in it."""
-    if isinstance(pattern, Bind):
-        return False
-    if isinstance(pattern, Repeat):
-        return _forks(pattern.node)
-    if isinstance(pattern, Choice):
-        return any(_forks(option) for option in pattern.options)
-    return _forks(pattern.first) or any(
-        link.arrow.contiguity is Contiguity.ANY or (link.to is not None and _forks(link.to))
-        for link in pattern.links
-    )
+    """Whether there is a `->>` or a loop with `combinations` in it."""
+    arrows = [link.arrow for link in links(pattern)]
+    arrows += [part.arrow for part in every(pattern) if isinstance(part, Repeat)]
+    return any(arrow.contiguity is Contiguity.ANY for arrow in arrows)
 
 
 def _endless(pattern: Pattern) -> bool:
     """Whether a repetition in it has no upper bound."""
-    if isinstance(pattern, Bind):
-        return False
-    if isinstance(pattern, Repeat):
-        return pattern.most is None or _endless(pattern.node)
-    if isinstance(pattern, Choice):
-        return any(_endless(option) for option in pattern.options)
-    return _endless(pattern.first) or any(_endless(link.to) for link in pattern.links if link.to)
+    return any(isinstance(part, Repeat) and part.most is None for part in every(pattern))
 
 
-def _repeats(pattern: Pattern) -> bool:
-    if isinstance(pattern, Bind):
-        return False
-    if isinstance(pattern, Repeat):
-        return pattern.most is None or pattern.most > 1 or _repeats(pattern.node)
-    if isinstance(pattern, Choice):
-        return any(_repeats(option) for option in pattern.options)
-    return _repeats(pattern.first) or any(_repeats(link.to) for link in pattern.links if link.to)
+def _waits_for_ever(pattern: Pattern) -> bool:
+    """Whether a loop in it may wait for ever for its next round."""
+    return any(
+        part.most != 1 and part.arrow.max_gap_ms is None
+        for part in every(pattern)
+        if isinstance(part, Repeat)
+    )
 
 
 def _gaps_bounded(pattern: Pattern) -> bool:
-    if isinstance(pattern, Bind):
-        return True
-    if isinstance(pattern, Repeat):
-        return _gaps_bounded(pattern.node)
-    if isinstance(pattern, Choice):
-        return all(_gaps_bounded(option) for option in pattern.options)
-    return _gaps_bounded(pattern.first) and all(_link_bounded(link) for link in pattern.links)
+    match pattern:
+        case Bind() | Silence():
+            return True
+        case Repeat(node):
+            return _gaps_bounded(node)
+        case Choice(options):
+            return all(_gaps_bounded(option) for option in options)
+        case AnyOrder(arrow=arrow):
+            return arrow.max_gap_ms is not None
+        case _:
+            return _gaps_bounded(pattern.first) and all(map(_link_bounded, pattern.links))
 
 
 def _link_bounded(link: Link) -> bool:
@@ -108,13 +114,22 @@ def _link_bounded(link: Link) -> bool:
 
 
 def _least_ms(pattern: Pattern) -> int:
-    """The shortest time a match can take, from its first event to its last."""
-    if isinstance(pattern, Bind):
-        return 0
-    if isinstance(pattern, Repeat):
-        return pattern.least * _least_ms(pattern.node)
-    if isinstance(pattern, Choice):
-        return min(_least_ms(option) for option in pattern.options)
-    gaps = (link.arrow.min_gap_ms or 0 for link in pattern.links)
-    inner = (_least_ms(link.to) for link in pattern.links if link.to is not None)
-    return _least_ms(pattern.first) + sum(gaps) + sum(inner)
+    """The shortest time a match can take, from its first event to its last (or its deadline)."""
+    match pattern:
+        case Bind() | Silence():
+            return 0
+        case Repeat(node, least, arrow=arrow):
+            return least * _least_ms(node) + max(0, least - 1) * (arrow.min_gap_ms or 0)
+        case Choice(options):
+            return min(_least_ms(option) for option in options)
+        case AnyOrder():
+            return 0
+        case _:
+            return _least_ms(pattern.first) + sum(map(_link_ms, pattern.links))
+
+
+def _link_ms(link: Link) -> int:
+    if link.to is None:
+        return link.absent_for_ms or 0
+    wait = 0 if link.absent_for_ms is None else link.absent_for_ms + 1
+    return max(link.arrow.min_gap_ms or 0, wait) + _least_ms(link.to)

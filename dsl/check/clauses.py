@@ -76,13 +76,17 @@ def _not_for_windows(context: Context, rule: RuleDraft) -> None:
 def _word(clause: ast.Clause) -> str:
     if isinstance(clause, ast.Choose):
         return clause.what
+    if isinstance(clause, ast.Within) and clause.per_step:
+        return "within … per step"
     if type(clause) in _SLOTS:
         return _SLOTS[type(clause)][1]
     return _ONCE.get(type(clause), type(clause).__name__.lower())
 
 
 def _take(context: Context, rule: RuleDraft, clause: ast.Clause) -> None:
-    if type(clause) in _SLOTS:
+    if isinstance(clause, ast.Within) and clause.per_step:
+        rule.step_within = clause
+    elif type(clause) in _SLOTS:
         setattr(rule, _SLOTS[type(clause)][0], clause)
     elif isinstance(clause, ast.Severity):
         if clause.name.text not in SEVERITIES:

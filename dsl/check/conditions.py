@@ -63,6 +63,8 @@ def step_scope(rule: RuleDraft, step: StepDraft) -> Scope:
             later[label] = f"`{label}` must not occur, so it has no fields here"
         elif other.index in step.before:
             steps[label] = step_name(other)
+        elif rule.are_beside(step, other):
+            later[label] = f"`{label}` comes in any order with this step: compare them in `where`"
         elif other.index > step.index:
             later[label] = f"`{label}` comes after this step"
         else:

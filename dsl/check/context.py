@@ -67,6 +67,7 @@ class RuleDraft:
     over: ast.Over | None = None
     match: ast.Match | None = None
     within: ast.Within | None = None
+    step_within: ast.Within | None = None
     where_clause: ast.Where | None = None
     suppress_clause: ast.Suppress | None = None
     when: ast.When | None = None
@@ -80,6 +81,7 @@ class RuleDraft:
     resolve_when: ast.ResolveWhen | None = None
     skip: model.Skip = model.Skip.PAST_LAST
     steps: list[StepDraft] = field(default_factory=list)
+    beside: list[frozenset[int]] = field(default_factory=list)  # steps taken in any order
     pattern: model.Pattern | None = None
     keys: tuple[model.Key, ...] = ()
     alphabet: list[model.Symbol] = field(default_factory=list)
@@ -100,6 +102,14 @@ class RuleDraft:
     @property
     def within_ms(self) -> int | None:
         return self.within.limit.ms if self.within and self.within.limit else None
+
+    @property
+    def step_within_ms(self) -> int | None:
+        return self.step_within.limit.ms if self.step_within and self.step_within.limit else None
+
+    def are_beside(self, first: StepDraft, second: StepDraft) -> bool:
+        """Whether two steps are taken in any order, so that neither knows of the other."""
+        return any(first.index in steps and second.index in steps for steps in self.beside)
 
 
 @dataclass(slots=True)

@@ -9,8 +9,21 @@ from __future__ import annotations
 from dsl import limits
 from dsl.check.conditions import step_names
 from dsl.check.context import Context, RuleDraft
-from dsl.check.patterns import least_events
-from dsl.model import Bind, Choice, Fire, Pattern, Policy, Repeat, Runs, Skip
+from dsl.check.shapes import least_events
+from dsl.model import (
+    AnyOrder,
+    Bind,
+    Choice,
+    Fire,
+    Pattern,
+    Policy,
+    Repeat,
+    Runs,
+    Sequence,
+    Silence,
+    Skip,
+    leading_silence,
+)
 
 _WORDS = {
     "fire": ("first", "each", "once", "close", "edge"),
@@ -123,7 +136,8 @@ def _skip_to(context: Context, rule: RuleDraft) -> int | None:
 
 def _begins(rule: RuleDraft, pattern: Pattern, step: int) -> bool:
     """Whether the event that `skip to` looks for is always the first of the match."""
-    leading = _leading(pattern)
+    _, events = leading_silence(pattern)
+    leading = set() if events is None else _leading(events)
     assert rule.after_match is not None, "only for `skip to`"
     if rule.after_match.skip == "to first" and leading == {step}:
         return True
@@ -131,30 +145,38 @@ def _begins(rule: RuleDraft, pattern: Pattern, step: int) -> bool:
 
 
 def _leading(pattern: Pattern) -> set[int]:
-    """The steps a match can begin with, as long as nothing before them is optional."""
-    if isinstance(pattern, Bind):
-        return {pattern.step}
-    if isinstance(pattern, Repeat):
-        return _leading(pattern.node)
-    if isinstance(pattern, Choice):
-        return {step for option in pattern.options for step in _leading(option)}
-    return set() if least_events(pattern.first) == 0 else _leading(pattern.first)
+    """The steps that are the first of every match they are in."""
+    match pattern:
+        case Bind(step):
+            return {step}
+        case Repeat(node):
+            return _leading(node)
+        case Choice(options):
+            return {step for option in options for step in _leading(option)}
+        case Sequence(first) if least_events(first):
+            return _leading(first)
+        case _:
+            return set()
 
 
 def _grows(pattern: Pattern) -> bool:
     """Whether a complete match can take another event."""
-    if isinstance(pattern, Bind):
-        return False
-    if isinstance(pattern, Repeat):
-        return pattern.most is None or pattern.most > pattern.least or _grows(pattern.node)
-    if isinstance(pattern, Choice):
-        return any(_grows(option) for option in pattern.options)
-    last = pattern.links[-1].to
-    if last is None:
-        return False
-    return _grows(last) or (least_events(last) == 0 and _grows(pattern.first))
+    match pattern:
+        case Repeat(node, least, most):
+            return most is None or most > least or _grows(node)
+        case Choice(parts) | AnyOrder(parts):
+            return any(_grows(part) for part in parts)
+        case Sequence(first, links):
+            last = links[-1].to
+            if last is None:
+                return False
+            return _grows(last) or (least_events(last) == 0 and _grows(first))
+        case _:
+            return False
 
 
 def _waits(pattern: Pattern) -> bool:
     """Whether the pattern ends with an absence."""
-    return not isinstance(pattern, Bind | Repeat | Choice) and pattern.links[-1].to is None
+    if isinstance(pattern, Sequence):
+        return pattern.links[-1].to is None
+    return isinstance(pattern, Silence)

@@ -16,8 +16,6 @@ _WHOLE: dict[type[ast.Node], str] = {
     ast.RuleInstance: "a rule made from a template",
     ast.Priority: "`priority`",
     ast.Emit: "`emit`",
-    ast.Conjunction: "`&` between steps",
-    ast.SomeOf: "`n of (…)`",
 }
 
 
@@ -55,12 +53,6 @@ def _missing(node: ast.Node) -> str | None:
         return "`time` of a source"
     if isinstance(node, ast.KeyPart) and node.table is not None:
         return "a key from a table"
-    if isinstance(node, ast.Within) and node.per_step:
-        return "`within … per step`"
-    if isinstance(node, ast.Repetition) and node.preference == "possessive":
-        return "a possessive quantifier"
-    if isinstance(node, ast.Modifier):
-        return f"`{node.word}` behind a quantifier"
     if isinstance(node, ast.Invoke) and isinstance(node.function, ast.Variable):
         name = node.function.name
         return f"`{name}`" if name in LATER_FUNCTIONS else None

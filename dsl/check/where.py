@@ -1,8 +1,9 @@
 """Pass: the condition on the whole match.
 
 An equality of two single steps' values is moved into the later step: `where b.user == a.user`
-makes `b` wait for a fitting event, instead of binding the first one and then failing.  A value is a
-field, or whatever is computed from the fields of one step: `lower(b.user)`.
+makes `b` wait for a fitting event, instead of binding the first one and then failing.  Of two steps
+in any order each asks for it when the other one is bound.  A value is a field, or whatever is
+computed from the fields of one step: `lower(b.user)`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsl.check.conditions import match_scope
-from dsl.check.context import Context, RuleDraft
+from dsl.check.context import Context, RuleDraft, StepDraft
 from dsl.check.expressions import Checker
-from dsl.check.typing import fold
-from dsl.model import Call, Const, Expr, FieldRef
+from dsl.check.typing import BOOL, INT, fold
+from dsl.model import Aggregate, Call, Const, Expr, FieldRef
+from dsl.source import Span
 
 
 def check_where(context: Context, rule: RuleDraft) -> None:
@@ -41,14 +43,32 @@ def _push(rule: RuleDraft, part: Expr) -> bool:
     """Moves `part` into the later of its two steps, if it is an equality of single steps."""
     if not isinstance(part, Call) or part.op != "eq":
         return False
-    steps = [_single_step(rule, arg) for arg in part.args]
-    if None in steps or steps[0] == steps[1]:
+    found = [_single_step(rule, arg) for arg in part.args]
+    steps = sorted(step for step in found if step is not None)
+    if len(steps) < 2 or steps[0] == steps[1]:
         return False
-    later = rule.steps[max(step for step in steps if step is not None)]
-    moved = replace(part, args=tuple(_own(arg, later.index) for arg in part.args))
-    known = [] if later.condition is None else [later.condition]
-    later.condition = fold("and", [*known, moved], part.span)
+    earlier, later = rule.steps[steps[0]], rule.steps[steps[1]]
+    if rule.are_beside(earlier, later):
+        _add(earlier, fold("or", [_unbound(later, part.span), _moved(part, earlier)], part.span))
+        _add(later, fold("or", [_unbound(earlier, part.span), _moved(part, later)], part.span))
+    else:
+        _add(later, _moved(part, later))
     return True
+
+
+def _add(step: StepDraft, condition: Expr) -> None:
+    known = [] if step.condition is None else [step.condition]
+    step.condition = fold("and", [*known, condition], condition.span)
+
+
+def _unbound(step: StepDraft, span: Span) -> Expr:
+    count = Aggregate(INT, "count", step.index, None, False, span)
+    return Call(BOOL, "eq", (count, Const(INT, 0, span)), span)
+
+
+def _moved(part: Call, step: StepDraft) -> Expr:
+    """`part` as the condition of `step`."""
+    return replace(part, args=tuple(_own(arg, step.index) for arg in part.args))
 
 
 def _single_step(rule: RuleDraft, expr: Expr) -> int | None:

@@ -12,6 +12,7 @@ import pytest
 from dsl import RuleError, compile_text, model
 from dsl.model import (
     Aggregate,
+    AnyOrder,
     Arrow,
     Bind,
     Call,
@@ -29,6 +30,7 @@ from dsl.model import (
     Rule,
     RuleSet,
     Sequence,
+    Silence,
     Skip,
     Type,
 )
@@ -179,6 +181,7 @@ def test_filters_are_inlined_through_each_other() -> None:
 # ---------------------------------------------------------------------------------- patterns
 
 A, B, C = Bind(0), Bind(1), Bind(2)
+TWICE = Repeat(B, 2, 2, True)
 
 
 def arrow(sign: str = "->", least: int | None = None, most: int | None = None) -> Arrow:
@@ -215,13 +218,44 @@ def then(
         ("Login -[..1s]-> not Logout -> Payment", then(A, C, 1, by=arrow("->", None, 1000))),
         ("Login -> not (Logout | Payment)", then(A, None, 1, 2)),
         ("Login -> not Logout -> not Payment -> Login", then(A, Bind(3), 1, 2)),
-        ("Login -> not Logout for 8h", then(A, None, 1, lasting=8 * 3_600_000)),
+        ("Login -> not Logout for 8m", then(A, None, 1, lasting=8 * 60_000)),
+        ("Login -> not Logout for 1m -> Payment", then(A, C, 1, lasting=60_000)),
+        ("Login => not Logout", then(A, None, 1, by=arrow("=>"))),
+        ("not Login for 1m -> Payment", then(Silence((0,), 60_000), B)),
+        ("not (Login | Logout) for 1m", Silence((0, 1), 60_000)),
+        ("Login{2,} gap 1s..2s", Repeat(A, 2, None, True, arrow("->", 1000, 2000))),
+        ("Login+ consecutive until Payment", Repeat(A, 1, None, True, arrow("=>"), (1,))),
+        ("Login{2,3}+", Repeat(A, 2, 3, True, possessive=True)),
+        ("(Login -> Payment)+ until Logout", Repeat(then(A, B, 2), 1, None, True, until=(2,))),
+        ("Login & Payment", AnyOrder((A, B), 2)),
+        ("(Login & Payment{2}) & Logout?", AnyOrder((A, TWICE, Repeat(C, 0, 1, True)), 3)),
+        ("2 of (Login, Payment | Logout)", AnyOrder((A, Choice((B, C))), 2)),
+        ("1 of (Login, Payment) -> Logout", then(AnyOrder((A, B), 1), C)),
         ("(Login | Payment) -> Logout", then(Choice((A, B)), C)),
         ("(Login -> Payment){2} -> Logout", then(Repeat(then(A, B), 2, 2, True), C)),
     ],
 )
 def test_patterns_keep_their_shape(text: str, expected: object) -> None:
     assert rule(f'match {text} within 10m alert "x"').pattern == expected
+
+
+def test_within_per_step_bounds_every_arrow() -> None:
+    text = "Login{2} -[..1m]-> (Payment & Logout) -> not Login"
+    found = rule(f'match {text} within 5m per step alert "x"')
+    five, one = arrow("->", None, 300_000), arrow("->", None, 60_000)
+    both = AnyOrder((B, C), 2, five)
+    assert found.pattern == Sequence(
+        Repeat(A, 2, 2, True, five),
+        (Link(one, (), both), Link(THEN, (3,), None, 300_000)),
+    )
+    assert found.within_ms is None
+
+
+def test_equality_between_steps_in_any_order_is_asked_by_whichever_comes_later() -> None:
+    found = rule('match a: Login & b: Payment within 1m where a.user == b.user alert "x"')
+    assert show(found.steps[0].condition) == "(or (eq count($1 ) 0:int) (eq user $1.user))"
+    assert show(found.steps[1].condition) == "(or (eq count($0 ) 0:int) (eq $0.user user))"
+    assert found.where is None
 
 
 def test_steps_know_what_repeats_and_what_must_be_absent() -> None:

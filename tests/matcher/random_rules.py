@@ -8,12 +8,13 @@ Values are few, so that events fit several steps, ties are common and nulls appe
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
 from dsl.model import (
     Aggregate,
+    AnyOrder,
     Arrow,
     Bind,
     Call,
@@ -35,6 +36,7 @@ from dsl.model import (
     Rule,
     Runs,
     Sequence,
+    Silence,
     Skip,
     Step,
     Symbol,
@@ -349,18 +351,69 @@ def arrows(draw: st.DrawFn) -> Arrow:
 def patterns(
     draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], depth: int, repeated: bool
 ) -> Pattern:
-    kind = draw(st.sampled_from(("bind", "bind", "repeat", "choice", "sequence")))
+    kinds = ("bind", "bind", "repeat", "choice", "sequence", "any order")
+    kind = draw(st.sampled_from(kinds))
     if depth == 0 or kind == "bind":
         return Bind(draw(steps(scope, keys, repeated, False)))
     if kind == "repeat":
-        node = draw(patterns(scope, keys, depth - 1, True))
-        least = draw(st.integers(0, 3))
-        most = draw(st.one_of(st.none(), st.integers(max(1, least), least + 2)))
-        return Repeat(node, least, most, draw(st.booleans()))
+        return draw(loops(scope, keys, depth - 1))
+    if kind == "any order":
+        return draw(any_orders(scope, keys, repeated))
     if kind == "choice":
         count = draw(st.integers(2, 3))
         return Choice(tuple(draw(patterns(scope, keys, depth - 1, repeated)) for _ in range(count)))
     return draw(sequences(scope, keys, depth - 1, repeated))
+
+
+@st.composite
+def loops(draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], depth: int) -> Repeat:
+    node = draw(patterns(scope, keys, depth, True))
+    least = draw(st.integers(0, 3))
+    most = draw(st.one_of(st.none(), st.integers(max(1, least), least + 2)))
+    arrow = draw(arrows()) if draw(st.integers(0, 2)) == 0 else Arrow()
+    until = (draw(steps(scope, keys, True, True)),) if draw(st.integers(0, 4)) == 0 else ()
+    preference = draw(st.sampled_from(("greedy", "reluctant", "possessive")))
+    greedy, possessive = preference != "reluctant", preference == "possessive"
+    return Repeat(node, least, most, greedy, arrow, until, possessive)
+
+
+@st.composite
+def any_orders(draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], repeated: bool) -> AnyOrder:
+    """Conditions of one part know nothing of the others: those may not have come yet."""
+    before = list(scope.steps)
+    parts: list[Pattern] = []
+    size = draw(st.integers(2, 4))
+    count = draw(st.integers(1, size))
+    for _ in range(size):
+        kind = draw(st.sampled_from(("bind", "bind", "choice", "repeat")))
+        loop = kind == "repeat" and count == size
+        node: Pattern = Bind(draw(apart(scope, before, keys, repeated or loop)))
+        if kind == "choice":
+            node = Choice((node, Bind(draw(apart(scope, before, keys, repeated)))))
+        if loop:
+            least = draw(st.integers(0, 2))
+            most = draw(st.sampled_from((None, max(1, least), least + 1)))
+            node = Repeat(node, least, most, True)
+        parts.append(node)
+    absent = (draw(apart(scope, before, keys, repeated, True)),) if draw(st.booleans()) else ()
+    arrow = draw(arrows()) if draw(st.integers(0, 2)) == 0 else Arrow()
+    return AnyOrder(tuple(parts), count, arrow, absent)
+
+
+@st.composite
+def apart(
+    draw: st.DrawFn,
+    scope: Scope,
+    before: list[Step],
+    keys: tuple[Path, ...],
+    repeated: bool,
+    absent: bool = False,
+) -> int:
+    """A step whose condition may refer to `before` only."""
+    inner = Scope([replace(step, absent=step not in before) for step in scope.steps])
+    index = draw(steps(inner, keys, repeated, absent))
+    scope.steps.append(inner.steps[-1])
+    return index
 
 
 @st.composite
@@ -374,8 +427,38 @@ def sequences(
         if draw(st.integers(0, 3)) == 0:
             absent = (draw(steps(scope, keys, repeated, True)),)
         arrow = draw(arrows())
-        links.append(Link(arrow, absent, draw(patterns(scope, keys, depth, repeated))))
+        for_ms = draw(st.sampled_from((None, 0, 1, 3))) if absent else None
+        to = draw(patterns(scope, keys, depth, repeated))
+        links.append(Link(arrow, absent, to, for_ms))
     return Sequence(first, tuple(links))
+
+
+@st.composite
+def whole_patterns(
+    draw: st.DrawFn,
+    scope: Scope,
+    keys: tuple[Path, ...],
+    silence: Silence | None,
+    bounded: bool,
+    timed: bool,
+) -> Pattern:
+    """A pattern with all that only its outermost sequence can have."""
+    pattern = draw(patterns(scope, keys, draw(st.integers(1, 3)), False))
+    if timed:
+        absent = draw(steps(scope, keys, False, True))
+        within = bounded and draw(st.integers(0, 3)) == 0
+        for_ms = None if within else draw(st.integers(1, 6))
+        next_decides = draw(st.integers(0, 3)) == 0
+        arrow = Arrow(Contiguity.STRICT) if next_decides else Arrow()
+        link = Link(arrow, (absent,), None, for_ms)
+        links = (*pattern.links, link) if isinstance(pattern, Sequence) else (link,)
+        first = pattern.first if isinstance(pattern, Sequence) else pattern
+        pattern = Sequence(first, links)
+    if silence is None:
+        return pattern
+    if isinstance(pattern, Sequence):
+        return Sequence(silence, (Link(Arrow(), (), pattern.first), *pattern.links))
+    return Sequence(silence, (Link(Arrow(), (), pattern),))
 
 
 @st.composite
@@ -405,7 +488,7 @@ def policies(
     else:
         ways = [way for way in Fire if way is not Fire.CLOSE or not timed]
         fire = draw(st.sampled_from(ways))
-        if draw(st.integers(0, 2)) == 0:
+        if draw(st.integers(0, 2)) == 0 and not all(step.absent for step in scope.steps):
             skip = draw(st.sampled_from((Skip.FIRST, Skip.LAST)))
             bound = [step.index for step in scope.steps if not step.absent]
             skip_to = draw(st.sampled_from(bound))
@@ -426,17 +509,17 @@ def rules(draw: st.DrawFn) -> Rule:
     """A rule as the checker would give it, with every construct the matcher knows."""
     keys: tuple[Path, ...] = draw(st.sampled_from(((("k",),), (("k",),), (), (("k",), ("s",)))))
     scope = Scope()
-    pattern = draw(patterns(scope, keys, 2, False))
     within_ms = draw(st.sampled_from((3, 6, 10, 20, 20, None)))
     timed = draw(st.integers(0, 3)) == 0
-    if timed:
-        absent = draw(steps(scope, keys, False, True))
-        within = within_ms is not None and draw(st.integers(0, 3)) == 0
-        for_ms = None if within else draw(st.integers(1, 6))
-        link = Link(Arrow(), (absent,), None, for_ms)
-        links = (*pattern.links, link) if isinstance(pattern, Sequence) else (link,)
-        first = pattern.first if isinstance(pattern, Sequence) else pattern
-        pattern = Sequence(first, links)
+    silence = None
+    if draw(st.integers(0, 5)) == 0:
+        ends = [draw(apart(scope, [], keys, False, True)) for _ in range(draw(st.integers(1, 2)))]
+        silence = Silence(tuple(ends), draw(st.integers(1, 5)))
+    pattern: Pattern
+    if silence is not None and draw(st.integers(0, 2)) == 0:
+        pattern = silence
+    else:
+        pattern = draw(whole_patterns(scope, keys, silence, within_ms is not None, timed))
     used = sorted({step.event for step in scope.steps})
     alphabet = [Symbol(event, None, keys) for event in used]
     if draw(st.integers(0, 4)) == 0:

@@ -1,0 +1,136 @@
+"""Silences, `not B for 5m` alone or before a step: one clock for each key the rule has seen.
+
+    quiet(key, ts) = no event that ends a silence for longer than the rule asks, up to ts
+
+A clock starts with the first event of the alphabet, again with each event that ends a silence, and
+is never taken away: a key that is silent must not be forgotten.  When the silence is the whole
+pattern its clock rings once at the deadline, and not again before the next event that ends one.
+"""
+
+from __future__ import annotations
+
+from matcher.buffers import (
+    EVENT_KEY,
+    EVENT_MASK,
+    EVENT_POSITION,
+    EVENT_TS,
+    Ints,
+    Out,
+    Scratch,
+)
+from matcher.compiled import inlined, kernel
+from matcher.runs import (
+    CHANGED,
+    CLOCK_KEY,
+    CLOCK_POSITION,
+    CLOCK_STATE,
+    CLOCK_TS,
+    CLOCKS,
+    MATCHED,
+    NONE,
+    RINGING,
+    RUNG,
+    Memory,
+    is_open,
+    key_slot,
+    open_key,
+)
+from matcher.tables import FIRE, FIRE_ONCE, OPENS, SILENCE_MS, SILENCE_STEPS, Tables
+from matcher.vm import step_holds
+
+
+@inlined
+def ring(event: int, events: Ints, tables: Tables, memory: Memory, out: Out) -> None:
+    """Report the silence of the event's key if its deadline has passed when the event comes."""
+    slot = key_slot(memory.clocks, events[event, EVENT_KEY])
+    if memory.clocks[slot, CLOCK_STATE] != NONE:
+        _ring(slot, events[event, EVENT_TS], tables, memory, out)
+
+
+@inlined
+def keep_clock(event: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch) -> None:
+    """The event's key is known from now on; its clock starts again if the event ends a silence."""
+    clocks = memory.clocks
+    slot = key_slot(clocks, events[event, EVENT_KEY])
+    known = clocks[slot, CLOCK_STATE] != NONE
+    if known and not _ends_silence(event, events, tables, memory, scratch):
+        return
+    if not known:
+        memory.totals[CLOCKS] += 1
+    _start_clock(
+        slot, events[event, EVENT_KEY], events[event, EVENT_TS], events[event, EVENT_POSITION],
+        memory,
+    )  # fmt: skip
+
+
+@inlined
+def quiet(event: int, events: Ints, tables: Tables, memory: Memory) -> bool:
+    """Whether the key has been silent for long enough when the event, not yet kept, comes."""
+    slot = key_slot(memory.clocks, events[event, EVENT_KEY])
+    since_ms = events[event, EVENT_TS] - memory.clocks[slot, CLOCK_TS]
+    known = memory.clocks[slot, CLOCK_STATE] != NONE
+    return bool(known and since_ms > tables.options[SILENCE_MS])
+
+
+@kernel
+def ring_due(watermark_ms: int, tables: Tables, memory: Memory, out: Out) -> None:
+    """Report the silences whose deadline lies before the watermark."""
+    for slot in range(memory.clocks.shape[0]):
+        if memory.clocks[slot, CLOCK_STATE] != NONE:
+            _ring(slot, watermark_ms, tables, memory, out)
+
+
+@kernel
+def create_clock(key: int, at_ms: int, memory: Memory) -> None:
+    """Let a key be known from `at_ms` on without an event; nothing if it is known already."""
+    slot = key_slot(memory.clocks, key)
+    if memory.clocks[slot, CLOCK_STATE] == NONE:
+        memory.totals[CLOCKS] += 1
+        _start_clock(slot, key, at_ms, NONE, memory)
+
+
+@inlined
+def _start_clock(slot: int, key: int, ts: int, position: int, memory: Memory) -> None:
+    memory.clocks[slot, CLOCK_KEY] = key
+    memory.clocks[slot, CLOCK_STATE] = RINGING
+    memory.clocks[slot, CLOCK_TS] = ts
+    memory.clocks[slot, CLOCK_POSITION] = position
+    memory.totals[CHANGED] = 1
+
+
+@inlined
+def _ends_silence(
+    event: int, events: Ints, tables: Tables, memory: Memory, scratch: Scratch
+) -> bool:
+    fitting = events[event, EVENT_MASK] & tables.options[SILENCE_STEPS]
+    step = 0
+    while fitting != 0:
+        if fitting & 1 and step_holds(step, tables.initial, event, events, memory, tables, scratch):
+            return True
+        fitting >>= 1
+        step += 1
+    return False
+
+
+@inlined
+def _ring(slot: int, before_ms: int, tables: Tables, memory: Memory, out: Out) -> None:
+    """Report the silence of one key if its deadline lies before `before_ms`."""
+    clocks = memory.clocks
+    deadline_ms = clocks[slot, CLOCK_TS] + tables.options[SILENCE_MS]
+    if clocks[slot, CLOCK_STATE] != RINGING or deadline_ms >= before_ms:
+        return
+    clocks[slot, CLOCK_STATE] = RUNG
+    memory.totals[CHANGED] = 1
+    key = clocks[slot, CLOCK_KEY]
+    if tables.options[FIRE] == FIRE_ONCE and is_open(memory, key):
+        return
+    if tables.options[OPENS]:
+        open_key(memory, key, deadline_ms)
+    place = out.counts[0]
+    out.at_ms[place] = deadline_ms
+    out.timer[place] = 1
+    out.key[place] = key
+    out.node[place] = NONE
+    out.since[place] = clocks[slot, CLOCK_POSITION]
+    out.counts[0] = place + 1
+    memory.totals[MATCHED] += 1
