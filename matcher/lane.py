@@ -361,7 +361,7 @@ class Lane:
             *history,
             self._selection.null_keys,
             int(totals[RUNS]),
-            int(totals[KEYS]),
+            int(max(totals[KEYS], totals[CLOCKS])),
             self._store.bytes,
             int(totals[CANCELLED]),
             int(totals[SKIPS_MISSED]),
