@@ -70,6 +70,12 @@ WINDOW_EVENTS_MAX = 100_000
 ANY_ORDER_MAX = 16
 """Parts of one `A & B` or `n of (…)`."""
 
+EVENT_FIELDS_MAX = 1000
+"""Fields of one event, those of the events it extends included."""
+
+INSTANCE_NODES_MAX = 20_000
+"""Nodes of the syntax trees of all rules that one file makes from templates."""
+
 REGEX_CHARS_MAX = 1000
 TEMPLATE_CHARS_MAX = 16 * 1024
 PLACEHOLDERS_MAX = 100

@@ -491,6 +491,7 @@ class Rule:
     span: Span = field(compare=False)
     policy: Policy = Policy()
     window: Window | None = None
+    priority: int = 0
 
 
 # ---------------------------------------------------------------------------------- inline tests

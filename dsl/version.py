@@ -30,7 +30,10 @@ from dsl.model import (
 )
 
 _FORMAT = "1"
-_SAYING = ("title", "severity", "tags", "doc", "suppress", "message", "attributes", "notify")
+_SAYING = (
+    *("title", "severity", "tags", "doc", "priority"),
+    *("suppress", "message", "attributes", "notify"),
+)
 _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip")
 _OPTIONS: tuple[tuple[str, object], ...] = (
     ("policy", Policy()),

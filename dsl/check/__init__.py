@@ -21,6 +21,7 @@ from dsl.check.events import check_events
 from dsl.check.features import check_features
 from dsl.check.filters import check_filters
 from dsl.check.inline_tests import check_inline_tests
+from dsl.check.instances import make_instances
 from dsl.check.keys import check_keys
 from dsl.check.outputs import check_outputs
 from dsl.check.overlap import check_overlap
@@ -45,6 +46,7 @@ DECLARATION_PASSES: tuple[FilePass, ...] = (
     check_features,
     check_tables,
     check_filters,
+    make_instances,
 )
 WINDOW_PASSES: tuple[RulePass, ...] = (
     check_clauses,
@@ -89,10 +91,12 @@ def check(
 def _run(context: Context) -> None:
     for declaration_pass in DECLARATION_PASSES:
         declaration_pass(context)
-    for rule in context.rules.values():
-        for rule_pass in WINDOW_PASSES if is_windowed(rule.declaration) else RULE_PASSES:
-            if not rule.broken:
-                rule_pass(context, rule)
+    for rule in (*context.rules.values(), *context.trials):
+        passes = WINDOW_PASSES if is_windowed(rule.declaration) else RULE_PASSES
+        with context.checking(rule.instance):
+            for rule_pass in passes:
+                if not rule.broken:
+                    rule_pass(context, rule)
     check_inline_tests(context)
 
 
@@ -133,6 +137,7 @@ def _finish(context: Context, draft: RuleDraft) -> model.Rule:
         span=draft.declaration.span,
         policy=draft.policy,
         window=draft.window,
+        priority=draft.priority,
     )
     version, pattern_version = versions(rule, context.events)
     return replace(rule, version=version, pattern_version=pattern_version)

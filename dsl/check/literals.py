@@ -1,4 +1,5 @@
-"""Literals as the JSON a source would send: events of tests, rows of tables, values of lists."""
+"""Literals as the JSON a source would send: events of tests, rows of tables, values of lists and of
+parameters."""
 
 from __future__ import annotations
 

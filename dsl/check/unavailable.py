@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from dsl import ast
 from dsl.check.context import Context
+from dsl.check.instances import parameter_of
 from dsl.functions import LATER_FUNCTIONS
 from dsl.parser import children
 
 _WHOLE: dict[type[ast.Node], str] = {
-    ast.TemplateDeclaration: "a rule `template`",
-    ast.RuleInstance: "a rule made from a template",
-    ast.Priority: "`priority`",
     ast.Emit: "`emit`",
 }
 
@@ -27,6 +25,12 @@ def check_availability(context: Context) -> None:
             pending: list[ast.Node] = [declaration]
             while pending:
                 node = pending.pop()
+                parameter = parameter_of(node)
+                if parameter is not None and not isinstance(declaration, ast.TemplateDeclaration):
+                    found = True
+                    message = f"`{parameter.text}` where a literal must stand"
+                    hint = "only a template has parameters; text stands in quotes"
+                    context.report("E013", message, parameter.span, hint)
                 what = _missing(node)
                 if what is not None:
                     found = True
@@ -47,10 +51,6 @@ def _missing(node: ast.Node) -> str | None:
     """What `node` is called if nothing gives it a meaning yet."""
     if type(node) in _WHOLE:
         return _WHOLE[type(node)]
-    if isinstance(node, ast.EventDeclaration) and node.parent is not None:
-        return "`extends`"
-    if isinstance(node, ast.SourceOption) and node.word == "time":
-        return "`time` of a source"
     if isinstance(node, ast.KeyPart) and node.table is not None:
         return "a key from a table"
     if isinstance(node, ast.Invoke) and isinstance(node.function, ast.Variable):
