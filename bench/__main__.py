@@ -1,7 +1,7 @@
 """`python -m bench [--events N] [--runs N] [--only NAME,…]`: measures, prints one JSON object.
 
-Figures are of one core.  Workloads that need a construct the language does not have yet are null,
-with the reason.  Progress goes to standard error.
+Figures are of one core.  Workloads that are not measured yet are null, with the reason.
+Progress goes to standard error.
 """
 
 from __future__ import annotations
