@@ -41,6 +41,7 @@ def _rule(rule: Rule, detections: int) -> dict[str, object]:
         "severity": rule.severity,
         "tags": rule.tags,
         "doc": rule.doc,
+        "priority": rule.priority,
         "key": [key.name for key in rule.keys],
         "events": sorted({symbol.event for symbol in rule.alphabet}),
         "within_ms": rule.within_ms,

@@ -58,6 +58,12 @@ RUNS_MAX = 10_000
 STEPS_MAX = 64
 """Steps of one pattern, absences included."""
 
+EVENT_FIELDS_MAX = 1000
+"""Fields of one event, those of the events it extends included."""
+
+INSTANCE_NODES_MAX = 20_000
+"""Nodes of the syntax trees of all rules that one file makes from templates."""
+
 REGEX_CHARS_MAX = 1000
 TEMPLATE_CHARS_MAX = 16 * 1024
 PLACEHOLDERS_MAX = 100

@@ -337,6 +337,7 @@ class Rule:
     pattern_version: str
     span: Span = field(compare=False)
     policy: Policy = Policy()
+    priority: int = 0
 
 
 # ---------------------------------------------------------------------------------- inline tests

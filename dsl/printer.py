@@ -83,10 +83,12 @@ def _repetition(node: ast.Repetition) -> str:
 def quantifier(node: ast.Repetition) -> str:
     """`{3,}`, `+?`, and the modifiers behind it."""
     short = {(0, 1): "?", (0, None): "*", (1, None): "+"}.get((node.least, node.most))
-    if short is None:
+    if short is None or node.least_from is not None or node.most_from is not None:
         least = str(node.least) if node.least or node.most == 0 else ""
+        least = node.least_from.text if node.least_from is not None else least
         most = "" if node.most is None else str(node.most)
-        short = f"{{{least}}}" if node.least == node.most else f"{{{least},{most}}}"
+        most = node.most_from.text if node.most_from is not None else most
+        short = f"{{{least}}}" if least == most else f"{{{least},{most}}}"
     mark = {"greedy": "", "reluctant": "?", "possessive": "+"}[node.preference]
     return " ".join((short + mark, *(_modifier(modifier) for modifier in node.modifiers)))
 

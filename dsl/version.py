@@ -17,7 +17,10 @@ from typing import Any
 from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Policy, Rule, Step, Symbol, Type
 
 _FORMAT = "1"
-_SAYING = ("title", "severity", "tags", "doc", "suppress", "message", "attributes", "notify")
+_SAYING = (
+    *("title", "severity", "tags", "doc", "priority"),
+    *("suppress", "message", "attributes", "notify"),
+)
 _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip")
 _OPTIONS: tuple[tuple[str, object], ...] = (("policy", Policy()),)  # only if not this
 _PARTS: dict[type, tuple[str, ...]] = {}  # field names of a model class, without its place

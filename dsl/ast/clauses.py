@@ -46,7 +46,7 @@ class By(Node):
 @node
 class Window(Node):
     kind: Name
-    size: Duration | Number | Name | None
+    size: Duration | Number | None
     every: Duration | Number | None
     cap: Duration | None
 

@@ -24,16 +24,23 @@ class Number(Node):
 
 @node
 class String(Node):
-    """`value` has its escapes resolved; `text` is the literal as written, quotes included."""
+    """`value` has its escapes resolved; `text` is the literal as written, quotes included.
+
+    Where a string must be written, a template may name one of its parameters instead.
+    """
 
     value: str
     text: str = field(compare=False)
+    parameter: Name | None = None
 
 
 @node
 class Duration(Node):
+    """Where a duration must be written, a template may name one of its parameters instead."""
+
     ms: int
     text: str = field(compare=False)
+    parameter: Name | None = None
 
 
 @node

@@ -56,13 +56,15 @@ class Modifier(Node):
 
 @node
 class Repetition(Node):
-    """`most is None` has no upper bound."""
+    """`most is None` has no upper bound; a bound may be a parameter of the template it is in."""
 
     pattern: Pattern
     least: int
     most: int | None
     preference: Literal["greedy", "reluctant", "possessive"]
     modifiers: tuple[Modifier, ...]
+    least_from: Name | None = None
+    most_from: Name | None = None
 
 
 @node

@@ -56,6 +56,8 @@ class Literals:
 
     def _string(self, token: Token) -> ast.String:
         span = self._token_span(token)
+        if token.type == "NAME":
+            return ast.String(span, "", str(token), self._name(token))
         value, bad_escape = unescape(str(token))
         if bad_escape is not None:
             at = Span(self.source_path, span.start + bad_escape, span.start + bad_escape + 2)
@@ -67,6 +69,8 @@ class Literals:
 
     def _duration(self, token: Token) -> ast.Duration:
         span = self._token_span(token)
+        if token.type == "NAME":
+            return ast.Duration(span, 0, str(token), self._name(token))
         ms = duration_ms(str(token))
         if ms > limits.DURATION_MS_MAX:
             self._problem("E006", "a duration of more than a hundred years", span)
@@ -93,7 +97,8 @@ class Literals:
         return ast.Number(span, value, str(token))
 
     def _strings(self, c: Children) -> tuple[ast.String, ...]:
-        return tuple(self._string(x) for x in c if type(x) is Token and x.type == "STRING")
+        found = (x for x in c if type(x) is Token and x.type in {"STRING", "NAME"})
+        return tuple(self._string(x) for x in found)
 
 
 def only(kind: type[_N], children: Children) -> tuple[_N, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from dsl import ast, limits
 from dsl.builder.expressions import Expressions
 from dsl.builder.literals import Children, as_node
 from dsl.lalr import Token
+from dsl.source import Span
+
+_Count: TypeAlias = tuple[int | None, ast.Name | None]  # a number, or the parameter that gives it
 
 
 class Patterns(Expressions):
@@ -45,26 +48,46 @@ class Patterns(Expressions):
     def repetition(self, c: Children) -> ast.Node:
         counts, preference, *modifiers = c[1]
         span = self._span([c[0], counts, preference, *modifiers])
-        least, most = self._counts(counts)
         word = {None: "greedy", "?": "reluctant", "+": "possessive"}[preference and str(preference)]
-        return ast.Repetition(span, c[0], least, most, _preference(word), tuple(modifiers))
+        (least, least_from), (most, most_from) = self._counts(counts)
+        return ast.Repetition(
+            span,
+            c[0],
+            least or 0,
+            most,
+            _preference(word),
+            tuple(modifiers),
+            least_from,
+            most_from,
+        )
 
     def quantifier(self, c: Children) -> tuple[Any, ...]:
         return tuple(c)
 
-    def _counts(self, token: Token) -> tuple[int, int | None]:
+    def _counts(self, token: Token) -> tuple[_Count, _Count]:
+        """The least and the greatest count of a quantifier."""
         text = str(token)
         if text in {"?", "*", "+"}:
-            return (1 if text == "+" else 0), (1 if text == "?" else None)
-        parts = [part.strip() for part in text[1:-1].split(",")]
-        numbers = [int(p) if p and len(p) < 10 else limits.REPEAT_MAX + 1 for p in parts if p]
-        if max(numbers) > limits.REPEAT_MAX:
-            span = self._token_span(token)
+            return (1 if text == "+" else 0, None), (1 if text == "?" else None, None)
+        parts = text[1:-1].split(",")
+        counts = [self._count(token, part) for part in parts]
+        return counts[0], counts[-1]
+
+    def _count(self, token: Token, part: str) -> _Count:
+        text = part.strip()
+        span = self._token_span(token)
+        if text.isdecimal():
+            if len(text) < 10 and int(text) <= limits.REPEAT_MAX:
+                return int(text), None
             self._problem("E006", f"a count larger than {limits.REPEAT_MAX:,}", span)
-            return 1, 1
-        if len(parts) == 1:
-            return numbers[0], numbers[0]
-        return (numbers[0] if parts[0] else 0), (numbers[-1] if parts[1] else None)
+            return 1, None
+        if not text:
+            return None, None
+        start = span.start + str(token).index(text)
+        at = Span(self.source_path, start, start + len(text))
+        if text[0].isdecimal():
+            self._problem("E001", f"`{text}` is no count", at, "expected a whole number")
+        return 1, ast.Name(at, text)
 
     def consecutive(self, c: Children) -> ast.Node:
         return ast.Modifier(self._span(c), "consecutive", None)

@@ -57,7 +57,7 @@ class Rules(Patterns):
         return ast.Match(self._span(c), c[1])
 
     def within(self, c: Children) -> ast.Node:
-        limit = self._duration(c[1]) if c[1].type == "DURATION" else None
+        limit = self._duration(c[1]) if c[1].type in {"DURATION", "NAME"} else None
         return ast.Within(self._span(c), limit, c[2] is not None)
 
     def where(self, c: Children) -> ast.Node:
@@ -120,13 +120,10 @@ class Rules(Patterns):
 
     def window(self, c: Children) -> ast.Node:
         size, every = self._measure(c[2]), self._measure(c[4])
-        assert not isinstance(every, ast.Name)
         cap = self._optional_duration(c[6])
         return ast.Window(self._span(c), self._name(c[1]), size, every, cap)
 
-    def _measure(self, token: Token | None) -> ast.Duration | ast.Number | ast.Name | None:
+    def _measure(self, token: Token | None) -> ast.Duration | ast.Number | None:
         if token is None:
             return None
-        if token.type == "DURATION":
-            return self._duration(token)
-        return self._number(token) if token.type == "INT" else self._name(token)
+        return self._number(token) if token.type == "INT" else self._duration(token)

@@ -20,6 +20,7 @@ from dsl.check.definitions import check_definitions
 from dsl.check.events import check_events
 from dsl.check.filters import check_filters
 from dsl.check.inline_tests import check_inline_tests
+from dsl.check.instances import make_instances
 from dsl.check.keys import check_keys
 from dsl.check.outputs import check_outputs
 from dsl.check.overlap import check_overlap
@@ -40,6 +41,7 @@ DECLARATION_PASSES: tuple[FilePass, ...] = (
     check_definitions,
     check_events,
     check_filters,
+    make_instances,
 )
 RULE_PASSES: tuple[RulePass, ...] = (
     check_clauses,
@@ -73,10 +75,11 @@ def check(
 def _run(context: Context) -> None:
     for declaration_pass in DECLARATION_PASSES:
         declaration_pass(context)
-    for rule in context.rules.values():
-        for rule_pass in RULE_PASSES:
-            if not rule.broken:
-                rule_pass(context, rule)
+    for rule in (*context.rules.values(), *context.trials):
+        with context.checking(rule.instance):
+            for rule_pass in RULE_PASSES:
+                if not rule.broken:
+                    rule_pass(context, rule)
     check_inline_tests(context)
 
 
@@ -116,6 +119,7 @@ def _finish(context: Context, draft: RuleDraft) -> model.Rule:
         pattern_version="",
         span=draft.declaration.span,
         policy=draft.policy,
+        priority=draft.priority,
     )
     version, pattern_version = versions(rule, context.events)
     return replace(rule, version=version, pattern_version=pattern_version)

@@ -25,6 +25,7 @@ _ONCE: dict[type[ast.Node], str] = {
     ast.Severity: "severity",
     ast.Tags: "tags",
     ast.Doc: "doc",
+    ast.Priority: "priority",
     ast.Notify: "notify",
 }
 
@@ -85,6 +86,8 @@ def _take(context: Context, rule: RuleDraft, clause: ast.Clause) -> None:
         rule.tags = tuple(dict.fromkeys(tag.value for tag in clause.tags))
     elif isinstance(clause, ast.Doc):
         rule.doc = clause.text.value
+    elif isinstance(clause, ast.Priority):
+        rule.priority = clause.value
     elif isinstance(clause, ast.Notify):
         rule.notify = tuple(dict.fromkeys(name.value for name in clause.destinations))
     elif isinstance(clause, ast.Choose):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from dsl import ast, limits, model
 from dsl.diagnostics import Diagnostic, did_you_mean
@@ -20,6 +21,15 @@ class Filter:
 
     event: str
     condition: model.Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A rule made from a template, and the values of its parameters."""
+
+    name: ast.Name
+    template: ast.TemplateDeclaration
+    values: Mapping[str, ast.Expression]
 
 
 @dataclass(slots=True)
@@ -50,9 +60,12 @@ class RuleDraft:
 
     declaration: ast.RuleDeclaration
     broken: bool = False
+    made_by: ast.RuleInstance | None = None
+    instance: Instance | None = None
     severity: str = "medium"
     tags: tuple[str, ...] = ()
     doc: str | None = None
+    priority: int = 0
     by: ast.By | None = None
     over: ast.Over | None = None
     match: ast.Match | None = None
@@ -97,7 +110,13 @@ class Context:
     events: dict[str, model.EventType] = field(default_factory=dict)
     filters: dict[str, Filter] = field(default_factory=dict)
     filter_declarations: dict[str, ast.FilterDeclaration] = field(default_factory=dict)
+    templates: dict[str, ast.TemplateDeclaration] = field(default_factory=dict)
     rules: dict[str, RuleDraft] = field(default_factory=dict)
+    trials: list[RuleDraft] = field(default_factory=list)
+    """Rules that nobody wrote: templates with their defaults, checked and let go."""
+    instance: Instance | None = None
+    """The instance of a template that is being checked."""
+    told_of_instances: set[tuple[str, str, Span]] = field(default_factory=set)
     test_declarations: list[ast.TestDeclaration] = field(default_factory=list)
     tests: list[model.InlineTest] = field(default_factory=list)
     defs: dict[str, ast.DefDeclaration] = field(default_factory=dict)
@@ -115,13 +134,37 @@ class Context:
     def report(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self.keep(Diagnostic(code, message, span, hint))
 
+    @contextmanager
+    def checking(self, instance: Instance | None) -> Iterator[None]:
+        """Meanwhile, diagnostics are about this instance of a template, if it is one."""
+        before, self.instance = self.instance, instance
+        yield
+        self.instance = before
+
     def keep(self, diagnostic: Diagnostic) -> None:
         """Keeps a diagnostic; raises TooMany when there are errors enough."""
+        if self.instance is not None:
+            told = (diagnostic.code, diagnostic.message, diagnostic.span)
+            if told in self.told_of_instances:
+                return
+            self.told_of_instances.add(told)
+            message = f"{diagnostic.message}{self._other_place(diagnostic.span, self.instance)}"
+            diagnostic = replace(diagnostic, message=message)
         kept = sum(other.severity == diagnostic.severity for other in self.diagnostics)
         if kept < limits.DIAGNOSTICS_MAX:
             self.diagnostics.append(diagnostic)
         elif diagnostic.severity == "error":
             raise TooMany
+
+    def _other_place(self, span: Span, instance: Instance) -> str:
+        """For what is wrong in a template, the instance; and the other way round."""
+        template = instance.template
+        whole = template.span
+        if instance.name is template.name:  # nobody made a rule of it
+            return ""
+        if span.path == whole.path and whole.start <= span.start < whole.end:
+            return f"; in rule `{instance.name.text}`, made at {self.place(instance.name.span)}"
+        return f"; template `{template.name.text}` is at {self.place(template.name.span)}"
 
     def place(self, span: Span) -> str:
         """`path:line` of a place, to point from one diagnostic at another place."""

@@ -30,6 +30,11 @@ def collect_declarations(context: Context) -> None:
             elif isinstance(declaration, ast.RuleDeclaration):
                 broken = declaration.name.text in context.broken_names
                 context.rules[declaration.name.text] = RuleDraft(declaration, broken)
+            elif isinstance(declaration, ast.TemplateDeclaration):
+                context.templates[declaration.name.text] = declaration
+            elif isinstance(declaration, ast.RuleInstance):
+                rule = ast.RuleDeclaration(declaration.span, declaration.name, None, ())
+                context.rules[declaration.name.text] = RuleDraft(rule, False, declaration)
 
 
 def _again(context: Context, first: ast.Declaration, second: ast.Declaration) -> None:

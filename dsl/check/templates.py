@@ -11,6 +11,7 @@ import re
 
 from dsl import ast, limits
 from dsl.check.expressions import Checker
+from dsl.check.instances import filled
 from dsl.check.typing import NUMBERS, name_of
 from dsl.model import Expr, Kind, Placeholder, Template
 from dsl.parser import parse_expression
@@ -116,6 +117,9 @@ def _placeholder(
         checker.context.keep(problem)
     if node is None or problems:
         return None
+    instance = checker.context.instance
+    if instance is not None:
+        node = filled(checker.context, node, instance.values)
     expr = checker.check(node, lists=True)
     if expr is None:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dsl import ast
 from dsl.check.context import Context
+from dsl.check.instances import parameter_of
 from dsl.functions import LATER_FUNCTIONS
 from dsl.parser import children
 
@@ -15,11 +16,8 @@ _WHOLE: dict[type[ast.Node], str] = {
     ast.TableDeclaration: "a `table`",
     ast.ListDeclaration: "a `list`",
     ast.FeatureDeclaration: "a `feature`",
-    ast.TemplateDeclaration: "a rule `template`",
-    ast.RuleInstance: "a rule made from a template",
     ast.Window: "`window`",
     ast.When: "`when`",
-    ast.Priority: "`priority`",
     ast.Emit: "`emit`",
     ast.Conjunction: "`&` between steps",
     ast.SomeOf: "`n of (…)`",
@@ -35,6 +33,12 @@ def check_availability(context: Context) -> None:
             pending: list[ast.Node] = [declaration]
             while pending:
                 node = pending.pop()
+                parameter = parameter_of(node)
+                if parameter is not None and not isinstance(declaration, ast.TemplateDeclaration):
+                    found = True
+                    message = f"`{parameter.text}` where a literal must stand"
+                    hint = "only a template has parameters; text stands in quotes"
+                    context.report("E013", message, parameter.span, hint)
                 what = _missing(node)
                 if what is not None:
                     found = True
@@ -55,10 +59,6 @@ def _missing(node: ast.Node) -> str | None:
     """What `node` is called if nothing gives it a meaning yet."""
     if type(node) in _WHOLE:
         return _WHOLE[type(node)]
-    if isinstance(node, ast.EventDeclaration) and node.parent is not None:
-        return "`extends`"
-    if isinstance(node, ast.SourceOption) and node.word == "time":
-        return "`time` of a source"
     if isinstance(node, ast.KeyPart) and node.table is not None:
         return "a key from a table"
     if isinstance(node, ast.Within) and node.per_step:

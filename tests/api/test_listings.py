@@ -38,6 +38,7 @@ def test_rules_are_listed_with_their_detections(api: Api) -> None:
         "severity": "high",
         "tags": ["fraud"],
         "doc": None,
+        "priority": 0,
         "key": ["card_id"],
         "events": ["Payment"],
         "within_ms": 600_000,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tree_strategies import expressions, filters, patterns, rules
+from tree_strategies import expressions, filters, instances, patterns, rules, templates
 
 from dsl import RuleError, Source, ast, printer
 from dsl.format import format_text
@@ -56,12 +56,12 @@ def test_a_printed_pattern_parses_to_itself(tree: Any) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(rules | filters, max_size=3))
+@given(st.lists(rules | filters | templates | instances, max_size=3))
 def test_formatting_generated_rules_keeps_them_and_settles(trees: list[Any]) -> None:
     written = []
     for tree in trees:
         head = printer.header(tree)
-        if isinstance(tree, ast.RuleDeclaration):
+        if isinstance(tree, ast.RuleDeclaration | ast.TemplateDeclaration):
             head += " { " + " // c\n".join([*map(printer.clause, tree.clauses), "}"])
         written.append(head)
     text = "\n".join(written)

@@ -180,3 +180,17 @@ def test_errors_are_told_when_there_are_many_warnings_before_them() -> None:
     warnings = "".join(f"filter f{n} = A[x != 5]\n" for n in range(150))
     loaded = refused_soon(f"{event}{warnings}filter last = A[nosuch]")
     assert loaded.diagnostics[-1].code == "E011"
+
+
+def test_templates_do_not_multiply_the_work_without_end() -> None:
+    condition = " and ".join(f"x > n + {number}" for number in range(300))
+    template = f"template t(n: int) {{ match A[{condition}] alert 'x' }}\n"
+    many = "".join(f"rule made_from_the_long_template_{n} = t(n = {n})\n" for n in range(1000))
+    loaded = refused_soon(EVENT + template + many)
+    assert [d.code for d in loaded.diagnostics] == ["E004"]
+
+
+def test_events_that_extend_one_another_do_not_multiply_their_fields() -> None:
+    events = "".join(f"event E{n} extends E{n + 1} {{ y{n}: int }}\n" for n in range(1500))
+    loaded = refused_soon(EVENT + events + "event E1500 extends A {}")
+    assert {d.code for d in loaded.diagnostics} == {"E004"}

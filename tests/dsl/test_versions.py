@@ -97,3 +97,36 @@ def test_what_is_detected_changes_both(old: str, new: str) -> None:
 def test_options_left_at_their_defaults_change_nothing() -> None:
     written = "within 5m after match skip past last matches best runs all fire first"
     assert versions(TEXT.replace("within 5m", written)) == versions(TEXT)
+
+
+TEMPLATE = """
+template two(low: int = 5, span: duration = 1h, level: string = "high") {
+  severity level
+  by user
+  match a: A[x > low] -> b: B
+  within 5m
+  suppress for span
+  alert "{user} {a.x}"
+}
+"""
+
+
+def test_an_instance_has_the_versions_of_the_rule_written_out() -> None:
+    event_types = TEXT[: TEXT.index("filter")]
+    written = TEXT.replace(' "title"', "").replace("big ->", "A[x > 5] ->")
+    assert versions(event_types + TEMPLATE + "rule r = two()") == versions(written)
+
+
+def test_a_parameter_that_no_step_uses_keeps_partial_matches() -> None:
+    event_types = TEXT[: TEXT.index("filter")]
+    base = versions(event_types + TEMPLATE + "rule r = two()")
+    for arguments in ("span = 2h", 'level = "low"'):
+        version, pattern_version = versions(f"{event_types}{TEMPLATE}rule r = two({arguments})")
+        assert version != base[0]
+        assert pattern_version == base[1]
+    assert versions(f"{event_types}{TEMPLATE}rule r = two(low = 6)")[1] != base[1]
+
+
+def test_an_extended_event_reads_like_one_written_out() -> None:
+    text = TEXT.replace("event B {", "event Root {", 1) + "event B extends Root { more: int }"
+    assert versions(text) == versions(TEXT)

@@ -25,11 +25,17 @@ durations = st.sampled_from(["0s", "5m", "1h30m", "250ms", "2w"]).map(
 )
 
 
+# Behind `gap 5s..` a word of the language begins the next clause, so parameters have other names.
+used_parameters = st.sampled_from(["span", "low", "desk"]).map(lambda text: ast.Name(HERE, text))
+spans = durations | used_parameters.map(lambda name: ast.Duration(HERE, 0, name.text, name))
+
+
 def _string(value: str) -> ast.String:
     return ast.String(HERE, value, quote(value))
 
 
 string_nodes = strings.map(_string)
+texts = string_nodes | used_parameters.map(lambda name: ast.String(HERE, "", name.text, name))
 integers = st.integers(0, 10**12).map(lambda n: ast.Number(HERE, n, str(n)))
 fractions = st.decimals(0, 10**6, places=3).map(
     lambda d: ast.Number(HERE, Decimal(f"{d:.3f}"), f"{d:.3f}")
@@ -75,6 +81,10 @@ def _compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 expressions: st.SearchStrategy[Any] = st.recursive(leaves, _compound, max_leaves=8)
 
+objects = st.lists(
+    st.builds(ast.Entry, st.just(HERE), names, st.none() | expressions), max_size=3
+).map(lambda entries: ast.Object(HERE, tuple(entries)))
+
 paths = st.lists(plain_names, min_size=1, max_size=2).map(lambda n: ast.Path(HERE, tuple(n)))
 cores = st.builds(
     ast.Core,
@@ -85,7 +95,7 @@ cores = st.builds(
 )
 steps = st.builds(ast.Step, st.just(HERE), st.none() | names, cores)
 gaps = (
-    st.tuples(st.none() | durations, st.none() | durations)
+    st.tuples(st.none() | spans, st.none() | spans)
     .filter(any)
     .map(lambda pair: ast.Gap(HERE, *pair))
 )
@@ -108,9 +118,14 @@ def _patterns(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         counts,
         st.sampled_from(["greedy", "reluctant", "possessive"]),
         st.lists(modifiers, max_size=1),
+    ) | st.builds(
+        lambda node, least, most: ast.Repetition(HERE, node, 1, 1, "greedy", (), least, most),
+        inner,
+        used_parameters,
+        used_parameters,
     )
     return st.one_of(
-        st.builds(ast.Absent, here, inner, st.none() | durations),
+        st.builds(ast.Absent, here, inner, st.none() | spans),
         repetitions,
         st.builds(ast.SomeOf, here, st.integers(1, 3), several),
         st.builds(ast.Conjunction, here, several),
@@ -123,7 +138,7 @@ patterns: st.SearchStrategy[Any] = st.recursive(steps, _patterns, max_leaves=5)
 
 clauses = st.one_of(
     patterns.map(lambda pattern: ast.Match(HERE, pattern)),
-    st.builds(ast.Within, st.just(HERE), st.none() | durations, st.booleans()),
+    st.builds(ast.Within, st.just(HERE), st.none() | spans, st.booleans()),
     expressions.map(lambda expression: ast.Where(HERE, expression)),
     expressions.map(lambda expression: ast.When(HERE, expression)),
     cores.map(lambda core: ast.Cancel(HERE, core)),
@@ -131,11 +146,14 @@ clauses = st.one_of(
         ast.Suppress,
         st.just(HERE),
         st.none() | st.lists(names, min_size=1, max_size=2).map(tuple),
-        durations,
+        spans,
     ),
     string_nodes.map(lambda text: ast.Alert(HERE, text, None)),
-    st.lists(string_nodes, min_size=1, max_size=2).map(lambda n: ast.Notify(HERE, tuple(n))),
-    st.lists(string_nodes, min_size=1, max_size=2).map(lambda n: ast.Tags(HERE, tuple(n))),
+    st.lists(texts, min_size=1, max_size=2).map(lambda n: ast.Notify(HERE, tuple(n))),
+    st.lists(texts, min_size=1, max_size=2).map(lambda n: ast.Tags(HERE, tuple(n))),
+    st.integers(0, 100).map(lambda number: ast.Priority(HERE, number)),
+    string_nodes.map(lambda text: ast.Doc(HERE, text)),
+    st.builds(ast.Emit, st.just(HERE), names, objects),
 )
 rules = st.builds(
     ast.RuleDeclaration,
@@ -143,5 +161,28 @@ rules = st.builds(
     names,
     st.none() | string_nodes,
     st.lists(clauses, max_size=4).map(tuple),
+)
+parameters = st.builds(
+    ast.Parameter,
+    st.just(HERE),
+    names,
+    st.sampled_from(["int", "duration", "string"]).map(
+        lambda kind: ast.NamedType(HERE, ast.Name(HERE, kind), None)
+    ),
+    st.none() | leaves,
+)
+templates = st.builds(
+    ast.TemplateDeclaration,
+    st.just(HERE),
+    names,
+    st.lists(parameters, min_size=1, max_size=3).map(tuple),
+    st.lists(clauses, max_size=4).map(tuple),
+)
+instances = st.builds(
+    ast.RuleInstance,
+    st.just(HERE),
+    names,
+    names,
+    st.lists(st.builds(ast.Argument, st.just(HERE), names, leaves), max_size=2).map(tuple),
 )
 filters = st.builds(ast.FilterDeclaration, st.just(HERE), names, cores)
