@@ -19,7 +19,7 @@ from dsl.model import Aggregate, EventType, Field, FieldRef, Path, Policy, Rule,
 _FORMAT = "1"
 _SAYING = (
     *("title", "severity", "tags", "doc", "priority"),
-    *("suppress", "message", "attributes", "notify"),
+    *("suppress", "message", "attributes", "notify", "emits", "alerts"),
 )
 _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip")
 _OPTIONS: tuple[tuple[str, object], ...] = (("policy", Policy()),)  # only if not this

@@ -80,6 +80,9 @@ class RuleDraft:
     cancel_clauses: list[ast.Cancel] = field(default_factory=list)
     resolve_clauses: list[ast.ResolveOn] = field(default_factory=list)
     resolve_when: ast.ResolveWhen | None = None
+    notify_clause: ast.Notify | None = None
+    emit_clauses: list[ast.Emit] = field(default_factory=list)
+    emits: tuple[model.Emit, ...] = ()
     skip: model.Skip = model.Skip.PAST_LAST
     steps: list[StepDraft] = field(default_factory=list)
     pattern: model.Pattern | None = None
@@ -116,6 +119,8 @@ class Context:
     """Rules that nobody wrote: templates with their defaults, checked and let go."""
     instance: Instance | None = None
     """The instance of a template that is being checked."""
+    emitted: set[str] = field(default_factory=set)
+    """Event types that some rule emits: they need no field of event time."""
     told_of_instances: set[tuple[str, str, Span]] = field(default_factory=set)
     test_declarations: list[ast.TestDeclaration] = field(default_factory=list)
     tests: list[model.InlineTest] = field(default_factory=list)

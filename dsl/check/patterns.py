@@ -106,9 +106,10 @@ class _Lowering:
             return None
         index = len(self.rule.steps)
         event = self.context.events[base.event]
-        if event.time_field is None:
+        if event.time_field is None and event.name not in self.context.emitted:
             message = f"event `{event.name}` has no `@time` field, so it has no place in a pattern"
-            self._error("E064", message, node.core.name.span, "mark a timestamp with `@time`")
+            hint = "mark a timestamp with `@time`; only emitted events need none"
+            self._error("E064", message, node.core.name.span, hint)
         draft = StepDraft(
             index,
             node.alias,

@@ -18,7 +18,6 @@ _WHOLE: dict[type[ast.Node], str] = {
     ast.FeatureDeclaration: "a `feature`",
     ast.Window: "`window`",
     ast.When: "`when`",
-    ast.Emit: "`emit`",
     ast.Conjunction: "`&` between steps",
     ast.SomeOf: "`n of (…)`",
     ast.TestGiven: "`given`",
