@@ -22,10 +22,11 @@ from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
 from matcher.decode import Decoded, Decoder
-from matcher.matcher import SHARED_PREFIX, Match, Matcher
+from matcher.matcher import Match
 from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
+from matcher.strata import RULE_PREFIX, Strata
 from matcher.strings import Strings
 
 COUNTERS = (
@@ -36,6 +37,8 @@ COUNTERS = (
     "ignored",
     "detections",
     "suppressed",
+    "derived",
+    "not_derived",
     "expired",
     "capped",
     "unkeyed",
@@ -43,10 +46,11 @@ COUNTERS = (
     "skips_missed",
     "resolutions",
 )
-"""From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
-key, events that a rule could not use because a part of its key is null (once per rule), partial
-matches ended by `cancel on`, matches that skipped past their last event because the step that
-`skip to` names was not in them, and resolutions."""
+"""`derived` events were emitted, `not_derived` ones are such as their declaration does not allow.
+From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
+key (and derived events at the limit per record), events that a rule could not use because a part of
+its key is null (once per rule), partial matches ended by `cancel on`, matches that skipped past
+their last event because the step that `skip to` names was not in them, and resolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Fold:
         self.notices: list[str] = []
         self._resume_position = start.resume_position
         try:
-            self._matcher = Matcher(rules.rules, schema, strings)
+            self._matcher = Strata(rules, schema, strings)
         except UnsupportedRule as error:
             raise RulesError(str(error)) from None
         self._time = EventTime(lateness_ms, start.watermark_ms)
@@ -176,25 +180,27 @@ class Fold:
     def _match(self, ordered: Ordered) -> Outcome:
         batch = ordered.batch if ordered.batch is not None else self._no_rows
         before = self._matcher.losses
-        matches = self._matcher.advance(batch, ordered.watermark_ms)
+        detections = self._matcher.advance(batch, ordered.watermark_ms, self._render)
         for name, total in self._matcher.losses.items():
             self.counters[name] += total - before[name]
         resolutions = [
             self._renderers[found.rule.name].resolution(found)
             for found in self._matcher.resolutions
         ]
-        self.counters["detections"] += len(matches)
+        self.counters["detections"] += len(detections)
         self.counters["resolutions"] += len(resolutions)
-        return Outcome([self._render(match) for match in matches], resolutions)
+        return Outcome(detections, resolutions)
 
     def _render(self, match: Match) -> Rendered:
-        rule = match.rule
-        found = self._renderers[rule.name].render(match)
+        rule, renderer = match.rule, self._renderers[match.rule.name]
+        found = renderer.render(match)
         if rule.suppress is not None:
             values = found.values(rule.suppress.by)
             shown_by = self._suppression.hidden_by(rule.name, values, match.at_ms, found.id)
             found.suppressed_by = shown_by
             self.counters["suppressed"] += shown_by is not None
+        self.counters["not_derived"] += renderer.derive(found)  # a hidden alert is a fact too
+        self.counters["derived"] += len(found.derived)
         return found
 
     def _restore(self, known: Mapping[str, str], pages: Mapping[str, bytes]) -> None:
@@ -212,10 +218,13 @@ class Fold:
         suppression: dict[str, bytes] = {}
         for name, data in pages.items():
             rule = rule_of_page(name)
-            if name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
-                suppression[name] = data
-            elif name.startswith(SHARED_PREFIX) or (rule in now and known.get(rule) == now[rule]):
-                partial[name] = data
+            if name.startswith(PAGE_PREFIX):  # a new pattern still suppresses
+                kept, into = rule in now, suppression
+            else:
+                same = rule in now and known.get(rule) == now[rule]
+                kept, into = same or not name.startswith(RULE_PREFIX), partial
+            if kept:
+                into[name] = data
             else:
                 self._dropped_pages.append(name)
         self._dropped_pages += self._suppression.restore(suppression)
@@ -228,6 +237,6 @@ class Fold:
 def rule_of_page(name: str) -> str:
     """The rule a page belongs to: pages are named `rule/NAME` and `suppress/NAME/…`.
 
-    Those of state that rules share begin with `SHARED_PREFIX`; the matcher knows which they are.
+    Other pages hold what rules share; the matcher knows which they are.
     """
     return name.split("/")[1] if "/" in name else ""

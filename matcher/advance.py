@@ -104,6 +104,7 @@ def advance(
             or 2 * (memory.totals[OPEN] + 1) > memory.open.shape[0]
         ):
             return event
+        out.counts[3] = events[event, EVENT_POSITION]
         if options[TIMERS] and held:
             fire_due(slot, events[event, EVENT_TS], tables, memory, out, scratch)
             slot = key_slot(memory.keys, events[event, EVENT_KEY])

@@ -56,12 +56,13 @@ SWEEPS_PER_WINDOW = 8
 class Found(NamedTuple):
     """A match as the kernel leaves it; the fields stand in canonical order, so matches sort.
 
-    `steps` and `positions` are in binding order; `rule` is the number of the rule.
+    `steps` and `positions` are in binding order; `rule` is the number of the rule.  `by` is the
+    position of the event that decided the match, or of the last one bound when a timer did.
     """
 
     at_ms: int
     timer: bool
-    last: int
+    by: int
     rule: int
     first: int
     positions: tuple[int, ...]
@@ -175,7 +176,7 @@ class Lane:
         self._reserve_out(2 * held + more, held + more, 1)
 
     def _reserve_out(self, matches: int, bound: int, resolved: int = 0) -> None:
-        out, counts = self._out, self._out.counts.tolist()
+        out, counts = self._out, self._out.counts[:3].tolist()
         sizes = len(out.at_ms), len(out.bound), len(out.resolved)
         wanted = [
             used + more for used, more in zip(counts, (matches, bound, resolved), strict=True)
@@ -212,19 +213,20 @@ class Lane:
         rows, number = begin.tolist(), self._number
         bound_by, places = tuple(steps[:size].tolist()), tuple(positions[:size].tolist())
         at_ms, timer, keys = out.at_ms[:count], out.timer[:count] != 0, out.key[:count]
-        columns = at_ms.tolist(), timer.tolist(), keys.tolist(), rows[:-1], rows[1:]
+        by = out.by[:count].tolist()
+        columns = at_ms.tolist(), timer.tolist(), by, keys.tolist(), rows[:-1], rows[1:]
         return [
             Found(
                 at_ms,
                 timer,
-                places[end - 1],
+                places[end - 1] if timer else by,
                 number,
                 places[begin],
                 places[begin:end],
                 bound_by[begin:end],
                 key,
             )
-            for at_ms, timer, key, begin, end in zip(*columns, strict=True)
+            for at_ms, timer, by, key, begin, end in zip(*columns, strict=True)
         ]
 
     # ------------------------------------------------------------------ state
@@ -278,13 +280,14 @@ class Lane:
 
 
 def _out(matches: int, bound: int, resolved: int = 16) -> Out:
-    at_ms, timer, key, node = (np.zeros(matches, np.int64) for _ in range(4))
+    at_ms, timer, by, key, node = (np.zeros(matches, np.int64) for _ in range(5))
     return Out(
         at_ms,
         timer,
+        by,
         key,
         node,
         np.zeros(bound, np.int64),
         np.zeros((resolved, 3), np.int64),
-        np.zeros(3, np.int64),
+        np.zeros(4, np.int64),
     )

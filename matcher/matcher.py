@@ -39,17 +39,23 @@ SHARED_PREFIX = PAGE_PREFIX
 
 
 class Bound(NamedTuple):
-    """An event of a match: the step it was bound to, its position, and its bytes as received."""
+    """An event of a match: the step it was bound to, its position, and its bytes as received.
+
+    A derived event has no position (-1), and `origin` says what made it.
+    """
 
     step: int
     position: int
     raw: bytes
+    origin: str = ""
 
 
 class Match(NamedTuple):
     """`key` in scalar form; `at_ms` the last event's time, or the deadline when `timer`.
 
-    `steps`, `positions` and `raw` are columns of `events`, in binding order.
+    `steps`, `positions` and `raw` are columns of `events`, in binding order, and so are `origins`
+    where there are derived events.  `by` is the position of the event that decided the match, which
+    need not be bound; of the last one bound when a timer did.
     """
 
     rule: Rule
@@ -59,19 +65,27 @@ class Match(NamedTuple):
     steps: tuple[int, ...]
     positions: tuple[int, ...]
     raw: tuple[bytes, ...]
+    by: int = -1
+    origins: tuple[str, ...] = ()
 
     @property
     def events(self) -> tuple[Bound, ...]:
-        return tuple(map(Bound, self.steps, self.positions, self.raw))
+        origins = self.origins or ("",) * len(self.steps)
+        return tuple(map(Bound, self.steps, self.positions, self.raw, origins))
 
 
 class Resolution(NamedTuple):
-    """The event at `position` says that what `rule` detected for `key` is over."""
+    """The event at `position` says that what `rule` detected for `key` is over.
+
+    Of a derived event, `origin` says what made it; its position is that of the record behind it, or
+    -1 when there is none.
+    """
 
     rule: Rule
     key: tuple[object, ...]
     at_ms: int
     position: int
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +230,12 @@ class Matcher:
         """The matches with their rules, key scalars and event bytes."""
         raw = self._raw_of(batch, found)
         matches = []
-        for at_ms, timer, _, number, _, positions, steps, key in found:
+        for at_ms, timer, by, number, _, positions, steps, key in found:
             lane = self._lanes[number]
             scalars = lane.keys.scalars(key)
             lines = tuple(map(raw.__getitem__, positions))
-            matches.append(Match(lane.plan.rule, scalars, at_ms, timer, steps, positions, lines))
+            rule = lane.plan.rule
+            matches.append(Match(rule, scalars, at_ms, timer, steps, positions, lines, by))
         return matches
 
     def _raw_of(self, batch: Batch, found: list[Found]) -> dict[int, bytes]:

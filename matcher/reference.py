@@ -41,13 +41,17 @@ class ReferenceEvent:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceMatch:
-    """`bound` is (step index, event) in binding order; `at_ms` the last event or the deadline."""
+    """`bound` is (step index, event) in binding order; `at_ms` the last event or the deadline.
+
+    `by` is the event that decided the match, or the last one bound when a timer did.
+    """
 
     rule: Rule
     key: tuple[object, ...]
     at_ms: int
     timer: bool
     bound: Bound
+    by: ReferenceEvent
 
     @property
     def positions(self) -> tuple[tuple[int, int], ...]:
@@ -55,7 +59,7 @@ class ReferenceMatch:
 
     def order(self) -> tuple[object, ...]:
         steps, places = zip(*self.positions, strict=True)
-        return (self.at_ms, self.timer, places[-1], places[0], places, steps)
+        return (self.at_ms, self.timer, self.by.position, places[0], places, steps)
 
 
 Bound: TypeAlias = tuple[tuple[int, ReferenceEvent], ...]

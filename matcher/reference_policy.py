@@ -168,11 +168,12 @@ class _KeyRuns:
         self.runs_max = rule.policy.runs_max or RUNS_PER_KEY_MAX
         self.room = self.runs_max
         self.horizon = NOTHING
+        self.event: ReferenceEvent | None = None  # the one being offered
 
     # ---- an event
 
     def offer(self, seen: Seen) -> None:
-        event = seen.event
+        event = self.event = seen.event
         self.pass_time(event.ts)
         self._drop_spent(event.ts)
         if seen.cancels:
@@ -326,7 +327,8 @@ class _KeyRuns:
             self._report(bound, at_ms, timer=timer)
 
     def _report(self, bound: Bound, at_ms: int, *, timer: bool) -> None:
-        self.found.matches.append(ReferenceMatch(self.rule, self.key, at_ms, timer, bound))
+        by = self.event if self.event is not None and not timer else bound[-1][1]
+        self.found.matches.append(ReferenceMatch(self.rule, self.key, at_ms, timer, bound, by))
         self.open = bool(self.policy.resolve) or self.policy.fire is Fire.ONCE
         horizon = self._skip_to(bound, at_ms, timer)
         self.horizon = max(self.horizon, horizon)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dsl.editor
-from dsl import tables
+from dsl import parser
 from dsl.editor.answers import completions, definition, hover
 from dsl.editor.symbols import Symbols
 from dsl.editor.words import WORDS
@@ -99,6 +99,12 @@ def test_completion_behind_a_dot_gives_the_fields_of_the_step_only() -> None:
     assert Editor(broken).labels() == ["ts", "user", "amount"]
 
 
+def test_an_event_has_the_fields_of_the_one_it_extends() -> None:
+    extended = "event Wire extends Transfer { bank: string }\n"
+    labels = Editor(extended + RULE.replace("Transfer[amount > 100]", "Wire[|")).labels()
+    assert labels[:4] == ["ts", "user", "amount", "bank"]
+
+
 def test_completion_in_a_condition_begins_with_the_events_fields() -> None:
     broken = RULE.replace("Transfer[amount > 100]", "Transfer[|")
     labels = Editor(broken).labels()
@@ -118,7 +124,7 @@ def test_every_place_of_a_file_has_an_answer() -> None:
 
 
 def grammar_words() -> set[str]:
-    text = re.sub(r"^\s*//.*$", "", tables.GRAMMAR.read_text(), flags=re.M)
+    text = re.sub(r"^\s*//.*$", "", parser.GRAMMAR.read_text(), flags=re.M)
     return set(re.findall(r'"([a-z]{2,})"', text))
 
 
