@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dsl.editor
-from dsl import parser
+from dsl import tables
 from dsl.editor.answers import completions, definition, hover
 from dsl.editor.symbols import Symbols
 from dsl.editor.words import WORDS
@@ -124,7 +124,7 @@ def test_every_place_of_a_file_has_an_answer() -> None:
 
 
 def grammar_words() -> set[str]:
-    text = re.sub(r"^\s*//.*$", "", parser.GRAMMAR.read_text(), flags=re.M)
+    text = re.sub(r"^\s*//.*$", "", tables.GRAMMAR.read_text(), flags=re.M)
     return set(re.findall(r'"([a-z]{2,})"', text))
 
 
