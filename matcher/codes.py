@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.compiled import inlined, kernel
+from matcher.compiled import inlined, kernel, outlined
 from matcher.interner import CODE, PLAIN_IPV4, Interner, code_at, intern, prefetch_text
 from matcher.json_escapes import unescape
 from matcher.scan_plan import IP_DOMAIN, Plan
@@ -82,7 +82,7 @@ def intern_rows(
     return unsettled
 
 
-@kernel
+@outlined
 def _intern_escaped(
     data: Octets,
     start: int,
@@ -96,7 +96,7 @@ def _intern_escaped(
     length = unescape(data, start, length, interner.arena, place)
     if length < 0:
         return REFUSED
-    return _intern_in(interner.arena, place, length, domain, in_enum, interner)
+    return _intern_in(interner.texts, place, length, domain, in_enum, interner)
 
 
 @inlined

@@ -35,15 +35,20 @@ CONSTANTS = frozenset(
 
 def kernel(function: Function) -> Function:
     """Compile on first call, or load the machine code compiled before."""
-    return _compile(function, called_from_python=True)
+    return _compile(function, wrapper=True, inline=False)
 
 
 def inlined(function: Function) -> Function:
     """Compiled into each kernel that calls it; it has no wrapper, so there is less to compile."""
-    return _compile(function, called_from_python=False)
+    return _compile(function, wrapper=False, inline=True)
 
 
-def _compile(function: Function, called_from_python: bool) -> Function:
+def outlined(function: Function) -> Function:
+    """Called by kernels, for what is rare or called in many places; Python cannot call it."""
+    return _compile(function, wrapper=False, inline=False)
+
+
+def _compile(function: Function, wrapper: bool, inline: bool) -> Function:
     config, njit = cast(Any, numba.config), cast(Any, numba.njit)
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_folder())
@@ -51,9 +56,9 @@ def _compile(function: Function, called_from_python: bool) -> Function:
         compiled = njit(
             cache=True,
             error_model="numpy",
-            no_cpython_wrapper=not called_from_python,
+            no_cpython_wrapper=not wrapper,
             no_cfunc_wrapper=True,
-            forceinline=not called_from_python,
+            forceinline=inline,
             _nrt=False,  # kernels allocate nothing, so need not count references to arrays
         )(function)
         return cast(Function, compiled)

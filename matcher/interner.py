@@ -34,6 +34,7 @@ CODE_MASK = np.uint64(0xFFFFFFFF)
 PLAIN_IPV4 = np.uint64(1 << 32)
 """A mark: the text is known to be an address as nearly all events write it."""
 
+_NONE = np.empty(0, np.uint8)
 _FREE = np.uint64(0)
 _ONE = np.uint64(1)
 _SHORT = 16
@@ -45,6 +46,7 @@ class Interner(NamedTuple):
 
     slots: NDArray[np.uint64]
     arena: Octets  # the bytes of all texts, one after another
+    texts: Octets  # the arena to be read only, so that it has the type of data that is interned
     begin: NDArray[np.int64]  # by code: where the text begins in the arena; one more than texts
     used: NDArray[np.int64]  # (1,): how many texts
     secret: NDArray[np.uint64]  # (2,), odd
@@ -62,13 +64,20 @@ def _empty(slots: int, arena_bytes: int, secret: NDArray[np.uint64]) -> Interner
     first = -(words.ctypes.data // 8) % _LINE_WORDS
     interner = Interner(
         slots=words[first : first + 4 * slots].reshape(slots, 4),
-        arena=np.empty(arena_bytes, np.uint8),
+        arena=_NONE,
+        texts=_NONE,
         begin=np.empty(slots // 2 + 1, np.int64),
         used=np.zeros(1, np.int64),
         secret=secret,
     )
     interner.begin[0] = 0
-    return interner
+    return _with_arena(interner, np.empty(arena_bytes, np.uint8))
+
+
+def _with_arena(interner: Interner, arena: Octets) -> Interner:
+    texts = arena.view()
+    texts.flags.writeable = False
+    return interner._replace(arena=arena, texts=texts)
 
 
 def with_room(interner: Interner, texts: int, octets: int) -> Interner:
@@ -84,11 +93,11 @@ def with_room(interner: Interner, texts: int, octets: int) -> Interner:
         larger = _empty(slots, 0, interner.secret)._replace(used=interner.used)
         _rehash(interner, larger)
         larger.begin[: count + 1] = interner.begin[: count + 1]
-        interner = larger._replace(arena=interner.arena)
+        interner = _with_arena(larger, interner.arena)
     if arena_bytes != len(interner.arena):
         arena = np.empty(arena_bytes, np.uint8)
         arena[:filled] = interner.arena[:filled]
-        interner = interner._replace(arena=arena)
+        interner = _with_arena(interner, arena)
     return interner
 
 
@@ -164,7 +173,7 @@ def _slot_of(
             if length <= _SHORT:
                 if slots[slot, MORE] == more:
                     break
-            elif same_bytes(data, start, interner.arena, np.int64(slots[slot, MORE]), length):  # type: ignore[arg-type]  # an int when compiled
+            elif same_bytes(data, start, interner.texts, np.int64(slots[slot, MORE]), length):  # type: ignore[arg-type]  # an int when compiled
                 break
         slot = (slot + 1) & mask
     return slot

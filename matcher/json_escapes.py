@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.compiled import inlined, kernel
+from matcher.compiled import inlined, outlined
 
 Octets = NDArray[np.uint8]
 
@@ -20,7 +20,7 @@ for _letter, _control in zip(b"bfnrt", b"\b\f\n\r\t", strict=True):
     _CONTROLS[_letter] = _control
 
 
-@kernel
+@outlined
 def unescape(data: Octets, start: int, length: int, into: Octets, place: int) -> int:
     """Write the text of data[start:][:length] to into[place:]; how long it is, or HALF_A_PAIR.
 

@@ -15,9 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.compiled import inlined, kernel
+from matcher.compiled import inlined, outlined
+from matcher.key_habits import (
+    CHILD,
+    LENGTH,
+    NEXT_HABIT,
+    fits,
+    learn,
+    new_habits,
+)
 from matcher.limits import EVENT_DEPTH_MAX
 from matcher.scan_plan import KEY_BUCKET_BITS, KEY_LENGTH, KEY_START, NEXT, NODE, Plan
+from matcher.timestamps import new_memo
 from matcher.words import bucket_of, ends_of_text, load_word, same_bytes, trailing_zeros, word_of
 
 Data = NDArray[np.uint8]
@@ -43,6 +52,8 @@ class Scratch(NamedTuple):
     envelope: Table  # [0]: the token of an envelope's time; [1]: of its type
     open_nodes: NDArray[np.int64]
     closers: Data
+    date: Table  # the memo of `timestamps.parse_timestamp`
+    habits: NDArray[np.uint64]  # see `key_habits`
 
 
 def new_scratch(nodes: int) -> Scratch:
@@ -51,6 +62,8 @@ def new_scratch(nodes: int) -> Scratch:
         np.zeros((2, 3), np.int64),
         np.zeros(EVENT_DEPTH_MAX + 1, np.int64),
         np.zeros(EVENT_DEPTH_MAX + 1, np.uint8),
+        new_memo(),
+        new_habits(nodes),
     )
 
 
@@ -87,7 +100,7 @@ def skip_text(data: Data, i: int) -> tuple[int, bool]:
                 return BAD, escaped
 
 
-@kernel
+@outlined
 def _skip_escape(data: Data, i: int) -> int:
     c = data[i]
     if c == 117:  # u
@@ -159,7 +172,7 @@ def _skip_scalar(data: Data, i: int) -> int:
     return _skip_word(data, i)
 
 
-@kernel
+@outlined
 def skip_value(data: Data, i: int, depth: int, closers: Data) -> int:
     """Behind the value at i.  `closers` is room for the brackets that are open."""
     bottom = depth
@@ -235,15 +248,20 @@ def _child(data: Data, start: int, end: int, node: int, plan: Plan) -> int:
 
 
 @inlined
-def scan_event(data: Data, i: int, plan: Plan, scratch: Scratch) -> int:
-    """See the module head; texts are given without their quotes."""
+def scan_event(data: Data, i: int, first: int, plan: Plan, scratch: Scratch) -> int:
+    """See the module head; texts are given without their quotes.
+
+    `first` is the habit (see `key_habits`) of objects that begin here.
+    """
     tokens, open_nodes, closers = scratch.tokens, scratch.open_nodes, scratch.closers
+    habits = scratch.habits
     if data[i] != _OPEN_OBJECT:
         return BAD
     i = skip_space(data, i + 1)
     # Variables that begin with a literal would have what they are passed to compiled twice.
     node: Any = np.int64(0)
     depth: Any = np.int64(1)
+    last: Any = np.int64(first)
     empty = True
     while True:
         # where a key or the end of the object stands
@@ -251,18 +269,26 @@ def scan_event(data: Data, i: int, plan: Plan, scratch: Scratch) -> int:
             closed = True
         else:
             closed = False
-            start = i + 1
-            if data[i] != _QUOTE:
-                return BAD
-            i, escaped = skip_text(data, start)
-            if i < 0 or escaped:  # an escaped key may be any of the plan's
-                return BAD
-            end = i - 1
-            i = skip_space(data, i)
-            if data[i] != _COLON:
-                return BAD
-            i = skip_space(data, i + 1)
-            child = _child(data, start, end, node, plan)
+            habit: Any = np.int64(habits[last, NEXT_HABIT])
+            if fits(data, i, node, habits, habit):
+                length: Any = np.int64(habits[habit, LENGTH])
+                i = skip_space(data, i + length)
+                child: Any = np.int64(habits[habit, CHILD])
+            else:
+                start = i + 1
+                if data[i] != _QUOTE:
+                    return BAD
+                i, escaped = skip_text(data, start)
+                if i < 0 or escaped:  # an escaped key may be any of the plan's
+                    return BAD
+                end = i - 1
+                i = skip_space(data, i)
+                if data[i] != _COLON:
+                    return BAD
+                i = skip_space(data, i + 1)
+                child = _child(data, start, end, node, plan)
+                habit = learn(data, start - 1, i, node, child, habits, last)
+            last = habit
             if child < 0:
                 if data[i] == _OPEN_OBJECT or data[i] == _OPEN_ARRAY:
                     i = skip_value(data, i, depth, closers)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.compiled import kernel
+from matcher.compiled import outlined
 from matcher.limits import DECIMAL_SCALED_MAX, INT_MAX
 from matcher.strings import NULL
 
@@ -24,7 +24,7 @@ _POWERS = np.array([float(10**k) for k in range(23)])  # exact as doubles
 _INT_POWERS = np.array([10**k for k in range(19)], np.int64)
 
 
-@kernel
+@outlined
 def int_of(data: Data, start: int, end: int) -> int:
     """A JSON number without fraction and exponent, in 64 bits.
 
@@ -40,7 +40,7 @@ def int_of(data: Data, start: int, end: int) -> int:
     return value if negative else -value  # type: ignore[no-any-return]  # an int64
 
 
-@kernel
+@outlined
 def _parts(data: Data, start: int, end: int) -> Any:
     """(digits as an int64, power of ten, whether that is exact) of an unsigned JSON number."""
     digits: Any = 0
@@ -77,7 +77,7 @@ def _parts(data: Data, start: int, end: int) -> Any:
     return digits, power, exact
 
 
-@kernel
+@outlined
 def float_of(data: Data, start: int, end: int) -> float:
     """The nearest double of a JSON number, or NaN when that takes more than one exact operation.
 
@@ -93,7 +93,7 @@ def float_of(data: Data, start: int, end: int) -> float:
     return -value if negative else value
 
 
-@kernel
+@outlined
 def decimal_of(data: Data, start: int, end: int, scale: int) -> int:
     """A JSON number scaled by 10**scale, rounded half to even in integers."""
     negative = data[start] == 45

@@ -200,7 +200,7 @@ def _tokens_of(data: Data, i: int, plan: Plan, scratch: Scratch) -> int:
     while True:
         for node in range(len(plan.node_parent)):
             tokens[TOKEN, node] = ABSENT
-        end = scan_event(data, i, plan, scratch)
+        end = scan_event(data, i, 0 if behind < 0 else len(scratch.habits) - 1, plan, scratch)
         if end < 0:
             return BAD
         if behind >= 0:
@@ -238,7 +238,7 @@ def _fill_row(data: Data, plan: Plan, scratch: Scratch, out: Output) -> int:
         ):
             for part in range(3):
                 tokens[part, node] = scratch.envelope[0, part]
-        if not _fill_value(data, plan, tokens, out, reader, row):
+        if not _fill_value(data, plan, scratch, out, reader, row):
             return DOUBTFUL
     if time < 0 or out.columns[time, row] == NULL:
         return DOUBTFUL
@@ -262,8 +262,11 @@ def _event_of(data: Data, start: int, end: int, plan: Plan) -> int:
 
 
 @inlined
-def _fill_value(data: Data, plan: Plan, tokens: Table, out: Output, reader: int, row: int) -> bool:
+def _fill_value(
+    data: Data, plan: Plan, scratch: Scratch, out: Output, reader: int, row: int
+) -> bool:
     """Fills one column of a row; False when in doubt."""
+    tokens = scratch.tokens
     node = plan.readers[reader, SOURCE]
     column = plan.readers[reader, COLUMN]
     kind = plan.readers[reader, KIND]
@@ -289,7 +292,7 @@ def _fill_value(data: Data, plan: Plan, tokens: Table, out: Output, reader: int,
             return False
         out.columns[column, row] = packed(start, end, int(token == ESCAPED_TEXT))
         return True
-    whole = _whole(data, token, start, end, kind, plan.readers[reader, SCALE])
+    whole = _whole(data, token, start, end, kind, plan.readers[reader, SCALE], scratch.date)
     out.columns[column, row] = whole
     return whole != NULL
 
@@ -319,11 +322,11 @@ def _may_be_null(plan: Plan, tokens: Table, reader: int) -> bool:
 
 
 @inlined
-def _whole(data: Data, token: int, start: int, end: int, kind: int, scale: int) -> int:
+def _whole(data: Data, token: int, start: int, end: int, kind: int, scale: int, date: Table) -> int:
     """A token as a value of a kind that is an integer in columns; NULL when in doubt."""
     if kind == _TIMESTAMP:
         if token == TEXT:
-            ms = parse_timestamp(data, start, end)
+            ms = parse_timestamp(data, start, end, date)
             return NULL if ms == BAD_TIMESTAMP else ms
         ms = int_of(data, start, end) if token == NUMBER else NULL
         return ms if TIMESTAMP_MS_MIN <= ms <= TIMESTAMP_MS_MAX else NULL

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.compiled import kernel
+from matcher.compiled import inlined, kernel, outlined
 from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
 from matcher.strings import NULL
+from matcher.words import load_word
+
+Octets = NDArray[np.uint8]
 
 BAD_TIMESTAMP = NULL + 1
 """What the column parser gives for a text that is no timestamp."""
@@ -74,49 +77,91 @@ def _parse_all(texts: Sequence[str]) -> NDArray[np.int64]:
         joined = "".join(texts)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     found = np.empty(len(texts), np.int64)
-    _parse_column(np.frombuffer(joined.encode("ascii"), np.uint8), lengths, found)
+    octets = np.frombuffer(joined.encode("ascii"), np.uint8)
+    _parse_column(octets, lengths, new_memo(), found)
     return found
 
 
 @kernel
 def _parse_column(
-    text: NDArray[np.uint8], lengths: NDArray[np.int64], found: NDArray[np.int64]
+    text: Octets, lengths: NDArray[np.int64], memo: NDArray[np.int64], found: NDArray[np.int64]
 ) -> None:
     """found[i] = ms of the i-th of the texts that lie one after another in `text` (uint8)."""
     start = 0
     for i in range(len(lengths)):
         end = start + lengths[i]
-        found[i] = parse_timestamp(text, start, end)
+        found[i] = parse_timestamp(text, start, end, memo)
         start = end
 
 
-@kernel
-def parse_timestamp(text: NDArray[np.uint8], start: int, end: int) -> int:
+def new_memo() -> NDArray[np.int64]:
+    """Where `parse_timestamp` remembers a date: the words of its ten bytes, and its first ms."""
+    date = b"1970-01-01"
+    words = [int.from_bytes(part, "little") for part in (date[:8], date[2:])]
+    return np.array([*words, 0], np.int64)
+
+
+@inlined
+def parse_timestamp(text: Octets, start: int, end: int, memo: NDArray[np.int64]) -> int:
     """ms of the timestamp in text[start:end], or BAD_TIMESTAMP; equals `timestamp_ms`."""
     if end - start < 19:
         return BAD_TIMESTAMP
-    year = _digits(text, start, 4)
-    month = _digits(text, start + 5, 2)
-    day = _digits(text, start + 8, 2)
-    hour = _digits(text, start + 11, 2)
-    minute = _digits(text, start + 14, 2)
-    second = _digits(text, start + 17, 2)
-    # a field that is not digits is -1, which makes the bitwise or negative
-    if (year | month | day | hour | minute | second) < 0:
-        return BAD_TIMESTAMP
-    if text[start + 4] != 45 or text[start + 7] != 45:  # -
-        return BAD_TIMESTAMP
+    head, tail = load_word(text, start), load_word(text, start + 2)
+    if memo[0] != np.int64(head) or memo[1] != np.int64(tail):
+        date_ms = _date_ms(text, start)
+        if date_ms == BAD_TIMESTAMP:
+            return BAD_TIMESTAMP
+        memo[0], memo[1], memo[2] = np.int64(head), np.int64(tail), date_ms
     between = text[start + 10]
     if between != 84 and between != 116 and between != 32:  # T t space
         return BAD_TIMESTAMP
-    if text[start + 13] != 58 or text[start + 16] != 58:  # :
+    clock_ms = _clock_ms(load_word(text, start + 11))
+    if clock_ms < 0:
         return BAD_TIMESTAMP
-    if year < 1 or month < 1 or month > 12 or hour > 23 or minute > 59 or second > 59:
+    ms = memo[2] + clock_ms
+    if end - start == 20 and text[start + 19] == 90:  # Z
+        return ms  # type: ignore[no-any-return]  # an int64
+    return _with_rest(text, start + 19, end, ms)
+
+
+@outlined
+def _date_ms(text: Octets, start: int) -> int:
+    """The first ms of the day that is written in ten bytes."""
+    year = _digits(text, start, 4)
+    month = _digits(text, start + 5, 2)
+    day = _digits(text, start + 8, 2)
+    # a field that is not digits is -1, which makes the bitwise or negative
+    if (year | month | day) < 0 or text[start + 4] != 45 or text[start + 7] != 45:  # -
         return BAD_TIMESTAMP
-    if day < 1 or day > _days_in_month(year, month):
+    if year < 1 or month < 1 or month > 12 or day < 1 or day > _days_in_month(year, month):
         return BAD_TIMESTAMP
-    ms: Any = (_days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000
-    at = start + 19
+    return _days(year, month, day) * 86_400_000
+
+
+@inlined
+def _clock_ms(word: Any) -> Any:
+    """The ms of the eight bytes hh:mm:ss, -1 if they are not that."""
+    digits = word ^ _CLOCK  # digits become their values, colons zero
+    if (digits | (digits + _CLOCK_ROOM)) & _HIGH_BITS:
+        return np.int64(-1)
+    values = np.int64(digits)
+    hour = (values & 15) * 10 + (values >> 8 & 15)
+    minute = (values >> 24 & 15) * 10 + (values >> 32 & 15)
+    second = (values >> 48 & 15) * 10 + (values >> 56)
+    if hour > 23 or minute > 59 or second > 59:
+        return np.int64(-1)
+    return (hour * 3_600 + minute * 60 + second) * 1_000
+
+
+_CLOCK = np.uint64(int.from_bytes(b"00:00:00", "little"))
+# What takes a byte that is more than 9, or more than 0 in place of a colon, to its high bit.
+_CLOCK_ROOM = np.uint64(int.from_bytes(bytes([118, 118, 127, 118, 118, 127, 118, 118]), "little"))
+_HIGH_BITS = np.uint64(0x8080808080808080)
+
+
+@outlined
+def _with_rest(text: Octets, at: int, end: int, ms: Any) -> int:
+    """`ms` with the fraction and the offset in text[at:end]."""
     if at < end and text[at] == 46:  # .
         at += 1
         first = at
@@ -135,8 +180,8 @@ def parse_timestamp(text: NDArray[np.uint8], start: int, end: int) -> int:
     return ms if TIMESTAMP_MS_MIN <= ms <= TIMESTAMP_MS_MAX else BAD_TIMESTAMP
 
 
-@kernel
-def _offset_ms(text: NDArray[np.uint8], at: int, end: int) -> int:
+@outlined
+def _offset_ms(text: Octets, at: int, end: int) -> int:
     """The offset from UTC in text[at:end]: Z, ±hh, ±hhmm or ±hh:mm."""
     sign = text[at]
     if sign == 90 or sign == 122:  # Z z
@@ -156,8 +201,8 @@ def _offset_ms(text: NDArray[np.uint8], at: int, end: int) -> int:
     return offset if sign == 43 else -offset
 
 
-@kernel
-def _digits(text: NDArray[np.uint8], start: int, count: int) -> int:
+@outlined
+def _digits(text: Octets, start: int, count: int) -> int:
     """The number in `count` digits, -1 if one is not a digit."""
     value: Any = 0
     for i in range(start, start + count):
@@ -168,7 +213,7 @@ def _digits(text: NDArray[np.uint8], start: int, count: int) -> int:
     return value  # type: ignore[no-any-return]  # an int64
 
 
-@kernel
+@outlined
 def _days_in_month(year: int, month: int) -> int:
     if month == 2:
         leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
@@ -176,7 +221,7 @@ def _days_in_month(year: int, month: int) -> int:
     return 30 if month in (4, 6, 9, 11) else 31
 
 
-@kernel
+@outlined
 def _days(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, days_from_civil)."""
     if month <= 2:

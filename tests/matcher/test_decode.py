@@ -81,7 +81,8 @@ def rows_of(decoded: Decoded, schema: Schema, strings: Strings) -> list[tuple[ob
 
 def assert_equals_naive(data: bytes, events: list[EventType]) -> None:
     schema, strings = Schema(events), Strings()
-    decoded = Decoder(schema, strings).decode(data, 1000)
+    decoder = Decoder(schema, strings)
+    decoded = decoder.decode(data, 1000)
     by_discriminator = {each.discriminator: each for each in events}
     rows, dead, ignored, received = [], [], 0, 0
     for number, line in enumerate(data.split(b"\n")):
@@ -104,6 +105,9 @@ def assert_equals_naive(data: bytes, events: list[EventType]) -> None:
     assert rows_of(decoded, schema, strings) == rows
     assert [(d.position, d.reason, d.raw) for d in decoded.dead] == dead
     assert (decoded.received, decoded.ignored) == (received, ignored)
+    again = decoder.decode(data, 1000)  # what is remembered of lines changes nothing
+    assert rows_of(again, schema, strings) == rows
+    assert again.dead == decoded.dead
     for row, (position, *_) in enumerate(rows):
         line = data.split(b"\n")[position - 1000].removesuffix(b"\r")
         assert decoded.batch.raw.line(row) == line
@@ -174,10 +178,16 @@ good_payments = st.fixed_dictionaries(
         "extra": values,
     },
 )
+similar_keys = ["us", "users", "user ", "User", "ts2", "country_of_the_card", "lat", "ip", "é"]
+with_other_keys = st.builds(
+    lambda payment, others: {**others, **payment},
+    good_payments,
+    st.dictionaries(st.sampled_from(similar_keys), values, max_size=3),
+)
 objects = st.one_of(
     good_payments,
     good_payments,
-    good_payments,
+    with_other_keys,
     st.fixed_dictionaries(
         {"type": st.just("Payment"), "ts": stamps, "user": texts, "amount": mostly(amounts)},
         optional={
@@ -463,6 +473,56 @@ def test_codes_do_not_depend_on_where_texts_are_kept() -> None:
     first, second = Strings(), Strings()
     assert first.interner.secret.tolist() != second.interner.secret.tolist()
     assert first.codes(made).tolist() == second.codes(made).tolist() == list(range(5_000))
+
+
+# ------------------------------------------------------------------------------ habits
+
+
+def logins(lines: list[str]) -> list[str | None]:
+    """The users of events that are all good."""
+    strings, schema = Strings(), Schema([LOGIN])
+    decoded = Decoder(schema, strings).decode("\n".join(lines).encode(), 0)
+    assert (decoded.received, decoded.dead) == (len(lines), [])
+    codes = decoded.batch.columns[schema.column("Login", ("user",))].tolist()
+    return [None if code == NULL else strings.text(code) for code in codes]
+
+
+def test_keys_that_begin_alike_are_told_apart() -> None:
+    written = [
+        '{"type":"Login","ts":1,"user":"a","users":"x"}',
+        '{"type":"Login","ts":1,"users":"x","user":"b"}',
+        '{"type":"Login","ts":1,"user" :"c"}',
+        '{"type":"Login","ts":1,"user":  "d"}',
+        '{"type":"Login","ts":1,"user": "e"}',
+        '{"type":"Login","ts":1,"user":null}',
+        '{"type":"Login","ts":1,"usex":"x"}',
+        '{"type":"Login","ts":1}',
+    ]
+    expected = ["a", "b", "c", "d", "e", None, None, None]
+    assert logins(written) == expected
+    assert logins(written[::-1]) == expected[::-1]
+    assert logins(written * 50) == expected * 50
+
+
+def test_a_key_means_something_else_inside_of_another_object() -> None:
+    written = [
+        '{"type":"Login","ts":1,"user":"a"}',
+        '{"type":"Login","ts":1,"net":{"user":"x"}}',
+        '{"type":"Login","ts":1,"net":{"user":"x"},"user":"b"}',
+        '{"type":"Login","net":{"type":"x","ts":2,"user":"x"},"ts":1,"user":"c"}',
+        '{"specversion":"1.0","type":"Login","data":{"ts":1,"user":"d"},"user":"x"}',
+        '{"specversion":"1.0","type":"Login","user":"x","data":{"user":"e","ts":1}}',
+    ]
+    expected = ["a", None, "b", "c", "d", "e"]
+    assert logins(written) == expected
+    assert logins(written[::-1]) == expected[::-1]
+    assert logins(written * 50) == expected * 50
+
+
+def test_a_key_written_twice_is_found_however_it_is_known() -> None:
+    """The last one counts, as in other readers of JSON."""
+    line = '{"type":"Login","ts":1,"user":"a"}'
+    assert logins([line, line, line[:-1] + ',"user":"b"}', line]) == ["a", "a", "b", "a"]
 
 
 # ------------------------------------------------------------------------------ positions

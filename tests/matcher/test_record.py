@@ -170,6 +170,43 @@ def test_reading_raises_nothing_but_bad_event(raw: bytes) -> None:
         assert str(error)
 
 
+def test_a_date_is_remembered_and_another_is_not_taken_for_it() -> None:
+    written = [
+        "\0" * 10 + "T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2024-02-29T23:59:59Z",
+        "2024-02-29 23:59:59.5Z",
+        "2023-02-29T23:59:59Z",
+        "2024-02-29T24:00:00Z",
+        "2024-02-29T23:60:00Z",
+        "2024-02-29T23:59:60Z",
+        "2024-02-29T2::59:59Z",
+        "2024-02-29T2/:59:59Z",
+        "2024-02-29T23;59:59Z",
+        "2024-02-29T23:59.59Z",
+        "2024-02-29T23:59:5\x7fZ",
+        "2024-02-29T23:59:59z",
+        "2024-02-29T23:59:59",
+        "2024-02-30T23:59:59Z",
+        "2024-03-01T00:00:00+00:30",
+        "12024-03-01T00:00:00Z",
+    ]
+    for texts in (written, written[::-1], [text for text in written for _ in range(2)]):
+        one_by_one = [timestamp_ms(text) for text in texts]
+        expected = [BAD_TIMESTAMP if ms is None else ms for ms in one_by_one]
+        assert timestamps_ms(texts).tolist() == expected
+
+
+def test_any_other_character_at_any_place_of_a_timestamp() -> None:
+    stamp = "2024-12-10T11:22:33Z"
+    texts = [stamp[:at] + chr(c) + stamp[at + 1 :] for at in range(20) for c in range(128)]
+    one_by_one = [timestamp_ms(text) for text in texts]
+    assert sum(ms is not None for ms in one_by_one) > 20
+    assert timestamps_ms(texts).tolist() == [
+        BAD_TIMESTAMP if ms is None else ms for ms in one_by_one
+    ]
+
+
 stamp_like = st.from_regex(
     r"\A[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]"
     r"(\.[0-9]{0,10})?([Zz]|[+-][0-2][0-9](:?[0-6][0-9])?)?\n?\Z"
