@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         report["later"] = {
             name: {"result": None, "why": why} for name, why in rulebook.LATER.items()
         }
+        events = options.events
+        report["decoding"] = _child("decoding", "R10", events, events, options.runs)
         report["partial_match"] = _child("partial", "P1", 0, 0, 1)
         report["startup"] = startup.measure()
     print(json.dumps(report, indent=2))

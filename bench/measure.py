@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 
 import cep
-from bench import baseline, rulebook, workload
+from bench import baseline, decoding, rulebook, workload
 from bench.columns import batches
 from cep.cli.memory import tune_garbage_collection
 from cep.engine import Engine
@@ -189,6 +189,7 @@ MEASURES = {
     "ndjson": ndjson_to_detections,
     "reference": agrees_with_reference,
     "partial": partial_matches,
+    "decoding": decoding.stages,
 }
 
 
