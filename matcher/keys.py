@@ -6,7 +6,7 @@ scalars.  The code table of a rule is rebuilt from its live runs when it has gro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -42,7 +42,6 @@ class KeyCodec:
         self._types = tuple(types)
         self._strings = strings
         self._codes = _Codes()
-        self._readers = [self._reader(type) for type in types]
 
     def encode(self, columns: Sequence[Column], rows: Ints) -> Ints:
         """One int64 for each of `rows`; NULL where any part of the key is null."""
@@ -59,12 +58,16 @@ class KeyCodec:
 
     def scalars(self, key: int) -> KeyScalars:
         """The parts of a key in scalar form."""
+        return self.all_scalars([key])[0]
+
+    def all_scalars(self, keys: Sequence[int]) -> list[KeyScalars]:
+        """The parts of each of `keys` in scalar form."""
         if not self._types:
-            return ()
-        if len(self._readers) == 1:
-            return (self._readers[0](key),)
-        parts = self._codes.tuples[key]
-        return tuple(read(part) for read, part in zip(self._readers, parts, strict=True))
+            return [()] * len(keys)
+        if len(self._types) == 1:
+            return [(scalar,) for scalar in self._scalars(self._types[0], keys)]
+        parts = zip(*map(self._codes.tuples.__getitem__, keys), strict=True)
+        return list(zip(*map(self._scalars, self._types, parts), strict=True))
 
     def key(self, scalars: KeyScalars) -> int:
         """The inverse of `scalars`."""
@@ -73,11 +76,11 @@ class KeyCodec:
         parts = tuple(map(self._stored, self._types, scalars))
         return parts[0] if len(parts) == 1 else self._codes[parts]
 
-    def _reader(self, type: Type) -> Callable[[int], object]:
-        """From the storage form of a part of the key to its scalar form."""
+    def _scalars(self, type: Type, parts: Sequence[int]) -> Sequence[object]:
+        """One part of many keys, from its storage form."""
         if is_text(type):
-            return self._strings.text
-        return bool if type.kind is Kind.BOOL else int
+            return self._strings.texts(np.array(parts, np.int64))
+        return list(map(bool, parts)) if type.kind is Kind.BOOL else parts
 
     def _stored(self, type: Type, scalar: object) -> int:
         if is_text(type):

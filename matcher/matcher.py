@@ -8,7 +8,7 @@ comes with it.  How the stream is cut into batches changes nothing, nor does a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -215,13 +215,20 @@ class Matcher:
     def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:
         """The matches with their rules, key scalars and event bytes."""
         raw = self._raw_of(batch, found)
+        scalars = self._scalars_of(found)
         matches = []
-        for at_ms, timer, _, number, _, positions, steps, key in found:
-            lane = self._lanes[number]
-            scalars = lane.keys.scalars(key)
+        for at_ms, timer, _, number, _, positions, steps, _ in found:
+            rule, key = self._lanes[number].plan.rule, next(scalars[number])
             lines = tuple(map(raw.__getitem__, positions))
-            matches.append(Match(lane.plan.rule, scalars, at_ms, timer, steps, positions, lines))
+            matches.append(Match(rule, key, at_ms, timer, steps, positions, lines))
         return matches
+
+    def _scalars_of(self, found: list[Found]) -> dict[int, Iterator[tuple[object, ...]]]:
+        """Of each rule the keys of its matches in scalar form, in the order of `found`."""
+        keys: dict[int, list[int]] = {}
+        for match in found:
+            keys.setdefault(match.rule, []).append(match.key)
+        return {rule: iter(self._lanes[rule].keys.all_scalars(keys[rule])) for rule in keys}
 
     def _raw_of(self, batch: Batch, found: list[Found]) -> dict[int, bytes]:
         """The bytes of all bound positions, from this batch or from what is held."""

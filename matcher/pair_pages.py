@@ -58,7 +58,7 @@ def dump_starts(
         "format": FORMAT,
         "appended": starts.appended,
         "refused": starts.refused,
-        "keys": [keys.scalars(key) for key in known.tolist()],
+        "keys": keys.all_scalars(known.tolist()),
         "key": index.astype(np.int64).tobytes(),
         "ts": rows[START_TS].tobytes(),
         "position": rows[START_POSITION].tobytes(),
@@ -133,7 +133,7 @@ def dump_used(
         "counters": [int(used.totals[place]) for place in (MATCHED, PRUNED, UNSTARTED)],
         "appended_before": appended_before,
         "refused_before": refused_before,
-        "keys": [keys.scalars(key) for key in rows[:, SLOT_KEY].tolist()],
+        "keys": keys.all_scalars(rows[:, SLOT_KEY].tolist()),
         "ts": rows[:, USED_TS].tobytes(),
         "position": rows[:, USED_POSITION].tobytes(),
     }

@@ -80,7 +80,7 @@ def dump(
         "format": FORMAT,
         "pattern": plan.rule.pattern_version,
         "counters": memory.totals[COUNTERS].tolist(),
-        "keys": [keys.scalars(key) for key in keyed.tolist()],
+        "keys": keys.all_scalars(keyed.tolist()),
         "open": [(*keys.scalars(key), at_ms) for key, _, at_ms in open.tolist()],
         "texts": texts.found,
         "events": {position: raw[position] for position in nodes[:, NODE_POSITION].tolist()},
