@@ -7,7 +7,7 @@ parts done when not all are needed, and each repeated part has a counter of its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dsl.model import AnyOrder, Bind, Choice, Pattern, Repeat
@@ -53,8 +53,9 @@ def any_order(pattern: AnyOrder, builder: Builder) -> Fragment:
     exits = []
     for places in states:
         for place in places:
-            builder.add(place, ways)
-            exits.append(Exit(place, complete))
+            exit = Exit(place, complete)
+            builder.go_on(exit, ways)
+            exits.append(replace(exit, rank=len(ways)))
     nullable = sum(part.least == 0 for part in parts) >= pattern.count
     return Fragment(tuple(entries), tuple(exits), nullable)
 

@@ -10,7 +10,7 @@ The automaton knows nothing of conditions: a transition names the step whose con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dsl.model import AnyOrder, Bind, Choice, Contiguity, Link, Pattern, Repeat, Sequence, Silence
@@ -25,9 +25,8 @@ def automaton(pattern: Pattern | None) -> Automaton:
         fragment = builder.fragment(pattern)
         builder.states[0].transitions = list(fragment.entries)
         for exit in fragment.exits:
-            builder.states[exit.state].end = exit.end
-    for state in builder.states:
-        state.transitions += state.reluctant
+            state = builder.states[exit.state]
+            state.end, state.end_rank = exit.end, exit.rank
     return Automaton(tuple(builder.states), builder.counters)
 
 
@@ -72,18 +71,21 @@ class Builder:
         inner = len(self.states)
         body = self.fragment(repeat.node)
         least = 0 if body.nullable else repeat.least
-        entries, enough = body.entries, tuple[Guard, ...]()
+        entries, exits = body.entries, body.exits
         if repeat.most != 1:
             counter = self.counter()
             entries = tuple(_counted(entry, Count(counter, again=False)) for entry in entries)
             enough = (Guard(counter, least=least),) if least > 1 else ()
             self._loop(repeat, body, counter)
+            rank = len(entries) if repeat.greedy else 0
+            exits = tuple(
+                Exit(exit.state, End(exit.end.guards + enough), exit.rank + rank) for exit in exits
+            )
         loop: frozenset[int] = frozenset()
         if repeat.possessive:
             self._close(self.states[inner:])
             loop = self._name()
             entries = tuple(replace(entry, keeps=entry.keeps | loop) for entry in entries)
-        exits = tuple(Exit(exit.state, End(exit.end.guards + enough)) for exit in body.exits)
         nullable = least == 0
         return Fragment(entries, exits, nullable, nullable and not repeat.greedy, loop)
 
@@ -102,7 +104,7 @@ class Builder:
                 )
                 for entry in self._renamed(body.entries)
             ]
-            self.add(exit.state, back, reluctant=not repeat.greedy)
+            self.go_on(exit, back)
 
     def _sequence(self, sequence: Sequence) -> Fragment:
         links = (None, *sequence.links)
@@ -111,33 +113,34 @@ class Builder:
         exits: list[Exit] = []
         for place, part in enumerate(parts):
             rest, after = links[place + 1 :], parts[place + 1 :]
-            ways = tuple(_entries(rest, after))
+            ways, rank = _entries(rest, after)
             end = _end(rest, after)
             for exit in part.exits:
-                guarded = [replace(way, guards=exit.end.guards + way.guards) for way in ways]
-                self.add(exit.state, guarded)
+                guards = exit.end.guards
+                self.go_on(exit, (replace(way, guards=guards + way.guards) for way in ways))
                 if end is not None:
-                    guards = exit.end.guards + end.guards
-                    exits.append(Exit(exit.state, replace(end, guards=guards)))
+                    ending = replace(end, guards=guards + end.guards)
+                    exits.append(Exit(exit.state, ending, exit.rank + rank))
         nullable = len(parts) == len(links) and all(part.nullable for part in parts)
-        return Fragment(tuple(_entries(links, parts)), tuple(exits), nullable)
+        entries, _ = _entries(links, parts)
+        return Fragment(tuple(entries), tuple(exits), nullable)
 
-    def add(self, state: int, ways: Iterable[Transition], reluctant: bool = False) -> None:
-        """Further ways on from a state; they leave the possessive loops closed around it."""
-        here = self.states[state]
-        ways = [replace(way, leaves=way.leaves | here.closed) for way in ways]
-        if reluctant:
-            here.reluctant[:0] = ways
-        else:
-            here.transitions += ways
+    def go_on(self, exit: Exit, ways: Iterable[Transition]) -> None:
+        """Add ways on from an exit, in its place among the preferences of the state.
+
+        They leave the possessive loops closed around it.
+        """
+        state = self.states[exit.state]
+        state.transitions[exit.rank : exit.rank] = [
+            replace(way, leaves=way.leaves | state.closed) for way in ways
+        ]
 
     def _close(self, states: list[State]) -> None:
         """All ways so far between these states keep in the loop, all later ones leave it."""
         loop = self._name()
         for state in states:
             state.closed |= loop
-            for ways in (state.transitions, state.reluctant):
-                ways[:] = [replace(way, keeps=way.keeps | loop) for way in ways]
+            state.transitions = [replace(way, keeps=way.keeps | loop) for way in state.transitions]
 
     def _name(self) -> frozenset[int]:
         self.loops += 1
@@ -163,13 +166,14 @@ def _counted(entry: Transition, count: Count) -> Transition:
 
 def _entries(
     links: tuple[Link | None, ...], parts: list[Fragment], absent: tuple[Absence, ...] = ()
-) -> Iterator[Transition]:
+) -> tuple[list[Transition], int]:
     """The ways into a chain of links: into the first part, or past it when it may bind nothing.
 
-    The first link is None where nothing is known yet of what leads here.
+    Also how many of them are preferred to passing by the whole chain.  The first link is None where
+    nothing is known yet of what leads here.
     """
     if not links or not parts:
-        return
+        return [], 0
     link, part = links[0], parts[0]
     arrow = None if link is None else link.arrow
     forbidden = absent
@@ -180,13 +184,10 @@ def _entries(
         for entry in part.entries
     ]
     if not part.nullable:
-        yield from into
-        return
-    past = [
-        replace(way, leaves=way.leaves | part.loop)
-        for way in _entries(links[1:], parts[1:], forbidden)
-    ]
-    yield from (past + into if part.skip_first else into + past)
+        return into, len(into)
+    behind, rank = _entries(links[1:], parts[1:], forbidden)
+    past = [replace(way, leaves=way.leaves | part.loop) for way in behind]
+    return (past + into, rank) if part.skip_first else (into + past, len(into) + rank)
 
 
 def _end(links: tuple[Link | None, ...], parts: list[Fragment]) -> End | None:

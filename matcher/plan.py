@@ -12,18 +12,14 @@ from itertools import accumulate
 import numpy as np
 
 from dsl.model import (
-    Arrow,
-    Bind,
     Contiguity,
     Expr,
     FieldRef,
     Fire,
     Kind,
-    Link,
     Path,
     Rule,
     Runs,
-    Sequence,
     Skip,
     Type,
     leading_silence,
@@ -208,7 +204,7 @@ def _tables(
         all_bits=_ints(map(_all_bits, states)),
         quick_test=_ints(_quick_test(state, states, tests) for state in states),
         gap_max_ms=_ints(map(_gap_max_ms, states)),
-        end_rank=_end_ranks(rule, len(states)),
+        end_rank=_ints(state.end_rank for state in states),
         target=_ints(transition.target for transition in transitions),
         step=_ints(step for step in steps if step is not None),
         gap_from_ms=_ints(map(_gap_from_ms, transitions)),
@@ -287,25 +283,6 @@ def _skip_place(rule: Rule, layout: Layout) -> int:
     assert event.time_field is not None, "an event without a time has no place in a pattern"
     time = FieldRef(Type(Kind.TIMESTAMP), None, (event.time_field,), rule.span)
     return layout.walks[layout.walk(step, time)].place
-
-
-def _end_ranks(rule: Rule, states: int) -> Ints:
-    """How many transitions of each state come before completing there, in order of preference.
-
-    Found by asking for one more event behind the pattern: the way to it stands where completing
-    does.
-    """
-    finish = Link(Arrow(), (), Bind(len(rule.steps)))
-    _, pattern = leading_silence(rule.pattern)
-    ranks = np.zeros(states, np.int64)
-    if rule.policy.fire is Fire.CLOSE and pattern is not None:
-        whole = pattern if isinstance(pattern, Sequence) else Sequence(pattern, ())
-        machine = automaton(Sequence(whole.first, (*whole.links, finish)))
-        last = len(machine.states) - 1
-        for number, state in enumerate(machine.states[:last]):
-            targets = [transition.target for transition in state.transitions]
-            ranks[number] = targets.index(last) if last in targets else 0
-    return ranks
 
 
 def _forks(transition: Transition) -> bool:

@@ -2,9 +2,9 @@
 
     quiet(key, ts) = no event that ends a silence for longer than the rule asks, up to ts
 
-A clock starts with the first event of the alphabet, again with each event that ends a silence, and
-is never taken away: a key that is silent must not be forgotten.  When the silence is the whole
-pattern its clock rings once at the deadline, and not again before the next event that ends one.
+A clock starts with the first event of the alphabet and again with each event that ends a silence;
+the oldest go only when there are too many (`Lane`).  When the silence is the whole pattern its
+clock rings once at the deadline, and not again before the next event that ends one.
 """
 
 from __future__ import annotations

@@ -76,13 +76,14 @@ class End:
 class State:
     """`step` is the step whose event was bound last (None for the initial state).
 
-    `closed` are the possessive loops around it: what is added from now on leaves them.
+    The first `end_rank` transitions are preferred to completing here.  `closed` are the possessive
+    loops around it: what is added from now on leaves them.
     """
 
     step: int | None
     transitions: list[Transition] = field(default_factory=list)
-    reluctant: list[Transition] = field(default_factory=list)  # come after all others
     end: End | None = None
+    end_rank: int = 0
     closed: frozenset[int] = frozenset()
 
 
@@ -96,10 +97,14 @@ class Automaton:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A run in `state` has matched the fragment when `end.guards` hold."""
+    """A run in `state` has matched the fragment when `end.guards` hold.
+
+    The first `rank` transitions of the state are preferred to that; ways on come behind them.
+    """
 
     state: int
     end: End
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
