@@ -200,26 +200,32 @@ class Lane:
         """Whether a census during so many events could find too much."""
         options, totals = self.plan.tables.options, self._store.memory.totals
         more = events * int(options[STARTS] + options[FORKS] * options[RUNS_PER_KEY])
-        may_open = int(totals[OPEN] + totals[RUNS] + totals[CLOCKS]) + events
-        opened = may_open if options[OPENS] else 0
+        opened = self._may_be_open() + events if options[OPENS] else 0
         return (
             bool(totals[FULL])
+            or int(totals[CLOCKS]) + events > limits.KNOWN_KEYS_MAX
             or int(totals[RUNS]) + more > limits.RUNS_PER_RULE_MAX
             or opened > limits.OPEN_KEYS_MAX
         )
 
     def _take_census(self, at_ms: int) -> None:
-        """Refuse further runs while there are too many, and forget open keys when there are."""
+        """Refuse further runs while there are too many, and forget keys when there are."""
         options, totals = self.plan.tables.options, self._store.memory.totals
         many = totals[RUNS] > limits.RUNS_PER_RULE_MAX
-        if many or (options[OPENS] and totals[OPEN] + totals[RUNS] > limits.OPEN_KEYS_MAX):
+        opened = options[OPENS] and self._may_be_open() > limits.OPEN_KEYS_MAX
+        if many or opened or totals[CLOCKS] > limits.KNOWN_KEYS_MAX:
             self._sweep(at_ms)
         full = many and (
             census(at_ms, self.plan.tables, self._store.memory) > limits.RUNS_PER_RULE_MAX
         )
         if full != totals[FULL]:
             totals[FULL], totals[CHANGED] = full, 1
-        self._store.forget_oldest(limits.OPEN_KEYS_MAX)
+        self._store.forget_oldest(limits.OPEN_KEYS_MAX, limits.KNOWN_KEYS_MAX)
+
+    def _may_be_open(self) -> int:
+        """How many keys are open, or may be when what is pending has been decided."""
+        totals = self._store.memory.totals
+        return int(totals[OPEN] + totals[RUNS] + totals[CLOCKS])
 
     def _waits(self) -> bool:
         """Whether the passing of time can change anything."""

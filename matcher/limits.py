@@ -35,8 +35,11 @@ About a gigabyte."""
 OPEN_KEYS_MAX = 4_000_000
 """Keys that one rule remembers because of `fire once` or `resolve on`; the oldest are forgotten."""
 
+KNOWN_KEYS_MAX = 4_000_000
+"""Keys that a rule with a silence knows; those silent for longest are forgotten."""
+
 CENSUS_ROWS = 8192
-"""The last two are looked at after so many events of the stream: always after the same ones."""
+"""The last three are looked at after so many events of the stream: always after the same ones."""
 
 TEXT_CHARS_MAX = 64 * 1024
 """Characters of a text that an expression makes (`concat`, `replace`, `join`); longer is null."""

@@ -108,7 +108,7 @@ def reference_findings(
 
 
 def _census(keys: Sequence[_KeyRuns], at_ms: int, found: Findings) -> bool:
-    """Forget the oldest of too many open keys; returns whether there are too many runs."""
+    """Forget the oldest of too many keys; returns whether there are too many runs."""
     for runs in keys:
         runs.pass_time(at_ms)
         runs.drop_spent(at_ms)
@@ -117,6 +117,13 @@ def _census(keys: Sequence[_KeyRuns], at_ms: int, found: Findings) -> bool:
     for runs in keys:
         if excess > 0 and runs.open_ms is not None and runs.open_ms <= opened[excess - 1]:
             runs.open_ms = None
+            found.forgotten += 1
+    silent = sorted(runs.silent_since[0] for runs in keys if runs.silent_since is not None)
+    excess = len(silent) - limits.KNOWN_KEYS_MAX
+    for runs in keys:
+        since = runs.silent_since
+        if excess > 0 and since is not None and since[0] <= silent[excess - 1]:
+            runs.silent_since = runs.created_ms = None
             found.forgotten += 1
     return sum(runs.pending for runs in keys) > limits.RUNS_PER_RULE_MAX
 
@@ -226,10 +233,15 @@ class _KeyRuns:
         if seen.resolves and self.open_ms is not None:
             self.open_ms = None
             self.found.resolutions.append(ReferenceResolution(self.key, *_place(event)))
-        if seen.visible and not (self.open_ms is not None and self.policy.fire is Fire.ONCE):
+        if seen.visible and not self._is_over():
             self._event(event, full)
-        if seen.visible and (self.silent_since is None or self._ends_silence(event)):
+        known = self.silence is None or self.silent_since is not None
+        if seen.visible and (not known or self._ends_silence(event)):
             self.silent_since, self.rung = _place(event), False
+
+    def _is_over(self) -> bool:
+        """Whether the rule has fired once for this key."""
+        return self.open_ms is not None and self.policy.fire is Fire.ONCE
 
     def drop_spent(self, ts: int) -> None:
         """Let go of runs that can do nothing any more at `ts`."""
@@ -419,17 +431,19 @@ class _KeyRuns:
 
     def _ring(self, before_ms: int) -> None:
         """Report a silence that is the whole pattern, once, when it has lasted long enough."""
+        if self.silence is None:
+            return
         created_ms = self.created_ms
         if self.silent_since is None and created_ms is not None and created_ms <= before_ms:
             self.silent_since = (created_ms, -1)
-        if self.silence is None or self.pattern is not None or self.silent_since is None:
+        if self.pattern is not None or self.silent_since is None:
             return
         since_ms, position = self.silent_since
         at_ms = since_ms + self.silence.for_ms
         if self.rung or at_ms >= before_ms:
             return
         self.rung = True
-        if self.open_ms is not None and self.policy.fire is Fire.ONCE:
+        if self._is_over():
             return
         if self.policy.resolve or self.policy.fire is Fire.ONCE:
             self.open_ms = at_ms

@@ -244,26 +244,34 @@ class Store:
             clocks=grown_keys(memory.clocks, int(totals[CLOCKS]), clocks),
         )
 
-    def forget_oldest(self, most: int) -> None:
-        """Keep at most `most` open keys; those opened at the same time go together."""
-        memory, totals = self.memory, self.memory.totals
-        rows = memory.open[memory.open[:, SLOT_HEAD] != NONE]
-        excess = len(rows) - most
-        if excess <= 0:
-            return
-        newest_ms = np.partition(rows[:, OPEN_AT_MS], excess - 1)[excess - 1]
-        kept = np.ascontiguousarray(rows[rows[:, OPEN_AT_MS] > newest_ms])
-        fewer = new_keys(len(memory.open), OPEN_COLUMNS)
-        rehash(kept, fewer)
-        self.memory = memory._replace(open=fewer)
-        totals[OPEN] = len(kept)
-        totals[FORGOTTEN] += len(rows) - len(kept)
-        totals[CHANGED] = 1
+    def forget_oldest(self, open: int, clocks: int) -> None:
+        """Keep at most so many open keys and clocks; those of the same time go together."""
+        memory = self.memory
+        self.memory = memory._replace(
+            open=_newest(memory.open, memory.totals, OPEN, OPEN_AT_MS, open),
+            clocks=_newest(memory.clocks, memory.totals, CLOCKS, CLOCK_TS, clocks),
+        )
 
     @property
     def bytes(self) -> int:
         """Memory held by the arrays, live rows or not."""
         return sum(array.nbytes for array in self.memory)
+
+
+def _newest(keys: Ints, totals: Ints, used: int, time: int, most: int) -> Ints:
+    """`keys`, or a table of the newest of them, at most `most`, by their column `time`."""
+    excess = int(totals[used]) - most
+    if excess <= 0:
+        return keys
+    rows = keys[keys[:, SLOT_HEAD] != NONE]
+    newest_ms = np.partition(rows[:, time], excess - 1)[excess - 1]
+    kept = np.ascontiguousarray(rows[rows[:, time] > newest_ms])
+    fewer = new_keys(len(keys), keys.shape[1])
+    rehash(kept, fewer)
+    totals[used] = len(kept)
+    totals[FORGOTTEN] += len(rows) - len(kept)
+    totals[CHANGED] = 1
+    return fewer
 
 
 def _grown(rows: Ints, totals: Ints, used: int, free: int, link: int, mark: int, more: int) -> Ints:

@@ -141,6 +141,7 @@ def test_too_many_runs_and_open_keys_are_refused_alike(
         patch.setattr(limits, "CENSUS_ROWS", 3)
         patch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
         patch.setattr(limits, "OPEN_KEYS_MAX", 1)
+        patch.setattr(limits, "KNOWN_KEYS_MAX", 1)
         assert outcomes(rule, events, cuts, restart) == expected(rule, events)
 
 
