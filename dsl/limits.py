@@ -73,7 +73,7 @@ ANY_ORDER_MAX = 16
 EVENT_FIELDS_MAX = 1000
 """Fields of one event, those of the events it extends included."""
 
-INSTANCE_NODES_MAX = 20_000
+INSTANCE_NODES_MAX = 10_000
 """Nodes of the syntax trees of all rules that one file makes from templates."""
 
 REGEX_CHARS_MAX = 1000
