@@ -113,6 +113,7 @@ def advance(
             or (silences and 2 * (memory.totals[CLOCKS] + 1) > memory.clocks.shape[0])
         ):
             return event
+        out.counts[3] = events[event, EVENT_POSITION]
         if options[TIMERS] and held:
             fire_due(slot, events[event, EVENT_TS], tables, memory, out, scratch)
             slot = key_slot(memory.keys, events[event, EVENT_KEY])

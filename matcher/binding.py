@@ -199,6 +199,7 @@ def emit(run: int, at_ms: int, timer: int, memory: Memory, out: Out) -> None:
     place = out.counts[0]
     out.at_ms[place] = at_ms
     out.timer[place] = timer
+    out.by[place] = out.counts[3]
     out.key[place] = memory.runs[run, RUN_KEY]
     out.node[place] = memory.runs[run, RUN_NODE]
     memory.nodes[memory.runs[run, RUN_NODE], NODE_REFERENCES] += 1

@@ -22,19 +22,21 @@ SEEN_BIT, CANCEL_BIT, RESOLVE_BIT = 60, 61, 62
 
 
 class Out(NamedTuple):
-    """Matches found, evidence newly made, and resolutions.  `counts` holds how many of each.
+    """Matches found, evidence newly made, and resolutions.
 
+    `counts` holds how many of each, and the position of the event that is being offered.
     A match without events has no node; `since` is the position it counts from.
     """
 
     at_ms: Ints
     timer: Ints
+    by: Ints  # position of the event that decided the match, unless a timer did
     key: Ints
     node: Ints  # one reference is held on each, until the caller has read the chain
     since: Ints
     bound: Ints  # nodes, of which some may have been freed since
     resolved: Ints  # (…, 3): event time, position, key
-    counts: Ints  # (3,): matches, bound, resolved
+    counts: Ints  # (4,): matches, bound, resolved, position
 
 
 class Scratch(NamedTuple):

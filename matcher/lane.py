@@ -75,14 +75,15 @@ class Found(NamedTuple):
     """A match as the kernel leaves it; the fields stand in canonical order, so matches sort.
 
     `timer` is 0 for a match decided by its last event; by time, 1 when the events at `at_ms` come
-    first, and -1 when they no longer matter.  `steps` and `positions` are in binding order; `rule`
-    is the number of the rule.  A match without events has the position it counts from as `last` and
+    first, and -1 when they no longer matter.  `by` is the position of the event that decided it, or
+    of the last one bound when time did.  `steps` and `positions` are in binding order; `rule`
+    is the number of the rule.  A match without events has the position it counts from as `by` and
     `first`, and `text` to order its keys by.  `values` is for windows only.
     """
 
     at_ms: int
     timer: int
-    last: int
+    by: int
     rule: int
     first: int
     positions: tuple[int, ...]
@@ -270,7 +271,7 @@ class Lane:
         self._reserve_out(2 * held + more + 1, held + more, 1)
 
     def _reserve_out(self, matches: int, bound: int, resolved: int = 0) -> None:
-        out, counts = self._out, self._out.counts.tolist()
+        out, counts = self._out, self._out.counts[:3].tolist()
         sizes = len(out.at_ms), len(out.bound), len(out.resolved)
         wanted = [
             used + more for used, more in zip(counts, (matches, bound, resolved), strict=True)
@@ -307,13 +308,14 @@ class Lane:
         rows, number = begin.tolist(), self._number
         bound_by, places = tuple(steps[:size].tolist()), tuple(positions[:size].tolist())
         at_ms, timer, keys = out.at_ms[:count], out.timer[:count] != 0, out.key[:count]
-        columns = at_ms.tolist(), timer.tolist(), keys.tolist(), rows[:-1], rows[1:]
+        by = out.by[:count].tolist()
+        columns = at_ms.tolist(), timer.tolist(), by, keys.tolist(), rows[:-1], rows[1:]
         since = out.since[:count].tolist()
         return [
             Found(
                 at_ms,
                 timer,
-                places[end - 1] if begin < end else since[match],
+                (places[end - 1] if timer else by) if begin < end else since[match],
                 number,
                 places[begin] if begin < end else since[match],
                 places[begin:end],
@@ -321,7 +323,7 @@ class Lane:
                 () if begin < end else tuple(map(str, self.keys.scalars(key))),
                 key,
             )
-            for match, (at_ms, timer, key, begin, end) in enumerate(zip(*columns, strict=True))
+            for match, (at_ms, timer, by, key, begin, end) in enumerate(zip(*columns, strict=True))
         ]
 
     # ------------------------------------------------------------------ state
@@ -384,14 +386,15 @@ def _until(events: Ints, moment: Moment) -> NDArray[np.bool_]:
 
 
 def _out(matches: int, bound: int, resolved: int = 16) -> Out:
-    at_ms, timer, key, node, since = (np.zeros(matches, np.int64) for _ in range(5))
+    at_ms, timer, by, key, node, since = (np.zeros(matches, np.int64) for _ in range(6))
     return Out(
         at_ms,
         timer,
+        by,
         key,
         node,
         since,
         np.zeros(bound, np.int64),
         np.zeros((resolved, 3), np.int64),
-        np.zeros(3, np.int64),
+        np.zeros(4, np.int64),
     )

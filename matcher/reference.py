@@ -39,7 +39,8 @@ class ReferenceEvent:
 class ReferenceMatch:
     """`bound` is (step index, event) in binding order; `at_ms` the last event or the deadline.
 
-    `since` is the position from which a match without events counts.
+    `by` is the position of the event that decided the match, or of the last one bound when time
+    did; of a match without events, the position from which it counts.
     """
 
     rule: Rule
@@ -47,7 +48,7 @@ class ReferenceMatch:
     at_ms: int
     timer: bool
     bound: Bound
-    since: int = -1
+    by: int
 
     @property
     def positions(self) -> tuple[tuple[int, int], ...]:
@@ -55,9 +56,9 @@ class ReferenceMatch:
 
     def order(self) -> tuple[object, ...]:
         if not self.bound:
-            return (self.at_ms, True, self.since, self.since, (), (), tuple(map(str, self.key)))
+            return (self.at_ms, True, self.by, self.by, (), (), tuple(map(str, self.key)))
         steps, places = zip(*self.positions, strict=True)
-        return (self.at_ms, self.timer, places[-1], places[0], places, steps)
+        return (self.at_ms, self.timer, self.by, places[0], places, steps)
 
 
 Bound: TypeAlias = tuple[tuple[int, ReferenceEvent], ...]

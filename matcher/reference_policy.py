@@ -211,6 +211,7 @@ class _KeyRuns:
         self.runs_max = rule.policy.runs_max or limits.RUNS_PER_KEY_MAX
         self.room = self.runs_max
         self.horizon = NOTHING
+        self.offered = -1  # position of the event at hand
         self.silence, self.pattern = leading_silence(rule.pattern)
         self.created_ms = created_ms
         self.silent_since: Place | None = None
@@ -225,6 +226,7 @@ class _KeyRuns:
     def offer(self, seen: Seen, full: bool) -> None:
         """With `full` there is no room for further runs."""
         event = seen.event
+        self.offered = event.position
         self.pass_time(event.ts)
         self.drop_spent(event.ts)
         if seen.cancels:
@@ -390,7 +392,8 @@ class _KeyRuns:
             self._report(bound, at_ms, timer=timer)
 
     def _report(self, bound: Bound, at_ms: int, *, timer: bool) -> None:
-        self.found.matches.append(ReferenceMatch(self.rule, self.key, at_ms, timer, bound))
+        by = bound[-1][1].position if timer else self.offered
+        self.found.matches.append(ReferenceMatch(self.rule, self.key, at_ms, timer, bound, by))
         if self.policy.resolve or self.policy.fire is Fire.ONCE:
             self.open_ms = at_ms
         horizon = self._skip_to(bound, at_ms, timer)

@@ -187,6 +187,24 @@ def test_matches_of_one_time_are_in_canonical_order_however_the_stream_is_cut() 
     assert found(4) == found(1, 2, 5) == found(5) == whole
 
 
+def test_matches_decided_by_later_events_are_in_order_of_those_however_the_stream_is_cut() -> None:
+    options = "within 1m runs latest fire close"
+    rule = f'rule r {{ severity low by k match a: A -> b: B+ {options} alert "x" }}'
+    stream = (
+        ("A", 0, "p"),
+        ("B", 1, "p"),
+        ("A", 2, "q"),
+        ("B", 3, "q"),
+        ("A", 10, "q"),
+        ("A", 10, "p"),
+    )
+    for cut in range(1, len(stream)):
+        driver = Driver(rule)
+        events = [event(*place) for place in stream]
+        found = driver.feed(*events[:cut]) + driver.feed(*events[cut:])
+        assert [match.key for match in found] == [("q",), ("p",)], cut
+
+
 def test_long_loops_and_many_forks_grow_the_tables() -> None:
     driver = Driver(
         'rule r { severity low by k match a: A{3,} -> b: A[x == 1] -> c: B within 1m alert "x" }',
