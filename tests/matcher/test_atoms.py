@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from model_builders import SPAN, batch_of, call, const, event, field, ref
 
@@ -442,8 +442,8 @@ def test_random_expressions_use_every_operator() -> None:
     def collect(expr: Expr) -> None:
         missing.difference_update(node.op for node in walk(expr) if isinstance(node, Call))
 
-    for _ in range(20):
-        collect()
+    for number in range(40):
+        seed(number)(collect)()
         if not missing:
             break
     assert not missing
