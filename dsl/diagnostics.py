@@ -70,6 +70,7 @@ CODES: Mapping[str, str] = {
     "E065": "an unknown attribute",
     "E066": "options of a rule that do not go together",
     "E067": "`skip to` a step where no match can go on",
+    "E068": "an emitted event that lacks a field, or has one too many",
     "E070": "a test that names no rule",
     "E071": "a test step that makes no sense",
     # windows

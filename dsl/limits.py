@@ -76,6 +76,9 @@ EVENT_FIELDS_MAX = 1000
 INSTANCE_NODES_MAX = 10_000
 """Nodes of the syntax trees of all rules that one file makes from templates."""
 
+STRATA_MAX = 16
+"""Rules in a chain, each reading what the one before emits."""
+
 REGEX_CHARS_MAX = 1000
 TEMPLATE_CHARS_MAX = 16 * 1024
 PLACEHOLDERS_MAX = 100

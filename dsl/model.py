@@ -462,10 +462,24 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Emit:
+    """A derived event of type `event` for every match; a field without a value is null.
+
+    `values` are over the key and the bound events, by the path of the field in the derived event,
+    each of exactly that field's kind and scale.  Its event time is the match's.
+    """
+
+    event: str
+    values: tuple[tuple[Path, Expr], ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A checked rule: of a pattern, or of a window.
 
     With a `window`, `steps` are its sources and `pattern` says only that they repeat.
+    Nobody is told of the matches of a rule without `alerts`: it only emits.
     `version` hashes everything that decides what the rule detects and says; `pattern_version` only
     what its partial matches depend on.  Both are 16 hex digits and change with no formatting.
     """
@@ -492,6 +506,8 @@ class Rule:
     policy: Policy = Policy()
     window: Window | None = None
     priority: int = 0
+    emits: tuple[Emit, ...] = ()
+    alerts: bool = True
 
 
 # ---------------------------------------------------------------------------------- inline tests

@@ -32,7 +32,7 @@ from dsl.model import (
 _FORMAT = "1"
 _SAYING = (
     *("title", "severity", "tags", "doc", "priority"),
-    *("suppress", "message", "attributes", "notify"),
+    *("suppress", "message", "attributes", "notify", "emits", "alerts"),
 )
 _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip")
 _OPTIONS: tuple[tuple[str, object], ...] = (

@@ -17,6 +17,7 @@ from dsl.check.conditions import check_conditions
 from dsl.check.context import Context, RuleDraft, TooMany
 from dsl.check.declarations import collect_declarations
 from dsl.check.definitions import check_definitions
+from dsl.check.emits import check_circles
 from dsl.check.events import check_events
 from dsl.check.features import check_features
 from dsl.check.filters import check_filters
@@ -79,9 +80,10 @@ def check(
     context = Context(tuple(files), sources)
     try:
         _run(context)
+        rules = tuple(_finish(context, rule) for rule in context.rules.values() if not rule.broken)
+        check_circles(context, rules)
     except TooMany:
         return model.RuleSet(context.events, (), ()), context.diagnostics
-    rules = tuple(_finish(context, rule) for rule in context.rules.values() if not rule.broken)
     found = model.RuleSet(
         context.events, rules, tuple(context.tests), context.tables, context.lists
     )
@@ -138,6 +140,8 @@ def _finish(context: Context, draft: RuleDraft) -> model.Rule:
         policy=draft.policy,
         window=draft.window,
         priority=draft.priority,
+        emits=draft.emits,
+        alerts=draft.alert is not None,
     )
     version, pattern_version = versions(rule, context.events)
     return replace(rule, version=version, pattern_version=pattern_version)

@@ -1,6 +1,6 @@
 """Pass: the clauses of each rule, the required ones present, and each at most once.
 
-Only `cancel on` and `resolve on` may be written several times.
+Only `cancel on`, `resolve on` and `emit` may be written several times.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ def check_clauses(context: Context, rule: RuleDraft) -> None:
         if isinstance(clause, ast.ResolveOn):
             rule.resolve_clauses.append(clause)
             continue
+        if isinstance(clause, ast.Emit):
+            rule.emit_clauses.append(clause)
+            continue
         word = _word(clause)
         first = seen.setdefault(word, clause)
         if first is not clause:
@@ -57,12 +60,16 @@ def check_clauses(context: Context, rule: RuleDraft) -> None:
         ("when", rule.when, "say what the window must show: `when count() >= 10`")
         if windowed
         else ("match", rule.match, "say what to look for: `match a: Event[…] -> b: Event[…]`"),
-        ("alert", rule.alert, 'say what to tell people: `alert "…"`'),
+        ("alert", rule.alert or rule.emit_clauses, 'say what to tell people: `alert "…"`'),
     ):
-        if found is None:
+        if not found:
             message = f"rule `{rule.name}` has no `{word}`"
             context.report("E062", message, rule.declaration.name.span, hint)
             rule.broken = True
+    if rule.alert is None and rule.notify_clause is not None:
+        message, hint = "`notify` without an `alert` has nothing to tell", 'add `alert "…"`'
+        context.report("E062", message, rule.notify_clause.span, hint)
+        rule.broken = True
 
 
 def _not_for_windows(context: Context, rule: RuleDraft) -> None:
@@ -101,6 +108,7 @@ def _take(context: Context, rule: RuleDraft, clause: ast.Clause) -> None:
     elif isinstance(clause, ast.Priority):
         rule.priority = clause.value
     elif isinstance(clause, ast.Notify):
+        rule.notify_clause = clause
         rule.notify = tuple(dict.fromkeys(name.value for name in clause.destinations))
     elif isinstance(clause, ast.Choose):
         rule.choices[clause.what] = clause

@@ -92,6 +92,9 @@ class RuleDraft:
     cancel_clauses: list[ast.Cancel] = field(default_factory=list)
     resolve_clauses: list[ast.ResolveOn] = field(default_factory=list)
     resolve_when: ast.ResolveWhen | None = None
+    notify_clause: ast.Notify | None = None
+    emit_clauses: list[ast.Emit] = field(default_factory=list)
+    emits: tuple[model.Emit, ...] = ()
     skip: model.Skip = model.Skip.PAST_LAST
     steps: list[StepDraft] = field(default_factory=list)
     beside: list[frozenset[int]] = field(default_factory=list)  # steps taken in any order
@@ -143,6 +146,8 @@ class Context:
     """Rules that nobody wrote: templates with their defaults, checked and let go."""
     instance: Instance | None = None
     """The instance of a template that is being checked."""
+    emitted: set[str] = field(default_factory=set)
+    """Event types that some rule emits: they need no field of event time."""
     told_of_instances: set[tuple[str, str, Span]] = field(default_factory=set)
     test_declarations: list[ast.TestDeclaration] = field(default_factory=list)
     tests: list[model.InlineTest] = field(default_factory=list)
@@ -160,6 +165,15 @@ class Context:
 
     def report(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self.keep(Diagnostic(code, message, span, hint))
+
+    def check_time(self, event: model.EventType, name: ast.Name, what: str) -> bool:
+        """Whether events of this type have a time; what they have no `what` without."""
+        timed = event.time_field is not None or event.name in self.emitted
+        if not timed:
+            message = f"event `{event.name}` has no `@time` field, so it has no {what}"
+            hint = "mark a timestamp with `@time`; only emitted events need none"
+            self.report("E064", message, name.span, hint)
+        return timed
 
     @contextmanager
     def checking(self, instance: Instance | None) -> Iterator[None]:

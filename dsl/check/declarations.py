@@ -19,6 +19,9 @@ def collect_declarations(context: Context) -> None:
                 context.test_declarations.append(declaration)
                 continue
             first = seen.setdefault(declaration.name.text, declaration)
+            if isinstance(declaration, ast.RuleDeclaration | ast.TemplateDeclaration):
+                emits = (c for c in declaration.clauses if isinstance(c, ast.Emit))
+                context.emitted.update(emit.event.text for emit in emits)
             if first is not declaration:
                 _again(context, first, declaration)
             elif isinstance(declaration, ast.FilterDeclaration):

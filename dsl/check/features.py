@@ -81,9 +81,7 @@ class _Feature:
             return None
         event = context.events[base.event]
         before = len(context.diagnostics)
-        if event.time_field is None:
-            message = f"event `{event.name}` has no `@time` field, so it has no place in a window"
-            context.report("E064", message, core.name.span, "mark a timestamp with `@time`")
+        context.check_time(event, core.name, "place in a window")
         condition = core_condition(context, core, base, Scope(own=event))
         keys = self._keys(event)
         aggregate = self._aggregate(call, function, event, names)

@@ -74,9 +74,8 @@ class _Keys:
             event = self.context.events[base.event]
             path = self.path(core, event)
             condition = core_condition(self.context, core, base, Scope(own=event))
-            if event.time_field is None:
-                message = f"event `{event.name}` has no `@time` field, so no place among others"
-                self._fail("E064", message, core.name, "mark a timestamp with `@time`")
+            if not self.context.check_time(event, core.name, "place among others"):
+                self.failed = True
             elif path is None or (condition is None and core.condition is not None):
                 self.failed = True
             else:

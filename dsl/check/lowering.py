@@ -62,9 +62,7 @@ class Lowering:
             return None
         index = len(self.rule.steps)
         event = self.context.events[base.event]
-        if event.time_field is None:
-            message = f"event `{event.name}` has no `@time` field, so it has no place in a pattern"
-            self.error("E064", message, core.name.span, "mark a timestamp with `@time`")
+        self.context.check_time(event, core.name, "place in a pattern")
         draft = StepDraft(
             index,
             alias,

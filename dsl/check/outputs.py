@@ -1,4 +1,4 @@
-"""Pass: what a rule says and to whom: message, attributes, suppression."""
+"""Pass: what a rule says and to whom: message, attributes, suppression, derived events."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dsl import ast
 from dsl.check.clauses import SEVERITIES
 from dsl.check.conditions import match_scope
 from dsl.check.context import Context, RuleDraft
+from dsl.check.emits import check_emit
 from dsl.check.expressions import Checker
 from dsl.check.templates import check_template
 from dsl.check.typing import TEXTS
@@ -14,14 +15,20 @@ from dsl.model import Call, Const, Expr, KeyRef, Suppress, Template
 
 
 def check_outputs(context: Context, rule: RuleDraft) -> None:
-    assert rule.alert is not None, "check_clauses requires it"
     before = len(context.diagnostics)
     checker = Checker(context, match_scope(rule))
-    rule.message = check_template(checker, rule.alert.message)
-    if rule.alert.attributes is not None:
-        rule.attributes = _attributes(context, checker, rule.alert.attributes)
+    if rule.alert is None:  # it only emits; what is recorded of it needs some words all the same
+        title = rule.declaration.title
+        rule.message = Template((title.value if title is not None else rule.name,))
+    else:
+        rule.message = check_template(checker, rule.alert.message)
+        if rule.alert.attributes is not None:
+            rule.attributes = _attributes(context, checker, rule.alert.attributes)
     if rule.suppress_clause is not None:
         rule.suppress = _suppress(rule, checker, rule.suppress_clause)
+    rule.emits = tuple(
+        emit for clause in rule.emit_clauses if (emit := check_emit(checker, clause)) is not None
+    )
     rule.broken = rule.broken or len(context.diagnostics) > before
 
 

@@ -1,7 +1,7 @@
 """Pass: constructs of the language that parse but are not available yet.
 
-One table from syntax to what it is called.  A construct leaves this table when a pass gives it a
-meaning; until then its rule is reported here and taken no further.
+A construct leaves `_missing` when a pass gives it a meaning; until then its rule is reported here
+and taken no further.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from dsl.check.context import Context
 from dsl.check.instances import parameter_of
 from dsl.functions import LATER_FUNCTIONS
 from dsl.parser import children
-
-_WHOLE: dict[type[ast.Node], str] = {
-    ast.Emit: "`emit`",
-}
 
 
 def check_availability(context: Context) -> None:
@@ -49,8 +45,6 @@ def _declared(declaration: ast.Declaration) -> str:
 
 def _missing(node: ast.Node) -> str | None:
     """What `node` is called if nothing gives it a meaning yet."""
-    if type(node) in _WHOLE:
-        return _WHOLE[type(node)]
     if isinstance(node, ast.KeyPart) and node.table is not None:
         return "a key from a table"
     if isinstance(node, ast.Invoke) and isinstance(node.function, ast.Variable):

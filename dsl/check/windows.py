@@ -85,9 +85,7 @@ def _source(context: Context, rule: RuleDraft, core: ast.Core) -> None:
         rule.broken = True
         return
     event = context.events[base.event]
-    if event.time_field is None:
-        message = f"event `{event.name}` has no `@time` field, so it has no place in a window"
-        context.report("E064", message, core.name.span, "mark a timestamp with `@time`")
+    context.check_time(event, core.name, "place in a window")
     index, nothing = len(rule.steps), frozenset[int]()
     rule.steps.append(
         StepDraft(index, None, core, event, base.condition, False, True, False, nothing, core.span)
