@@ -34,6 +34,8 @@ EVENT_COUNTERS = {
 
 RULE_COUNTERS = {
     ("cep_detections_suppressed", "suppressed"): "Detections hidden by `suppress`.",
+    ("cep_events_derived", "derived"): "Events that rules emitted.",
+    ("cep_events_not_derived", "not_derived"): "Emitted events that their declaration refuses.",
     ("cep_partial_matches_expired", "expired"): "Partial matches that ran out of time.",
     ("cep_partial_matches_capped", "capped"): "Partial matches refused at the limit per key.",
     ("cep_partial_matches_cancelled", "cancelled"): "Partial matches ended by `cancel on`.",

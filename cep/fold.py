@@ -26,10 +26,11 @@ from matcher.lookup.reference_data import PAGE_PREFIX as TABLE_PAGES
 from matcher.lookup.reference_data import ReferenceData, tables_read
 from matcher.lookup.rows import keys_of_json, rows_of_json
 from matcher.lookup.table import Applied, Columns
-from matcher.matcher import SHARED_PREFIXES, Match, Matcher
+from matcher.matcher import Match
 from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
 from matcher.snapshot import PageMismatch
+from matcher.strata import RULE_PREFIX, Strata
 from matcher.strings import Strings
 
 COUNTERS = (
@@ -40,6 +41,8 @@ COUNTERS = (
     "ignored",
     "detections",
     "suppressed",
+    "derived",
+    "not_derived",
     "expired",
     "capped",
     "unkeyed",
@@ -48,11 +51,12 @@ COUNTERS = (
     "forgotten",
     "resolutions",
 )
-"""From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
-key, events that a rule could not use because a part of its key is null (once per rule), partial
-matches ended by `cancel on`, matches that skipped past their last event because the step that
-`skip to` names was not in them, keys forgotten that `fire once` or `resolve on` remembered, and
-resolutions."""
+"""`derived` events were emitted, `not_derived` ones are such as their declaration does not allow.
+From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
+key (and derived events at the limit per record), events that a rule could not use because a part of
+its key is null (once per rule), partial matches ended by `cancel on`, matches that skipped past
+their last event because the step that `skip to` names was not in them, keys forgotten that
+`fire once` or `resolve on` remembered, and resolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Fold:
         self.strings = strings
         self.tables = ReferenceData(tables_read(rules, also), strings)
         try:
-            self._matcher = Matcher(
+            self._matcher = Strata(
                 rules.rules, schema, strings, also=also or {}, tables=self.tables
             )
         except UnsupportedRule as error:
@@ -107,6 +111,10 @@ class Fold:
             )
             for rule in rules.rules
         }
+        # A derived event sees the rows that the last event behind it saw.
+        self._looks_back = any(renderer.looks_up for renderer in self._renderers.values()) or any(
+            rule.emits for rule in rules.rules
+        )
         self._no_rows = self.decoder.decode(b"", 0).batch
         self._dropped_pages: list[str] = []
         self._restore(start.rules or {}, pages or {})
@@ -162,7 +170,7 @@ class Fold:
                 raise SourceError(f"the log ends at record {position}; the store was at {end}")
             self._time.restore(self.decoder.decode(records.data, position).batch)
             position = records.end_position
-        self._matcher.rows = self.counters["processed"] - self._time.waiting
+        self._matcher.resume(self.counters["processed"] - self._time.waiting)
 
     # ------------------------------------------------------------------------------------ tables
 
@@ -230,26 +238,24 @@ class Fold:
         """No row will be looked up as of a position before this one."""
         waiting = self._time.oldest_waiting_position
         oldest = self.position if waiting is None else waiting
-        if any(table.size > table.rows for table in self.tables) and any(
-            renderer.looks_up for renderer in self._renderers.values()
-        ):
-            held = self._matcher.oldest_held
+        if self._looks_back and any(table.size > table.rows for table in self.tables):
+            held = self._matcher.oldest_seen
             oldest = oldest if held is None else min(oldest, held)
         return oldest
 
     def _match(self, ordered: Ordered) -> Outcome:
         batch = ordered.batch if ordered.batch is not None else self._no_rows
         before = self._matcher.losses
-        matches = self._matcher.advance(batch, ordered.watermark_ms)
+        detections = self._matcher.advance(batch, ordered.watermark_ms, self._render)
         for name, total in self._matcher.losses.items():
             self.counters[name] += total - before[name]
         resolutions = [
             self._renderers[found.rule.name].resolution(found)
             for found in self._matcher.resolutions
         ]
-        self.counters["detections"] += len(matches)
+        self.counters["detections"] += len(detections)
         self.counters["resolutions"] += len(resolutions)
-        return Outcome([self._render(match) for match in matches], resolutions)
+        return Outcome(detections, resolutions)
 
     def _render(self, match: Match) -> Rendered:
         rule, renderer = match.rule, self._renderers[match.rule.name]
@@ -261,6 +267,8 @@ class Fold:
             self.counters["suppressed"] += shown_by is not None
         if renderer.looks_up:
             found.speak()  # while the rows are known
+        self.counters["not_derived"] += renderer.derive(found)  # a hidden alert is a fact too
+        self.counters["derived"] += len(found.derived)
         return found
 
     def _restore(self, known: Mapping[str, str], pages: Mapping[str, bytes]) -> None:
@@ -283,7 +291,9 @@ class Fold:
                 rows[name] = data
             elif name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
                 suppression[name] = data
-            elif name.startswith(SHARED_PREFIXES) or (rule in now and known.get(rule) == now[rule]):
+            elif not name.startswith((PAGE_PREFIX, RULE_PREFIX)) or (
+                rule in now and known.get(rule) == now[rule]
+            ):
                 partial[name] = data
             else:
                 self._dropped_pages.append(name)
@@ -300,6 +310,6 @@ class Fold:
 def rule_of_page(name: str) -> str:
     """The rule a page belongs to: pages are named `rule/NAME` and `suppress/NAME/…`.
 
-    Those of state that rules share begin with `SHARED_PREFIXES`; the matcher knows which they are.
+    Other pages hold what rules share; the matcher knows which they are.
     """
     return name.split("/")[1] if "/" in name else ""

@@ -3,8 +3,9 @@
     id = blake2b-128 of (rule, rule version, partition, key, bound positions, deadline if a timer's;
          with `matches all` the steps bound as well)
 
-so a match found again after a crash has the id it had.  Nothing here raises on event data: a field
-that only the output reads, and that does not fit its declared type, is null in the output.
+so a match found again after a crash has the id it had.  In place of the position of a derived event
+stands its origin.  Nothing here raises on event data: a field that only the output reads, and that
+does not fit its declared type, is null in the output.
 
 A rule's output is compiled once, in its `Renderer`; what a detection says is made when somebody
 asks for it, once, and of the events only those are read of which something is said.
@@ -19,8 +20,9 @@ from hashlib import blake2b
 
 import orjson
 
+from cep.derive import Emitter
 from cep.detection import BoundEvent, Detection
-from cep.detection_json import Fields, Said, Writer, key_json
+from cep.detection_json import Fields, Said, Writer, detection_of, key_json
 from cep.fields import Reader, reader
 from cep.phrases import Read, json_form, json_of, scalar, sentence
 from cep.ports import DetectionRow, ResolutionRow
@@ -37,6 +39,7 @@ from dsl.model import (
     Template,
 )
 from matcher.evaluate import Environment
+from matcher.lineage import DerivedEvent
 from matcher.lookup.history import Rows
 from matcher.lookup.reference_data import names_of
 from matcher.matcher import Match, Resolution
@@ -50,14 +53,19 @@ class Rendered:
     """A detection: its id at once, everything else when it is asked for.
 
     `suppressed_by` is the id of the detection that hides this one; set it before reading the rest.
+    `derived` are the events that the rule emits for it.
     """
 
-    __slots__ = ("_body", "_environment", "_renderer", "_said", "id", "match", "suppressed_by")
+    __slots__ = (
+        *("_body", "_environment", "_renderer", "_said"),
+        *("derived", "id", "match", "suppressed_by"),
+    )
 
     def __init__(self, renderer: Renderer, match: Match, id: str) -> None:
         self.match = match
         self.id = id
         self.suppressed_by: str | None = None
+        self.derived: Sequence[DerivedEvent] = ()
         self._renderer = renderer
         self._environment: Environment | None = None
         self._said: Said | None = None
@@ -94,7 +102,7 @@ class Rendered:
         """The detection as the store keeps it."""
         rule = self.match.rule
         _, severity, _, _ = self.said
-        visible = self.suppressed_by is None
+        told = rule.alerts and self.suppressed_by is None
         return DetectionRow(
             id=self.id,
             rule=rule.name,
@@ -103,7 +111,7 @@ class Rendered:
             at_ms=self.match.at_ms,
             suppressed_by=self.suppressed_by,
             body=self.body,
-            destinations=(rule.notify or (DEFAULT_DESTINATION,)) if visible else (),
+            destinations=(rule.notify or (DEFAULT_DESTINATION,)) if told else (),
         )
 
     @property
@@ -120,11 +128,17 @@ class Rendered:
             message=message,
             fields=fields,
             events=tuple(
-                BoundEvent(rule.steps[bound.step].label, bound.position, json.loads(bound.raw))
+                BoundEvent(
+                    rule.steps[bound.step].label,
+                    None if bound.origin else bound.position,
+                    json.loads(bound.raw),
+                    detection_of(bound.origin) if bound.origin else None,
+                )
                 for bound in match.events
             ),
             suppressed_by=self.suppressed_by,
             notify=rule.notify,
+            emitted=tuple(json.loads(event.raw) for event in self.derived),
         )
 
 
@@ -157,15 +171,26 @@ class Renderer:
         self._message = sentence(rule.message)
         self._attributes = [(name, _attribute(given)) for name, given in rule.attributes]
         self._writer = Writer(rule)
+        self._emitter = Emitter(rule, events) if rule.emits else None
 
     def render(self, match: Match) -> Rendered:
         deadline_ms = match.at_ms if match.timer else None
         bound: tuple[object, ...] = match.positions
+        if match.origins:
+            places = zip(match.origins, match.positions, strict=True)
+            bound = tuple(origin or position for origin, position in places)
         if match.rule.policy.every:  # the same events may match in several ways
             bound = (*bound, match.steps)
         facts = orjson.dumps((match.key, bound, deadline_ms))
         identity = b"%b,%b" % (self._identity, facts[1:])
         return Rendered(self, match, blake2b(identity, digest_size=16).hexdigest())
+
+    def derive(self, found: Rendered) -> int:
+        """Make the events that the rule emits for a detection; how many were refused."""
+        if self._emitter is None:
+            return 0
+        found.derived, refused = self._emitter.derive(found, found.id)
+        return refused
 
     def environment(self, match: Match) -> Environment:
         bound: dict[int, list[Record]] = {}
@@ -177,7 +202,8 @@ class Renderer:
         if not self.looks_up:
             return Environment(None, bound, match.key, values=match.values)
         positions: dict[int, list[int]] = {}
-        for step, position in zip(match.steps, match.positions, strict=True):
+        seen_as_of = match.as_of or match.positions
+        for step, position in zip(match.steps, seen_as_of, strict=True):
             positions.setdefault(step, []).append(position)
         return Environment(
             None,
@@ -185,7 +211,7 @@ class Renderer:
             match.key,
             self._rows,
             positions=positions,
-            last_position=match.positions[-1],
+            last_position=seen_as_of[-1] if seen_as_of else match.by,
             values=match.values,
         )
 
@@ -200,10 +226,11 @@ class Renderer:
         return self._key(found.match.key), severity, message, fields
 
     def body(self, found: Rendered) -> bytes:
-        return self._writer.write(found.id, found.said, found.match, found.suppressed_by)
+        emitted = [event.raw for event in found.derived]
+        return self._writer.write(found.id, found.said, found.match, found.suppressed_by, emitted)
 
     def resolution(self, found: Resolution) -> ResolutionRow:
-        facts = orjson.dumps((found.key, found.position))
+        facts = orjson.dumps((found.key, found.origin or found.position))
         identity = b"%b,%b" % (self._identity, facts[1:])
         return ResolutionRow(
             id=blake2b(identity, digest_size=16).hexdigest(),

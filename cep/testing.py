@@ -1,8 +1,8 @@
 """Runs the `test` blocks of rule files through the engine's own steps.
 
-Each test sees its rule alone, and of tables what it gives itself: no source is read.  Times count
-from `TEST_EPOCH_MS`.  Events are records in the order they are written, so lateness applies as it
-does in life; a field that the test leaves out is null.
+Each test sees its rule, those whose derived events it reads, and of tables what it gives itself: no
+source is read.  Times count from `TEST_EPOCH_MS`.  Events are records in the order they are
+written, so lateness applies as it does in life; a field that the test leaves out is null.
 `advance` moves the clock on.  At an `expect` everything up to now, or up to the time it names, is
 decided (deadlines at that very ms included); it counts the alerts so far that were not suppressed.
 """
@@ -27,6 +27,7 @@ from dsl.model import (
     Expr,
     Field,
     InlineTest,
+    Kind,
     Rule,
     RuleSet,
     Table,
@@ -37,8 +38,10 @@ from dsl.model import (
     Type,
 )
 from dsl.source import Source
+from dsl.strata import sources
 from matcher.evaluate import evaluate
 
+_TIME = "@time"  # no name that a rule could write
 TEST_EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00:00Z, a Monday
 
 
@@ -80,20 +83,20 @@ class _Run:
     """One test under way: `now_ms` counts from the test's start."""
 
     def __init__(self, rules: RuleSet, rule: Rule, test: InlineTest) -> None:
-        self.events = rules.events
+        self.events = {name: _for_tests(event) for name, event in rules.events.items()}
         self.rule = rule
         self.test = test
         self.now_ms = 0
         self.detections: list[Rendered] = []
         wheres = [s.where for s in test.steps if isinstance(s, TestExpect) and s.where is not None]
-        alone = RuleSet(
-            events={name: _all_optional(event) for name, event in rules.events.items()},
-            rules=(rule,),
+        tested = RuleSet(
+            events=self.events,
+            rules=sources(rules.rules, rule),
             tests=(),
             tables={name: _optional_fields(table) for name, table in rules.tables.items()},
             lists=rules.lists,
         )
-        self.fold = Fold(alone, "test", also={rule.name: wheres})
+        self.fold = Fold(tested, "test", also={rule.name: wheres})
 
     def failures(self) -> Iterable[Failure]:
         for number, step in enumerate(self.test.steps):
@@ -120,7 +123,7 @@ class _Run:
     def _feed(self, event: TestEvent) -> Outcome:
         line = orjson.dumps(_json_event(self.events[event.event], event)) + b"\n"
         outcome = self.fold.step(Records(self.fold.position, line, 1))
-        self.detections += outcome.detections
+        self._add(outcome)
         return outcome
 
     def _give(self, given: TestGiven) -> None:
@@ -128,11 +131,15 @@ class _Run:
         if given.table in self.fold.tables:
             self.fold.replace_rows(given.table, given.rows)
 
+    def _add(self, outcome: Outcome) -> None:
+        found = (d for d in outcome.detections if d.match.rule.name == self.rule.name)
+        self.detections += found
+
     def _decide(self, now_ms: int, rest: Sequence[object]) -> None:
         """Time passes `now_ms`, unless a later event of the test happens just then."""
         more_now = any(isinstance(step, TestEvent) and step.at_ms <= now_ms for step in rest)
         passed_ms = TEST_EPOCH_MS + now_ms + (0 if more_now else 1)
-        self.detections += self.fold.advance(passed_ms).detections
+        self._add(self.fold.advance(passed_ms))
 
     def _shown(self) -> list[Rendered]:
         return [found for found in self.detections if found.detection.suppressed_by is None]
@@ -190,8 +197,13 @@ def _json_event(event: EventType, given: TestEvent) -> dict[str, object]:
     return body
 
 
-def _all_optional(event: EventType) -> EventType:
-    return replace(event, fields=tuple(_optional_field(field) for field in event.fields))
+def _for_tests(event: EventType) -> EventType:
+    """All fields optional; an event that is only emitted has a field of event time too."""
+    fields = tuple(_optional_field(field) for field in event.fields)
+    if event.time_field is not None:
+        return replace(event, fields=fields)
+    time = Field(_TIME, Type(Kind.TIMESTAMP, optional=True), (_TIME,))
+    return replace(event, fields=(*fields, time), time_field=_TIME)
 
 
 def _optional_fields(table: Table) -> Table:

@@ -10,7 +10,7 @@
 | null      | null                                        | `null`                          |
 
 The texts are those of `matcher.shown`.  A decimal is `decimal.Decimal` without trailing zeros here;
-`cep.detection_json` writes its digits.
+`exact_digits` writes it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,21 @@ import re
 from decimal import Decimal
 from functools import lru_cache
 
+import orjson
+
 from cep import limits
 from dsl.model import Kind, Type
 from matcher.shown import decimal_text, duration_text, iso_time, shown
 
-__all__ = ["AS_IT_IS", "decimal_value", "duration_text", "iso_time", "json_value", "text"]
+__all__ = [
+    "AS_IT_IS",
+    "decimal_value",
+    "duration_text",
+    "exact_digits",
+    "iso_time",
+    "json_value",
+    "text",
+]
 
 _NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
 _SPEC = re.compile(
@@ -52,6 +62,13 @@ def json_value(type: Type, value: object) -> object:
             item = type.item or Type(Kind.STRING)
             return [json_value(item, one) for one in value]
     return value
+
+
+def exact_digits(value: object) -> object:
+    """For `orjson.dumps`: a Decimal is a number with its exact digits."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(f"{value.__class__.__name__} has no JSON form here")
 
 
 def text(type: Type, value: object, spec: str = "") -> str:

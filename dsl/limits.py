@@ -79,6 +79,9 @@ INSTANCE_NODES_MAX = 10_000
 STRATA_MAX = 16
 """Rules in a chain, each reading what the one before emits."""
 
+EMITS_MAX = 16
+"""`emit` clauses of one rule."""
+
 REGEX_CHARS_MAX = 1000
 TEMPLATE_CHARS_MAX = 16 * 1024
 PLACEHOLDERS_MAX = 100

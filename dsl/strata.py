@@ -46,6 +46,18 @@ def circle(rules: Sequence[Rule]) -> list[Rule]:
     return [rules[number] for number in reversed(path[path.index(number) :])]
 
 
+def sources(rules: Sequence[Rule], rule: Rule) -> tuple[Rule, ...]:
+    """The rules whose events `rule` reads, be it through others, and `rule` itself, in order."""
+    wanted, pending = {rule.name}, [rule]
+    while pending:
+        read = events_read(pending.pop())
+        for other in rules:
+            if other.name not in wanted and any(emit.event in read for emit in other.emits):
+                wanted.add(other.name)
+                pending.append(other)
+    return tuple(other for other in rules if other.name in wanted)
+
+
 def events_read(rule: Rule) -> frozenset[str]:
     """The event types that can change what the rule finds or says."""
     found: set[str] = set()

@@ -207,7 +207,7 @@ class Atoms:
 
     def _look_up(self, call: Call, event: str) -> int:
         """A field of a row, or whether there is one, as of the position of each event."""
-        at = self._node(("position",), lambda: _Node(Kind.INT, False, (), lambda b: b.position))
+        at = self._node(("position",), lambda: _Node(Kind.INT, False, (), lambda b: b.seen_as_of))
         if call.op == "position":
             return at
         assert self.tables is not None, "a rule that looks rows up needs tables"

@@ -116,7 +116,8 @@ class Batch:
     """Events as columns of equal length; `columns[i]` is column i of the schema.
 
     ts: int64 ms of event time.  position: int64 number of the record in its partition.
-    event_type: int16 index into `Schema.events`.
+    event_type: int16 index into `Schema.events`.  as_of: int64 log position whose rows of tables an
+    event sees; None when that is its own position.
     """
 
     ts: NDArray[np.int64]
@@ -124,9 +125,14 @@ class Batch:
     event_type: NDArray[np.int16]
     columns: list[Column]
     raw: RawLines
+    as_of: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @property
+    def seen_as_of(self) -> NDArray[np.int64]:
+        return self.position if self.as_of is None else self.as_of
 
     def take(self, rows: NDArray[np.integer]) -> Batch:
         """The rows with these numbers, in this order."""
@@ -136,6 +142,7 @@ class Batch:
             self.event_type[rows],
             [column[rows] for column in self.columns],
             self.raw.take(rows),
+            None if self.as_of is None else self.as_of[rows],
         )
 
     @staticmethod
@@ -153,4 +160,7 @@ class Batch:
                 for i in range(len(batches[0].columns))
             ],
             RawLines.concat([batch.raw for batch in batches]),
+            None
+            if all(batch.as_of is None for batch in batches)
+            else np.concatenate([batch.seen_as_of for batch in batches]),
         )

@@ -69,7 +69,7 @@ class DerivedFields:
             return batch
         empty = np.empty(0, np.int64)
         columns = [*batch.columns[: self._decoded], *([empty] * self._count)]
-        return Batch(batch.ts, batch.position, batch.event_type, columns, batch.raw)
+        return replace(batch, columns=columns)
 
     def compute(self, batch: Batch, atoms: BatchAtoms, watermark_ms: int) -> None:
         """Fill the columns of an extended batch; `atoms` are its own."""

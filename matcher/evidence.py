@@ -119,11 +119,22 @@ def _distinct(parts: Sequence[Ints]) -> Ints:
     parts = [part for part in parts if len(part)]
     if not parts:
         return np.empty(0, np.int64)
-    first, last = min(part.min() for part in parts), max(part.max() for part in parts)
-    if last - first > 16 * sum(map(len, parts)):
+    first = min(int(part.min()) for part in parts)
+    last = max(int(part.max()) for part in parts)
+    apart = _common_zero_bits(parts)
+    if (last >> apart) - (first >> apart) > 16 * sum(map(len, parts)):
         return np.unique(np.concatenate(parts))
-    present = np.zeros(last - first + 1, np.bool_)
+    first >>= apart
+    present = np.zeros((last >> apart) - first + 1, np.bool_)
     for part in parts:
-        present[part - first] = True
-    distinct: Ints = np.flatnonzero(present) + first
+        present[(part >> apart) - first] = True
+    distinct: Ints = (np.flatnonzero(present) + first) << apart
     return distinct
+
+
+def _common_zero_bits(parts: Sequence[Ints]) -> int:
+    """How many of the lowest bits are zero in every position: those of records are far apart."""
+    bits = 0
+    for part in parts:
+        bits |= int(np.bitwise_or.reduce(part))
+    return (bits & -bits).bit_length() - 1 if bits else 0

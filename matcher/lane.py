@@ -307,7 +307,7 @@ class Lane:
         out.counts[0] = 0
         rows, number = begin.tolist(), self._number
         bound_by, places = tuple(steps[:size].tolist()), tuple(positions[:size].tolist())
-        at_ms, timer, keys = out.at_ms[:count], out.timer[:count] != 0, out.key[:count]
+        at_ms, timer, keys = out.at_ms[:count], out.timer[:count], out.key[:count]
         by = out.by[:count].tolist()
         columns = at_ms.tolist(), timer.tolist(), by, keys.tolist(), rows[:-1], rows[1:]
         since = out.since[:count].tolist()

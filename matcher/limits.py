@@ -43,3 +43,7 @@ CENSUS_ROWS = 8192
 
 TEXT_CHARS_MAX = 64 * 1024
 """Characters of a text that an expression makes (`concat`, `replace`, `join`); longer is null."""
+
+DERIVED_PER_RECORD_MAX = 1_000
+"""Events derived from one record (or deadline), be it through others; more are refused and counted:
+rules that emit much, one behind the other, would multiply it without end."""

@@ -51,43 +51,63 @@ SHARED_PREFIXES = (PAGE_PREFIX, FACTS_PREFIX)
 
 
 class Bound(NamedTuple):
-    """An event of a match: the step it was bound to, its position, and its bytes as received."""
+    """An event of a match: the step it was bound to, its position, and its bytes as received.
+
+    A derived event has no position (-1), and `origin` says what made it.
+    """
 
     step: int
     position: int
     raw: bytes
+    origin: str = ""
 
 
 class Match(NamedTuple):
     """`key` in scalar form; `at_ms` the last event's time, or the deadline when `timer`.
 
-    `steps`, `positions` and `raw` are columns of `events`, in binding order.  `derived`, if not
-    empty, is one more: the derived fields that the rule's output tells.  `values` has the
-    aggregates over a window that it tells.
+    `phase` and `by` are those of `Found`: what decided the match, and where.  `steps`, `positions`
+    and `raw` are columns of `events`, in binding order.  If not empty, so are `derived`, the facts
+    that the rule's output tells, `origins`, where there are derived events, and `as_of`, the log
+    positions whose rows the events see, where those are not their own.  `values` has the aggregates
+    over a window that the output tells.
     """
 
     rule: Rule
     key: tuple[object, ...]
     at_ms: int
-    timer: bool
+    phase: int
+    by: int
     steps: tuple[int, ...]
     positions: tuple[int, ...]
     raw: tuple[bytes, ...]
     derived: tuple[Mapping[Path, object], ...] = ()
     values: Mapping[Aggregate, object] = NOTHING
+    origins: tuple[str, ...] = ()
+    as_of: tuple[int, ...] = ()
+
+    @property
+    def timer(self) -> bool:
+        """Whether time decided it."""
+        return self.phase != 0
 
     @property
     def events(self) -> tuple[Bound, ...]:
-        return tuple(map(Bound, self.steps, self.positions, self.raw))
+        origins = self.origins or ("",) * len(self.steps)
+        return tuple(map(Bound, self.steps, self.positions, self.raw, origins))
 
 
 class Resolution(NamedTuple):
-    """The event at `position` says that what `rule` detected for `key` is over."""
+    """The event at `position` says that what `rule` detected for `key` is over.
+
+    Of a derived event, `origin` says what made it; its position is that of the record behind it, or
+    -1 when there is none.
+    """
 
     rule: Rule
     key: tuple[object, ...]
     at_ms: int
     position: int
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +309,7 @@ class Matcher:
         raw = self._raw_of(batch, found)
         matches = []
         told = self._told_of(batch, found)
-        for at_ms, timer, _, number, _, positions, steps, _, key, values in found:
+        for at_ms, phase, by, number, _, positions, steps, _, key, values in found:
             lane = self._lanes[number]
             scalars = lane.keys.scalars(key)
             lines = tuple(map(raw.__getitem__, positions))
@@ -299,7 +319,8 @@ class Matcher:
                     lane.plan.rule,
                     scalars,
                     at_ms,
-                    timer != 0,
+                    phase,
+                    by,
                     steps,
                     positions,
                     lines,
@@ -322,11 +343,13 @@ class Matcher:
             return dict.fromkeys(positions.tolist(), b"")
         return self._evidence.read(positions, batch)
 
-    @property
-    def oldest_held(self) -> int | None:
-        """The least position that a partial match holds as evidence."""
-        held = self._held()
-        return int(held.min()) if len(held) else None
+    def evidence(self) -> NDArray[np.int64]:
+        """Positions of the events that partial matches hold."""
+        return self._held()
+
+    def lines(self, positions: NDArray[np.int64]) -> dict[int, bytes]:
+        """The bytes of events that partial matches hold, by position."""
+        return self._evidence.read(positions)
 
     def _held(self) -> NDArray[np.int64]:
         held = [lane.held() for lane in self._lanes if not isinstance(lane, PairLane)]

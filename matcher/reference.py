@@ -51,6 +51,11 @@ class ReferenceMatch:
     by: int
 
     @property
+    def phase(self) -> int:
+        """1 if time decided it, when the events of that time had come, else 0."""
+        return int(self.timer)
+
+    @property
     def positions(self) -> tuple[tuple[int, int], ...]:
         return tuple((step, event.position) for step, event in self.bound)
 

@@ -34,6 +34,21 @@ class WindowMatch:
     window: tuple[Source, ...]
 
     @property
+    def phase(self) -> int:
+        """0 unless time ended the window; then 1, but -1 if events of that time are not in it."""
+        assert self.rule.window is not None
+        hopping = self.rule.window.shape.kind is WindowKind.HOPPING
+        return int(self.timer) * (-1 if hopping else 1)
+
+    @property
+    def by(self) -> int:
+        return self.event.position
+
+    @property
+    def bound(self) -> tuple[Source, ...]:
+        return ((self.step, self.event),)
+
+    @property
     def positions(self) -> tuple[tuple[int, int], ...]:
         return ((self.step, self.event.position),)
 

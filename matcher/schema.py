@@ -166,7 +166,7 @@ def derived_in(expr: Expr, own_event: str, rule: Rule) -> Iterator[tuple[str, Fi
 
 
 def outputs(rule: Rule) -> Iterator[Expr]:
-    """The expressions of what a rule says: message, attributes, suppression."""
+    """The expressions of what a rule says: message, attributes, suppression, derived events."""
     for template in (rule.message, *(value for _, value in rule.attributes)):
         if isinstance(template, Template):
             yield from (part.expr for part in template.parts if isinstance(part, Placeholder))
@@ -174,6 +174,8 @@ def outputs(rule: Rule) -> Iterator[Expr]:
             yield template
     if rule.suppress is not None:
         yield from rule.suppress.by
+    for emit in rule.emits:
+        yield from (value for _, value in emit.values)
 
 
 def walk(expr: Expr) -> Iterator[Expr]:

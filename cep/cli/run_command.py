@@ -145,7 +145,10 @@ def _report(summary: Summary, seconds: float) -> None:
         f"({count['processed']:,} processed, {count['late']:,} late, "
         f"{count['dead_lettered']:,} dead letters, {count['ignored']:,} of no rule), "
         f"{count['detections']:,} detections ({count['suppressed']:,} suppressed)"
+        + (f", {count['derived']:,} derived events" if count["derived"] else "")
     )
+    if count["not_derived"]:
+        say(f"{count['not_derived']:,} derived events do not fit their declaration: none were made")
     if count["capped"]:
         say(f"{count['capped']:,} partial matches were refused: too many at once for one key")
     if count["forgotten"]:

@@ -82,9 +82,7 @@ def _value(checker: Checker, node: ast.Expression, target: Type) -> Expr | None:
     if target.kind is Kind.RECORD:
         hint = "write its fields: `{lat: …, lon: …}`"
         return checker.error("E024", "a record is given field by field", node.span, hint)
-    if target.kind is Kind.LIST:
-        return checker.error("E090", "emitting a list is not available yet", node.span)
-    found = checker.check(node)
+    found = checker.check(node, lists=target.kind is Kind.LIST)
     if found is None:
         return None
     try:
@@ -113,6 +111,11 @@ def _converted(expr: Expr, target: Type, span: Span) -> Expr | None:
         return expr if set(expr.type.values) <= set(target.values) else None
     if target.kind is Kind.STRING and kind in TEXTS:
         return expr
+    if target.kind is Kind.LIST and kind is Kind.LIST:
+        item, wanted = expr.type.item, target.item
+        assert item is not None and wanted is not None, "a list knows its item type"
+        same = (item.kind, item.scale) == (wanted.kind, wanted.scale)
+        return expr if same or (wanted.kind is Kind.STRING and item.kind in TEXTS) else None
     return expr if kind is target.kind else None
 
 

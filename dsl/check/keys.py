@@ -74,9 +74,9 @@ class _Keys:
             event = self.context.events[base.event]
             path = self.path(core, event)
             condition = core_condition(self.context, core, base, Scope(own=event))
-            if not self.context.check_time(event, core.name, "place among others"):
-                self.failed = True
-            elif path is None or (condition is None and core.condition is not None):
+            timed = self.context.check_time(event, core.name, "place among others")
+            sound = condition is not None or core.condition is None
+            if not timed or not sound or path is None:
                 self.failed = True
             else:
                 found.append(Symbol(event.name, condition, path))

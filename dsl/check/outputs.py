@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsl import ast
+from dsl import ast, limits
 from dsl.check.clauses import SEVERITIES
 from dsl.check.conditions import match_scope
 from dsl.check.context import Context, RuleDraft
@@ -26,6 +26,9 @@ def check_outputs(context: Context, rule: RuleDraft) -> None:
             rule.attributes = _attributes(context, checker, rule.alert.attributes)
     if rule.suppress_clause is not None:
         rule.suppress = _suppress(rule, checker, rule.suppress_clause)
+    if len(rule.emit_clauses) > limits.EMITS_MAX:
+        message = f"more than {limits.EMITS_MAX} `emit` clauses"
+        context.report("E004", message, rule.emit_clauses[limits.EMITS_MAX].span)
     rule.emits = tuple(
         emit for clause in rule.emit_clauses if (emit := check_emit(checker, clause)) is not None
     )

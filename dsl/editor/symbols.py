@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dsl import ast, printer
 from dsl.parser import parse_file
@@ -42,7 +42,7 @@ class Member:
 class Symbol:
     """A declared name; `span` is the name's place, `heading` one line that shows the declaration.
 
-    `base` is the event or filter that a filter narrows down.
+    `base` is the event or filter that a filter narrows down, or the event that an event extends.
     """
 
     name: str
@@ -69,7 +69,23 @@ class Symbols:
                 if type(declaration) in KINDS:
                     symbol = _symbol(declaration)
                     found.by_name.setdefault(symbol.name, symbol)
+        found.by_name = {
+            name: replace(symbol, members=found._members(symbol))
+            for name, symbol in found.by_name.items()
+        }
         return found
+
+    def _members(self, symbol: Symbol) -> tuple[Member, ...]:
+        """The fields of an event or table, those of the events it extends included."""
+        members: tuple[Member, ...] = ()
+        seen: set[str] = set()
+        while symbol.name not in seen:
+            seen.add(symbol.name)
+            members = (*symbol.members, *members)
+            if symbol.kind != "event" or symbol.base not in self.by_name:
+                break
+            symbol = self.by_name[symbol.base]
+        return members
 
     def event_of(self, name: str) -> Symbol | None:
         """The event type that `name`, an event or a filter, stands for."""
@@ -88,6 +104,8 @@ def _symbol(declaration: ast.Node) -> Symbol:
     members: tuple[Member, ...] = ()
     if isinstance(declaration, ast.EventDeclaration | ast.TableDeclaration):
         members = tuple(_members(declaration.fields))
+        if isinstance(declaration, ast.EventDeclaration) and declaration.parent is not None:
+            base = declaration.parent.text
     elif isinstance(declaration, ast.FilterDeclaration):
         heading = f"filter {name.text} = {printer.core(declaration.core)}"
         base = declaration.core.name.text

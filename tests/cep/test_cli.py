@@ -107,6 +107,27 @@ def test_run_with_a_store_keeps_what_it_prints(
     assert (again.returncode, again.stdout) == (0, b"")
 
 
+def test_derived_events_are_counted_apart_from_received_ones(tmp_path: Path) -> None:
+    rule_file, event_file = tmp_path / "rules.cep", tmp_path / "events"
+    rule_file.write_text(
+        """
+        event E { ts: timestamp @time  n: int }
+        event Signal { n: int }
+        rule lower { match a: E emit Signal {n: a.n * 4} }
+        rule upper { match s: Signal -> t: Signal within 1m alert "{s.n} {t.n}" }
+        """
+    )
+    lines = [b'{"type":"E","ts":%d,"n":%d}\n' % (ts, n) for ts, n in enumerate((1, 2**62, 3))]
+    event_file.write_bytes(b"".join(lines))
+    done = cep("run", rule_file, "--from", event_file, "--out", "jsonl")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["rule"] for one in found] == ["lower", "lower", "lower", "upper"]
+    said = done.stderr.decode()
+    assert "3 events (3 processed, 0 late" in said
+    assert "4 detections (0 suppressed), 2 derived events" in said
+    assert "1 derived events do not fit their declaration" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

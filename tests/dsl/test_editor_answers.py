@@ -99,6 +99,12 @@ def test_completion_behind_a_dot_gives_the_fields_of_the_step_only() -> None:
     assert Editor(broken).labels() == ["ts", "user", "amount"]
 
 
+def test_an_event_has_the_fields_of_the_one_it_extends() -> None:
+    extended = "event Wire extends Transfer { bank: string }\n"
+    labels = Editor(extended + RULE.replace("Transfer[amount > 100]", "Wire[|")).labels()
+    assert labels[:4] == ["ts", "user", "amount", "bank"]
+
+
 def test_completion_in_a_condition_begins_with_the_events_fields() -> None:
     broken = RULE.replace("Transfer[amount > 100]", "Transfer[|")
     labels = Editor(broken).labels()

@@ -1,6 +1,6 @@
 """Hypothesis strategies: random rules as typed models, and random streams for them.
 
-Two event types share the fields k, g (keys), x (int?), d (decimal?), f (float?), s (string?) and
+The event types share the fields k, g (keys), x (int?), d (decimal?), f (float?), s (string?) and
 l (list of strings, optional).
 Values are few, so that events fit several steps, ties are common and nulls appear.
 """
@@ -74,7 +74,7 @@ EVENTS = {
         None,
         SPAN,
     )
-    for name in ("A", "B")
+    for name in ("A", "B", "C", "D")
 }
 NUMBERS = ("x", "d", "f")
 
@@ -83,13 +83,15 @@ NUMBERS = ("x", "d", "f")
 
 
 @st.composite
-def streams(draw: st.DrawFn, size: int = 24) -> list[dict[str, object]]:
+def streams(
+    draw: st.DrawFn, size: int = 24, types: tuple[str, ...] = ("A", "B"), least: int = 0
+) -> list[dict[str, object]]:
     """Events sorted by time, as JSON objects; positions are their places."""
     events = []
     ts = 0
-    for _ in range(draw(st.integers(0, size))):
+    for _ in range(draw(st.integers(least, size))):
         ts += draw(st.sampled_from((0, 0, 1, 1, 2, 3, 7)))
-        type = draw(st.sampled_from(("A", "B")))
+        type = draw(st.sampled_from(types))
         key = draw(st.sampled_from(("p", "p", "p", "q", None)))
         events.append({"type": type, "ts": ts, "k": key, **draw(values)})
     return events
