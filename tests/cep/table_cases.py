@@ -11,6 +11,7 @@ from engine_cases import BASE_MS, Found, check_counters, records
 import cep
 from cep.fold import Fold
 from cep.ports import Checkpoint
+from dsl.model import RuleSet
 
 TABLE_RULES = """
 event Payment {
@@ -41,7 +42,32 @@ rule silent {
 }
 """
 
+DERIVED_RULES = """
+event Signal { shop: string  owner: string? }
+rule left {
+  by shop
+  match a: Payment -> not Payment for 15s
+  emit Signal {shop, owner: shops[shop]?.owner}
+}
+rule paying {
+  by shop
+  match p: Payment[card in watched] emit Signal {shop, owner: shops[shop]?.owner}
+}
+rule pair {
+  by shop
+  match a: Signal[owner is shops[shop]?.owner] -> b: Signal[(shops[shop]?.risk ?? 0.0) < 0.6]
+  within 1m
+  alert "{a.owner} {shops[a.shop]?.owner} {b.owner} {shops[b.shop]?.owner} {shops[shop]?.owner}"
+}
+rule quiet {
+  by shop
+  match s: Signal -> not Signal for 12s
+  alert "{shop} of {shops[s.shop]?.owner ?? 'nobody'}: no more signals" { day: shops[shop]?.day }
+}
+"""
+
 RULE_SET = cep.compile(TABLE_RULES)
+WITH_DERIVED = cep.compile(TABLE_RULES + DERIVED_RULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +126,10 @@ def fold_with_changes(
     made: Sequence[Change],
     cuts: Sequence[int] = (),
     stops: Sequence[int] = (),
+    rules: RuleSet = RULE_SET,
 ) -> Found:
     """Batches end at `cuts` and changes; at `stops` the fold is built anew from what it saved."""
-    fold, found = Fold(RULE_SET, "p"), Found()
+    fold, found = Fold(rules, "p"), Found()
     pages: dict[str, bytes] = {}
     bounds = {0, len(lines), *cuts, *stops, *(change.position for change in made)}
     for begin in sorted(bounds):
@@ -125,7 +152,7 @@ def restarted(
 ) -> tuple[Fold, dict[str, bytes]]:
     kept = {name: data for name, data in {**pages, **fold.changed_pages()}.items() if data}
     checkpoint: Checkpoint = fold.checkpoint()
-    fresh = Fold(RULE_SET, "p", checkpoint, kept, elsewhere=("watched",))
+    fresh = Fold(fold.rules, "p", checkpoint, kept, elsewhere=("watched",))
     fresh.replay(lambda first, count: records(lines, first, min(first + count, len(lines))))
     assert fresh.notices == []
     return fresh, kept

@@ -6,42 +6,58 @@ import pytest
 from engine_cases import BASE_MS, json_of, records
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_cases import RULE_SET, TABLE_RULES, changes, fold_with_changes, payments
+from table_cases import (
+    RULE_SET,
+    TABLE_RULES,
+    WITH_DERIVED,
+    changes,
+    fold_with_changes,
+    payments,
+)
 
 import cep
 from cep.errors import RowsError
 from cep.fold import Fold
+from dsl.model import RuleSet
 from matcher.lookup import table as table_module
 
+RULE_SETS = st.sampled_from((RULE_SET, WITH_DERIVED))
 PLACES = st.lists(st.integers(0, 80), max_size=8)
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), cuts=PLACES)
-def test_any_batching_gives_identical_bytes(seed: int, cuts: list[int]) -> None:
+@given(seed=st.integers(0, 10**6), cuts=PLACES, rules=RULE_SETS)
+def test_any_batching_gives_identical_bytes(seed: int, cuts: list[int], rules: RuleSet) -> None:
     lines, made = payments(80, seed), changes(12, 80, seed)
-    assert fold_with_changes(lines, made, cuts) == fold_with_changes(lines, made)
+    whole = fold_with_changes(lines, made, rules=rules)
+    assert fold_with_changes(lines, made, cuts, rules=rules) == whole
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), stops=PLACES)
-def test_restarts_anywhere_give_identical_bytes(seed: int, stops: list[int]) -> None:
+@given(seed=st.integers(0, 10**6), stops=PLACES, rules=RULE_SETS)
+def test_restarts_anywhere_give_identical_bytes(
+    seed: int, stops: list[int], rules: RuleSet
+) -> None:
     lines, made = payments(80, seed), changes(12, 80, seed)
-    assert fold_with_changes(lines, made, stops=stops) == fold_with_changes(lines, made)
+    whole = fold_with_changes(lines, made, rules=rules)
+    assert fold_with_changes(lines, made, stops=stops, rules=rules) == whole
 
 
-def test_restarts_with_compaction_at_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rules", [RULE_SET, WITH_DERIVED])
+def test_restarts_with_compaction_at_every_turn(
+    rules: RuleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(table_module, "SPARE_MIN", -100)
     for seed in range(20):
         lines, made = payments(80, seed), changes(20, 80, seed)
-        stops = range(0, 81, 7)
-        assert fold_with_changes(lines, made, stops=stops) == fold_with_changes(lines, made)
+        whole = fold_with_changes(lines, made, rules=rules)
+        assert fold_with_changes(lines, made, stops=range(0, 81, 7), rules=rules) == whole
 
 
 def test_the_streams_of_these_tests_detect_something_of_every_rule() -> None:
-    found = fold_with_changes(payments(80, 3), changes(12, 80, 3))
+    found = fold_with_changes(payments(80, 3), changes(12, 80, 3), rules=WITH_DERIVED)
     rules = {str(one["rule"]) for one in json_of(found.bodies)}
-    assert rules == {"risky", "twice", "silent"}
+    assert rules == {rule.name for rule in WITH_DERIVED.rules}
 
 
 def payment(at_ms: int, shop: str = "s1") -> bytes:
@@ -113,6 +129,17 @@ def test_a_change_between_two_steps_is_seen_by_the_next_record_only() -> None:
     found = fold.step(records(lines, 1, 3)).detections
     risky = [one.detection for one in found if one.detection.rule == "risky"]
     assert [one.events[0].position for one in risky] == [1]
+
+
+def test_a_derived_event_sees_the_rows_that_the_event_behind_it_saw() -> None:
+    fold = Fold(WITH_DERIVED, "p")
+    lines = [payment(0), payment(60_000, "s2")]
+    fold.change_rows("shops", [{"shop": "s1", "owner": "before", "risk": 0.1}])
+    fold.step(records(lines, 0, 1))
+    fold.change_rows("shops", [{"shop": "s1", "owner": "after", "risk": 0.1}])
+    found = [one.detection for one in fold.step(records(lines, 1, 2)).detections]
+    pair = next(one for one in found if one.rule == "pair")
+    assert pair.message == "before before before before before"  # of the event, and its silence
 
 
 def test_history_is_let_go_of_when_nothing_can_ask_for_it(
