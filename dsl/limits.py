@@ -43,8 +43,14 @@ DECIMAL_SCALED_MAX = 2**53
 """A decimal scaled to an integer stays below this, so its float is exact."""
 
 EXPANSION_NODES_MAX = 2_000
-EXPANSIONS_NODES_MAX = 100_000
-"""Parts of expressions that one use of a `def` comes to, and all uses in all files."""
+"""Parts of an expression that one use of a `def` comes to."""
+
+EXPANSIONS_FREE_NODES = 20_000
+EXPANSION_CHARS_PER_NODE_MIN = 2
+"""All uses together: so many parts, and one more for every two characters of text."""
+
+EXPRESSION_NODES_MAX = 10_000
+"""Parts of one checked expression, those that stand in it more than once counted each time."""
 
 TOP_MAX = 100
 """Values that `top` may give."""

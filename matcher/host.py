@@ -86,8 +86,11 @@ class Host:
         self._nodes = nodes
         self._calls = [self._prepared(call) for call in calls]
         self._error: BaseException | None = None
-        self._function = _PROTOTYPE(self._call)  # kept, or its address would lead nowhere
-        self.address = ctypes.cast(self._function, ctypes.c_void_p).value or 0
+        self._bits = np.empty(0, np.int64)
+        self.address = 0
+        if calls:
+            self._function = _PROTOTYPE(self._call)  # kept, or its address would lead nowhere
+            self.address = ctypes.cast(self._function, ctypes.c_void_p).value or 0
 
     def check(self) -> None:
         """Raise what a call raised while a kernel ran, which could not pass through it."""
@@ -132,7 +135,9 @@ class Host:
 
     def _bound(self, argument: Bound, node: int) -> list[object]:
         nodes = self._nodes()
-        bits = np.empty(len(nodes), np.int64)
+        if len(self._bits) < len(nodes):
+            self._bits = np.empty(len(nodes), np.int64)
+        bits = self._bits
         size = bound_values(node, argument.step, argument.place, nodes, bits)
         read = reader(argument.kind, self._strings)
         values: list[object]

@@ -11,15 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 from dsl import ast, limits
-from dsl.check.aggregates import aggregate_field, list_of_step, nth_field
+from dsl.check.access import item, named
+from dsl.check.aggregates import list_of_step
+from dsl.check.arithmetic import ARITHMETIC, arithmetic
 from dsl.check.context import Context
 from dsl.check.functions import call
-from dsl.check.lookups import is_row, looks_up, lookup_field, names_data, row_exists, row_of
+from dsl.check.lookups import is_row, row_exists
 from dsl.check.membership import contained
-from dsl.check.nulls import Doubt, Place, first_null, known_when_true, undecided
+from dsl.check.nulls import Doubt, doubts_of_not, doubts_of_unequal, known_by, undecided
 from dsl.check.regexes import regex_problem
-from dsl.check.scope import Scope, chain, field_path, resolve
-from dsl.check.time_arithmetic import time_arithmetic
+from dsl.check.scope import Scope, chain
 from dsl.check.typing import (
     BOOL,
     DURATION,
@@ -27,23 +28,20 @@ from dsl.check.typing import (
     NUMBERS,
     ORDERED,
     STRING,
-    TEXTS,
     Misfit,
-    adapt,
     fold,
     joined,
     name_of,
     optional,
-    to_float,
+    size,
     unify,
-    unify_numbers,
 )
-from dsl.diagnostics import Diagnostic
+from dsl.functions import TEXT
 from dsl.model import Call, Const, Expr, FieldRef, Kind, Type
 from dsl.source import Span
 
+NODES_MAX = limits.EXPRESSION_NODES_MAX
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
-_ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
 Operands = list[tuple[ast.Expression, Expr]]
 
 
@@ -98,7 +96,10 @@ class Checker:
             return self.error("E005", "definitions nested too deeply", node.span)
         self.context.depth += 1
         try:
-            return handler(self, node)
+            expr = handler(self, node)
+            if self.context.depth == 1 and expr is not None and size(expr) > NODES_MAX:
+                return self.error("E004", f"more than {NODES_MAX:,} parts", node.span)
+            return expr
         except Misfit as misfit:
             return self.error(misfit.code, misfit.message, misfit.span, misfit.hint)
         finally:
@@ -145,61 +146,18 @@ class Checker:
         return Const(Type(Kind.NULL, optional=True), None, node.span)
 
     def name(self, node: ast.Variable | ast.AttributeOf) -> Expr | None:
-        if isinstance(node, ast.AttributeOf):
-            base = node.base
-            names, optional_dot = [node.name], node.optional
-            while isinstance(base, ast.AttributeOf):
-                names.append(base.name)
-                optional_dot = base.optional
-                base = base.base
-            if isinstance(base, ast.Index) and looks_up(self, base):
-                found = tuple(reversed(names))
-                return lookup_field(self, base, found, optional_dot, node.span)
-            if isinstance(base, ast.Invoke):  # first(a).x
-                return aggregate_field(self, base, tuple(reversed(names)), node.span)
-            if isinstance(base, ast.Index):  # a[2].x
-                return self._field_of_item(base, tuple(reversed(names)), node.span)
-        if isinstance(node, ast.Variable) and names_data(self, node):
-            return None
-        return resolve(self.context, self.scope, node)
-
-    def _field_of_item(
-        self, node: ast.Index, names: tuple[ast.Name, ...], span: Span
-    ) -> Expr | None:
-        base = node.base
-        if isinstance(base, ast.Variable) and self.step_field(base) is not None:
-            return nth_field(self, node, names, span)
-        item = self.item(node)
-        if item is None:
-            return None
-        message = f"{name_of(item.type)} is no record and has no field `{names[0].text}`"
-        return self.error("E011", message, names[0].span)
+        return named(self, node)
 
     def item(self, node: ast.Index) -> Expr | None:
-        """`list[2]`; `list[-1]` is the last item."""
-        base = node.base
-        if looks_up(self, node):
-            return row_of(self, node)
-        if isinstance(base, ast.Variable) and self.step_field(base) is not None:
-            hint = f"name one of its fields: `{base.name}[…].…`"
-            return self.error("E024", f"`{base.name}[…]` is an event, not a value", node.span, hint)
-        listed, place = self.listed(base), self.check(node.index)
-        if listed is None or place is None:
-            return None
-        if listed.type.kind is not Kind.LIST or listed.type.item is None:
-            return self.error("E020", f"{name_of(listed.type)} has no items", node.span)
-        if place.type.kind is not Kind.INT:
-            return self.error("E020", "the place of an item is an int", node.index.span)
-        type_ = replace(listed.type.item, optional=True)
-        return Call(type_, "item", (listed, place), node.span)
+        return item(self, node)
 
     # ---- operators
 
     def binary(self, node: ast.Binary) -> Expr | None:
         if node.op in _COMPARISONS:
             return self._compare(node)
-        if node.op in _ARITHMETIC:
-            return self._arithmetic(node)
+        if node.op in ARITHMETIC:
+            return arithmetic(self, node)
         if node.op == "in":
             return contained(self, node.left, node.right, node.span)
         if node.op == "is":
@@ -210,22 +168,22 @@ class Checker:
 
     def _compare(self, node: ast.Binary) -> Expr | None:
         operands = self.operands(node.left, node.right)
-        if operands is None:
-            return None
+        return None if operands is None else self._compared(node.op, operands, node.span)
+
+    def _compared(self, sign: str, operands: Operands, span: Span) -> Expr | None:
         if any(expr.type.kind is Kind.NULL for _, expr in operands):
-            hint = "write `is null`" if node.op == "==" else "write `is not null`"
-            message = f"`{node.op}` with null is never true"
-            return self.error("E020", message, node.span, hint)
-        both = self.unified(operands, node.op, node.span)
+            hint = "write `is null`" if sign == "==" else "write `is not null`"
+            return self.error("E020", f"`{sign}` with null is never true", span, hint)
+        both = self.unified(operands, sign, span)
         if both is None:
             return None
-        op = _COMPARISONS[node.op]
+        op = _COMPARISONS[sign]
         if op not in {"eq", "ne"} and both[0].type.kind not in ORDERED:
-            message = f"{name_of(both[0].type)} has no order, so `{node.op}` cannot compare it"
-            return self.error("E020", message, node.span)
+            message = f"{name_of(both[0].type)} has no order, so `{sign}` cannot compare it"
+            return self.error("E020", message, span)
         if op == "ne":
-            self._warn_null(both, node.span)
-        return Call(optional(BOOL, *both), op, tuple(both), node.span)
+            self.doubts += doubts_of_unequal(both, span)
+        return Call(optional(BOOL, *both), op, tuple(both), span)
 
     def unified(self, operands: Operands, sign: str, span: Span) -> list[Expr] | None:
         together = unify(operands)
@@ -234,63 +192,11 @@ class Checker:
             self.error("E020", f"`{sign}` cannot take {types}", span, _advice(operands))
         return together
 
-    def _warn_null(self, operands: list[Expr], span: Span) -> None:
-        for operand in operands:
-            if isinstance(operand, FieldRef) and operand.type.optional:
-                name = operand.path[0] if operand.derived else ".".join(operand.path)
-                message = f"`{name}` may be null, and then `!=` is not true"
-                hint = f"`is not` is true for null; or say `exists {name} and …`"
-                self.doubts.append(Doubt(operand, Diagnostic("W002", message, span, hint)))
-
-    def _warn_not(self, operand: Expr, span: Span) -> None:
-        found = first_null(operand)
-        if found is None:
-            return
-        name = ".".join(found.path)
-        message = f"`{name}` may be null, and then `not` is not true"
-        hint = f"say `{name} is null or …`, or `exists {name} and …`"
-        if found is operand:
-            hint = f"`not ({name} ?? false)` is"
-        self.doubts.append(Doubt(found, Diagnostic("W002", message, span, hint)))
-
-    def _arithmetic(self, node: ast.Binary) -> Expr | None:
-        operands = self.operands(node.left, node.right)
-        if operands is None:
-            return None
-        left, right = (expr for _, expr in operands)
-        kinds = (left.type.kind, right.type.kind)
-        if set(kinds) <= NUMBERS:
-            return self._numeric(node, operands)
-        if node.op == "+" and set(kinds) <= TEXTS | {Kind.IP}:
-            return Call(replace(STRING, optional=True), "concat", (left, right), node.span)
-        found = time_arithmetic(node.op, left, right, node.span)
-        if found is not None:
-            return found
-        types = " and ".join(name_of(expr.type) for expr in (left, right))
-        return self.error("E020", f"`{node.op}` cannot take {types}", node.span, _sum_advice(kinds))
-
-    def _numeric(self, node: ast.Binary, operands: Operands) -> Expr:
-        op = _ARITHMETIC[node.op]
-        left, right = (expr for _, expr in operands)
-        exact = {left.type.kind, right.type.kind} == {Kind.INT}
-        if op in {"add", "sub"}:
-            (a, x), (b, y) = operands
-            x, y = adapt(a, x, y.type), adapt(b, y, x.type)
-            both = unify_numbers([x, y])
-        elif op == "div" or not exact:
-            both = [to_float(left), to_float(right)]
-        else:
-            both = [left, right]
-        type_ = optional(both[0].type, *both)
-        if op in {"div", "mod"}:
-            type_ = replace(type_, optional=True)
-        return Call(type_, op, tuple(both), node.span)
-
     def not_in(self, node: ast.NotIn) -> Expr | None:
         expr = contained(self, node.value, node.within, node.span)
         if expr is None:
             return None
-        self._warn_not(expr, node.span)
+        self.doubts += doubts_of_not(expr, node.span)
         return Call(expr.type, "not", (expr,), node.span)
 
     def _is(self, left: ast.Expression, right: ast.Expression, span: Span) -> Expr | None:
@@ -326,14 +232,13 @@ class Checker:
         return Call(BOOL, op, (found,), span)
 
     def between(self, node: ast.Between) -> Expr | None:
-        low = ast.Binary(node.span, ">=", node.value, node.low)
-        high = ast.Binary(node.span, "<=", node.value, node.high)
-        before = len(self.context.diagnostics)
-        first = self.binary(low)
-        if first is None and len(self.context.diagnostics) > before:
-            return None  # the value itself is wrong: say so once
-        second = self.binary(high)
-        return None if first is None or second is None else fold("and", [first, second], node.span)
+        operands = self.operands(node.value, node.low, node.high)
+        if operands is None:
+            return None
+        value, low, high = operands
+        above = self._compared(">=", [value, low], node.span)
+        below = self._compared("<=", [value, high], node.span) if above is not None else None
+        return None if above is None or below is None else fold("and", [above, below], node.span)
 
     def _like(self, node: ast.Binary) -> Expr | None:
         operands = self.operands(node.left, node.right)
@@ -342,7 +247,7 @@ class Checker:
         text, pattern = (expr for _, expr in operands)
         if not isinstance(node.right, ast.String):
             return self.error("E026", "the pattern of `like` must be a string", node.right.span)
-        if text.type.kind not in TEXTS:
+        if text.type.kind not in TEXT:
             return self.error("E020", f"`like` cannot take {name_of(text.type)}", node.span)
         return Call(optional(BOOL, text), "like", (text, pattern), node.span)
 
@@ -353,7 +258,7 @@ class Checker:
             self.error("E025", problem, node.span)
         if text is None or problem is not None:
             return None
-        if text.type.kind not in TEXTS:
+        if text.type.kind not in TEXT:
             return self.error("E020", f"`=~` cannot take {name_of(text.type)}", node.span)
         flags = f"(?{''.join(sorted(set(node.flags)))})" if node.flags else ""
         const = Const(STRING, flags + node.pattern, node.span)
@@ -381,7 +286,7 @@ class Checker:
             return Call(operand.type, "neg", (operand,), node.span)
         if self.boolean(node.operand, operand) is None:
             return None
-        self._warn_not(operand, node.span)
+        self.doubts += doubts_of_not(operand, node.span)
         return Call(operand.type, "not", (operand,), node.span)
 
     def logic(self, node: ast.Logic) -> Expr | None:
@@ -393,31 +298,11 @@ class Checker:
             doubts.append(self.doubts)
             self.doubts = outer
         found = [expr for expr in checked if expr is not None]
-        known = [self._known(*pair) for pair in zip(node.operands, checked, strict=True)]
+        known = [known_by(self.scope, *pair) for pair in zip(node.operands, checked, strict=True)]
         for number, inside in enumerate(doubts):
             beside = known[:number] + known[number + 1 :] if node.op == "and" else []
             self.doubts += undecided(inside, frozenset().union(*beside))
         return fold(node.op, found, node.span) if len(found) == len(checked) else None
-
-    def _known(self, node: ast.Expression, expr: Expr | None) -> frozenset[Place]:
-        """The fields that are not null wherever `node` is true; records only in `exists`."""
-        found = frozenset() if expr is None else known_when_true(expr)
-        if isinstance(node, ast.Unary) and node.op == "exists":
-            tested = node.operand
-        elif isinstance(node, ast.IsNot) and isinstance(node.right, ast.Null):
-            tested = node.left
-        else:
-            return found
-        parts = chain(tested)
-        if parts is None:
-            return found
-        head, names = parts
-        path = tuple(name.text for name in names)
-        step = self.scope.steps.get(head.name)
-        if step is not None and names:
-            return found | {(step.index, path)}
-        own = path if head.name in self.scope.own_labels else (head.name, *path)
-        return found | {(None, own)}
 
     def conditional(self, node: ast.Conditional) -> Expr | None:
         condition = self.condition(node.condition)
@@ -448,23 +333,12 @@ class Checker:
         known = label in self.scope.steps or label in self.scope.own_labels
         return (label, parts[1]) if known or label in self.scope.later else None
 
-    def path(self, event: Any, names: tuple[ast.Name, ...]) -> tuple[tuple[str, ...], Type] | None:
-        return field_path(self.context, event, names)
-
 
 def _advice(operands: Operands) -> str | None:
     kinds = {expr.type.kind for _, expr in operands}
     if Kind.STRING in kinds and kinds & NUMBERS:
         return "numbers are written without quotes"
     if Kind.DURATION in kinds and kinds & NUMBERS:
-        return "durations have a unit: `5m`"
-    return None
-
-
-def _sum_advice(kinds: tuple[Kind, Kind]) -> str | None:
-    if set(kinds) & TEXTS:
-        return "`string(x)` is a value as text"
-    if {Kind.TIMESTAMP, Kind.DURATION} & set(kinds) and set(kinds) & NUMBERS:
         return "durations have a unit: `5m`"
     return None
 

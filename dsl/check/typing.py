@@ -175,6 +175,19 @@ def unify(operands: list[tuple[ast.Expression, Expr]]) -> list[Expr] | None:
     return None
 
 
+def size(expr: Expr) -> int:
+    """How many parts the expression has; one that stands in it twice counts twice."""
+    known: dict[int, int] = {}
+
+    def of(part: Expr) -> int:
+        if id(part) not in known:
+            inside = part.args if isinstance(part, Call) else ()
+            known[id(part)] = 1 + sum(map(of, inside))
+        return known[id(part)]
+
+    return of(expr)
+
+
 def fold(op: str, operands: list[Expr], span: Span) -> Expr:
     """`and` or `or` over a chain, as a balanced tree so that long chains stay shallow."""
     if len(operands) == 1:

@@ -194,3 +194,24 @@ def test_events_that_extend_one_another_do_not_multiply_their_fields() -> None:
     events = "".join(f"event E{n} extends E{n + 1} {{ y{n}: int }}\n" for n in range(1500))
     loaded = refused_soon(EVENT + events + "event E1500 extends A {}")
     assert {d.code for d in loaded.diagnostics} == {"E004"}
+
+
+@pytest.mark.parametrize("depth", [12, 40])
+def test_values_that_stand_in_the_model_twice_are_bounded(depth: int) -> None:
+    value = "x"
+    for _ in range(depth):
+        value = f"(if {value} between 1 and 2 then 1 else 2)"
+    loaded = refused_soon(f"{EVENT}filter f = A[{value} == 1]")
+    assert [d.code for d in loaded.diagnostics] == ["E004"]
+
+
+@pytest.mark.parametrize("count", [50, 600])
+def test_definitions_cannot_grow_without_bound(count: int) -> None:
+    uses = "".join(f"filter f{n} = A[g(x)]\n" for n in range(count))
+    large = " and ".join(["x > 1"] * 400)
+    doubled = "".join(f"def d{n}(x) = d{n - 1}(x) + d{n - 1}(x)\n" for n in range(1, 40))
+    begin = time.process_time()
+    text = f"{EVENT}def g(x) = {large}\n{uses}def d0(x) = x\n{doubled}filter h = A[d39(x) > 1]"
+    loaded = load(text)
+    assert time.process_time() - begin < PROCESSOR_SECONDS_MAX
+    assert {d.code for d in loaded.diagnostics} == {"E004"}
