@@ -79,8 +79,12 @@ ANY_ORDER_MAX = 16
 EVENT_FIELDS_MAX = 1000
 """Fields of one event, those of the events it extends included."""
 
-INSTANCE_NODES_MAX = 10_000
+INSTANCE_NODES_MAX = 16_000
 """Nodes of the syntax trees of all rules that one file makes from templates."""
+
+PLACEHOLDER_NODES = 2
+PLACEHOLDER_TOKENS = 4
+"""What a brace in a message counts for beside: an expression is read from there on."""
 
 STRATA_MAX = 16
 """Rules in a chain, each reading what the one before emits."""

@@ -91,13 +91,18 @@ def _shallow(root: ast.Node, problems: list[Diagnostic]) -> ast.Node | None:
     return None
 
 
-def children(node: ast.Node) -> list[ast.Node]:
-    """The nodes directly below `node`, in reading order."""
-    found: list[ast.Node] = []
+def slots_of(node: ast.Node) -> tuple[str, ...]:
+    """The names of a node's parts, in reading order."""
     slots = _SLOTS.get(type(node))
     if slots is None:
         slots = _SLOTS[type(node)] = tuple(f.name for f in fields(node) if f.name != "span")
-    for name in slots:
+    return slots
+
+
+def children(node: ast.Node) -> list[ast.Node]:
+    """The nodes directly below `node`, in reading order."""
+    found: list[ast.Node] = []
+    for name in slots_of(node):
         value = getattr(node, name)
         if isinstance(value, ast.Node):
             found.append(value)

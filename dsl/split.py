@@ -125,6 +125,8 @@ def _walk(scan: _Scan) -> None:
         if kind == "comment":
             continue
         total += 1
+        if kind == "string":
+            total += limits.PLACEHOLDER_TOKENS * text.count("{", start, position)
         if total > tokens_max:
             message = "too many words and signs for a file of this length"
             scan.problem("E004", message, start, position, None)

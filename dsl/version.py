@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -39,7 +39,7 @@ _OPTIONS: tuple[tuple[str, object], ...] = (
     ("policy", Policy()),
     ("window", None),
 )  # only if not this
-_PARTS: dict[type, tuple[str, ...]] = {}  # field names of a model class, without its place
+_PARTS: dict[type, tuple[str, ...] | None] = {}
 
 
 def versions(rule: Rule, events: Mapping[str, EventType]) -> tuple[str, str]:
@@ -85,11 +85,12 @@ class _Dump:
             return tuple([self.plain(item) for item in value])
         if kind is Type:
             return _plain_type(value)
-        if not hasattr(kind, "__dataclass_fields__"):
+        names = _parts(kind)
+        if names is None:
             return str(value) if isinstance(value, str) else value
         if kind is Derived:
             self.derived.add(value)
-            return (kind.__name__, *[_Dump().plain(getattr(value, name)) for name in _parts(kind)])
+            return (kind.__name__, *[_Dump().plain(getattr(value, name)) for name in names])
         if kind is FieldRef and value.derived is not None:
             if value.step is not None:
                 self.bound.update((value.step, path) for path in _own_fields(value))
@@ -97,7 +98,7 @@ class _Dump:
             self.bound.add((value.step, value.path))
         if kind is Aggregate:
             self.bound.update((value.step, path) for path in _own_fields(value.value))
-        return (kind.__name__, *[self.plain(getattr(value, name)) for name in _parts(kind)])
+        return (kind.__name__, *[self.plain(getattr(value, name)) for name in names])
 
     def reads(self, rule: Rule) -> dict[str, set[Path]]:
         """Every field that what was dumped so far reads, by event type."""
@@ -117,9 +118,11 @@ class _Dump:
         return found
 
 
-def _parts(kind: type) -> tuple[str, ...]:
+def _parts(kind: type) -> tuple[str, ...] | None:
+    """The field names of a model class, without its place; None of a scalar's type."""
     if kind not in _PARTS:
-        _PARTS[kind] = tuple(f.name for f in fields(kind) if f.name != "span")
+        names = [f.name for f in fields(kind)] if is_dataclass(kind) else None
+        _PARTS[kind] = None if names is None else tuple(n for n in names if n != "span")
     return _PARTS[kind]
 
 

@@ -6,6 +6,8 @@ before it by alias.  Not the ones after it, and never an absence: there is no su
 
 from __future__ import annotations
 
+from collections import Counter
+
 from dsl.check.context import Context, RuleDraft, StepDraft
 from dsl.check.expressions import Checker
 from dsl.check.scope import Scope, StepName
@@ -42,8 +44,9 @@ def step_names(rule: RuleDraft) -> dict[str, StepDraft]:
     """Steps by alias, and by type or filter name where only one step without alias has it."""
     names = {step.alias.text: step for step in rule.steps if step.alias is not None}
     bare = [step for step in rule.steps if step.alias is None]
+    uses = Counter(step.label for step in bare)
     for step in bare:
-        if sum(other.label == step.label for other in bare) == 1:
+        if uses[step.label] == 1:
             names.setdefault(step.label, step)
     return names
 

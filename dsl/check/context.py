@@ -156,12 +156,19 @@ class Context:
     """Tables and lists, which a `def` may name."""
     expanded: int = 0
     """Parts of expressions that uses of definitions have come to so far."""
+    expansions_max: int = field(init=False)
+    """What `expanded` may become: more for more text."""
     expanding_from: int | None = None
     """What `expanded` was when the use began that is being put in its place."""
     depth: int = 0
     """Expressions being checked, one inside the other."""
     broken_names: set[str] = field(default_factory=set)
     """Declared, but wrong in a way already reported: using them reports nothing more."""
+
+    def __post_init__(self) -> None:
+        chars = sum(len(source.text) for source in self.sources.values())
+        written = chars // limits.EXPANSION_CHARS_PER_NODE_MIN
+        self.expansions_max = limits.EXPANSIONS_FREE_NODES + written
 
     def report(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self.keep(Diagnostic(code, message, span, hint))

@@ -136,9 +136,7 @@ def _spend(context: Context, parts: int) -> None:
     assert context.expanding_from is not None, "set by the outermost use"
     context.expanded += parts
     used = context.expanded - context.expanding_from
-    chars = sum(len(source.text) for source in context.sources.values())
-    most = limits.EXPANSIONS_FREE_NODES + chars // limits.EXPANSION_CHARS_PER_NODE_MIN
-    if used > limits.EXPANSION_NODES_MAX or context.expanded > most:
+    if used > limits.EXPANSION_NODES_MAX or context.expanded > context.expansions_max:
         raise _TooLarge
 
 

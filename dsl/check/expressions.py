@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from dsl import ast, limits
@@ -18,9 +19,10 @@ from dsl.check.context import Context
 from dsl.check.functions import call
 from dsl.check.lookups import is_row, row_exists
 from dsl.check.membership import contained
-from dsl.check.nulls import Doubt, doubts_of_not, doubts_of_unequal, known_by, undecided
+from dsl.check.nulls import Doubt, Place, doubts_of_not, doubts_of_unequal, known_by, undecided
 from dsl.check.regexes import regex_problem
 from dsl.check.scope import Scope, chain
+from dsl.check.sizes import Sizes
 from dsl.check.typing import (
     BOOL,
     DURATION,
@@ -33,7 +35,6 @@ from dsl.check.typing import (
     joined,
     name_of,
     optional,
-    size,
     unify,
 )
 from dsl.functions import TEXT
@@ -52,6 +53,7 @@ class Checker:
         self.context = context
         self.scope = scope
         self.doubts: list[Doubt] = []
+        self._sizes = Sizes()
 
     # ---- entry points
 
@@ -97,7 +99,7 @@ class Checker:
         self.context.depth += 1
         try:
             expr = handler(self, node)
-            if self.context.depth == 1 and expr is not None and size(expr) > NODES_MAX:
+            if isinstance(expr, Call) and self._sizes.of(expr) > NODES_MAX:
                 return self.error("E004", f"more than {NODES_MAX:,} parts", node.span)
             return expr
         except Misfit as misfit:
@@ -105,6 +107,7 @@ class Checker:
         finally:
             self.context.depth -= 1
             if not self.context.depth:
+                self._sizes.clear()
                 self._tell_doubts()
 
     def _tell_doubts(self) -> None:
@@ -298,11 +301,22 @@ class Checker:
             doubts.append(self.doubts)
             self.doubts = outer
         found = [expr for expr in checked if expr is not None]
-        known = [known_by(self.scope, *pair) for pair in zip(node.operands, checked, strict=True)]
-        for number, inside in enumerate(doubts):
-            beside = known[:number] + known[number + 1 :] if node.op == "and" else []
-            self.doubts += undecided(inside, frozenset().union(*beside))
+        if any(doubts):
+            self._decide(doubts, node, checked)
         return fold(node.op, found, node.span) if len(found) == len(checked) else None
+
+    def _decide(
+        self, doubts: list[list[Doubt]], node: ast.Logic, checked: list[Expr | None]
+    ) -> None:
+        """Keep the doubts about each operand that stand in spite of those beside it."""
+        known = [known_by(self.scope, *pair) for pair in zip(node.operands, checked, strict=True)]
+        if node.op != "and":
+            known = [frozenset()] * len(known)
+        nothing = frozenset[Place]()
+        before = accumulate(known, frozenset.union, initial=nothing)
+        after = [*accumulate(reversed(known), frozenset.union, initial=nothing)][-2::-1]
+        for inside, left, right in zip(doubts, before, after, strict=False):
+            self.doubts += undecided(inside, left | right)
 
     def conditional(self, node: ast.Conditional) -> Expr | None:
         condition = self.condition(node.condition)

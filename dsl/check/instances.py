@@ -8,7 +8,8 @@ the template or the instance, behind it; what is wrong with all instances is tol
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
+from operator import is_
 from typing import Any, cast
 
 from dsl import ast, limits
@@ -18,7 +19,7 @@ from dsl.check.literals import BAD, json_literal
 from dsl.check.typing import name_of
 from dsl.diagnostics import one_of
 from dsl.model import Kind
-from dsl.parser import children
+from dsl.parser import children, slots_of
 
 Values = Mapping[str, ast.Expression]
 
@@ -59,7 +60,7 @@ class _Room:
     def takes(self, template: ast.TemplateDeclaration, written: ast.RuleInstance) -> bool:
         name, path = template.name.text, written.span.path
         if name not in self._sizes:
-            self._sizes[name] = sum(1 for _ in _below(template))
+            self._sizes[name] = sum(map(_weight, _below(template)))
         before = self._made.get(path, 0)
         now = self._made[path] = before + self._sizes[name]
         if before <= limits.INSTANCE_NODES_MAX < now:
@@ -76,6 +77,13 @@ def _try(context: Context, template: ast.TemplateDeclaration) -> None:
         draft = RuleDraft(ast.RuleDeclaration(template.span, template.name, None, ()))
         _make(context, draft, template, defaults)
         context.trials.append(draft)
+
+
+def _weight(node: ast.Node) -> int:
+    """What a node counts; a text has expressions in its braces, which are read for each rule."""
+    if isinstance(node, ast.String):
+        return 1 + limits.PLACEHOLDER_NODES * node.text.count("{")
+    return 1
 
 
 def _below(node: ast.Node) -> Iterator[ast.Node]:
@@ -201,25 +209,25 @@ def filled(context: Context, node: Any, values: Values) -> Any:
         return ast.Severity(node.span, ast.Name(node.name.span, text.value)) if text else node
     if isinstance(node, ast.Repetition):
         changed |= _counts(context, node, values)
-    for slot in fields(node):
-        old = getattr(node, slot.name)
+    for slot in slots_of(node):
+        old = getattr(node, slot)
         new = old
-        if isinstance(node, ast.Invoke) and slot.name == "function":
+        if slot == "function" and isinstance(node, ast.Invoke):
             continue
-        if isinstance(node, ast.Window) and isinstance(old, ast.Duration) and slot.name != "cap":
+        if isinstance(node, ast.Window) and isinstance(old, ast.Duration) and slot != "cap":
             if old.parameter is not None:
                 kinds = (ast.Duration, ast.Number)
                 new = _literal(context, old.parameter, values, kinds) or old
         elif isinstance(old, ast.Node):
             new = filled(context, old, values)
         elif isinstance(old, tuple):
-            items = tuple(
+            items = [
                 filled(context, item, values) if isinstance(item, ast.Node) else item
                 for item in old
-            )
-            new = old if all(a is b for a, b in zip(items, old, strict=True)) else items
+            ]
+            new = old if all(map(is_, items, old)) else tuple(items)
         if new is not old:
-            changed[slot.name] = new
+            changed[slot] = new
     return replace(node, **changed) if changed else node
 
 

@@ -104,15 +104,17 @@ def names_list(checker: Checker, node: ast.Expression) -> bool:
 def names_data(checker: Checker, node: ast.Variable) -> bool:
     """Reports the name of a list or table where one value is needed."""
     name, context = node.name, checker.context
+    if name not in context.lists and name not in context.tables:
+        return False
     if name in {*checker.scope.names(), *checker.scope.later}:
         return False
     if name in context.lists:
         message, hint = f"`{name}` is a list, not a value", f"write `… in {name}`"
         context.report("E024", message, node.span, hint)
-    elif name in context.tables:
+    else:
         message, hint = f"`{name}` is a table, not a value", f"write `{name}[…]?.…`"
         context.report("E024", message, node.span, hint)
-    return name in {*context.lists, *context.tables}
+    return True
 
 
 def unknown_list(checker: Checker, node: ast.Expression) -> bool:

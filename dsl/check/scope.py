@@ -65,7 +65,10 @@ def chain(node: ast.Expression) -> tuple[ast.Variable, tuple[ast.Name, ...]] | N
 
 
 def find_field(fields: tuple[Field, ...], name: str) -> Field | None:
-    return next((f for f in fields if f.name == name), None)
+    for field_ in fields:
+        if field_.name == name:
+            return field_
+    return None
 
 
 def field_path(
@@ -87,7 +90,9 @@ def field_path(
         type_, fields, where = found.type, found.type.fields, f"`{name.text}`"
         maybe_null = maybe_null or type_.optional
     assert type_ is not None, "a path has at least one name"
-    return tuple(name.text for name in names), replace(type_, optional=maybe_null)
+    if type_.optional is not maybe_null:
+        type_ = replace(type_, optional=maybe_null)
+    return tuple([name.text for name in names]), type_
 
 
 def resolve(context: Context, scope: Scope, node: ast.Expression) -> Expr | None:

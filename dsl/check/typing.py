@@ -52,7 +52,8 @@ def name_of(type_: Type) -> str:
 
 def optional(type_: Type, *operands: Expr) -> Type:
     """`type_`, optional when an operand may be null."""
-    return replace(type_, optional=any(operand.type.optional for operand in operands))
+    maybe_null = any(operand.type.optional for operand in operands)
+    return type_ if type_.optional is maybe_null else replace(type_, optional=maybe_null)
 
 
 def literal(node: ast.Expression) -> Decimal | int | str | None:
@@ -173,19 +174,6 @@ def unify(operands: list[tuple[ast.Expression, Expr]]) -> list[Expr] | None:
     if len(kinds) <= 1 or kinds <= TEXTS:
         return exprs
     return None
-
-
-def size(expr: Expr) -> int:
-    """How many parts the expression has; one that stands in it twice counts twice."""
-    known: dict[int, int] = {}
-
-    def of(part: Expr) -> int:
-        if id(part) not in known:
-            inside = part.args if isinstance(part, Call) else ()
-            known[id(part)] = 1 + sum(map(of, inside))
-        return known[id(part)]
-
-    return of(expr)
 
 
 def fold(op: str, operands: list[Expr], span: Span) -> Expr:

@@ -12,6 +12,9 @@ from dsl.check.instances import parameter_of
 from dsl.functions import LATER_FUNCTIONS
 from dsl.parser import children
 
+_WATCHED = frozenset({ast.Duration, ast.String, ast.Repetition, ast.KeyPart, ast.Invoke})
+"""What may stand for a parameter or be missing; most nodes are neither."""
+
 
 def check_availability(context: Context) -> None:
     for file in context.files:
@@ -21,6 +24,9 @@ def check_availability(context: Context) -> None:
             pending: list[ast.Node] = [declaration]
             while pending:
                 node = pending.pop()
+                if type(node) not in _WATCHED:
+                    pending.extend(children(node))
+                    continue
                 parameter = parameter_of(node)
                 if parameter is not None and not isinstance(declaration, ast.TemplateDeclaration):
                     found = True

@@ -190,18 +190,58 @@ def test_templates_do_not_multiply_the_work_without_end() -> None:
     assert [d.code for d in loaded.diagnostics] == ["E004"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("A[x > n]", "{s} {n} " * 50),
+        ("A[x > n]", ""),
+        (" | ".join(["A[x > n]"] * 60), ""),
+        (" -> ".join(["A[x > n]"] * 60), ""),
+        (" -> ".join([f"A[{' and '.join(['x > n'] * 60)}]"] * 3), ""),
+        (f"A[{' and '.join(['x > n'] * 300)}]", ""),
+    ],
+)
+def test_as_many_rules_as_templates_may_make_are_made_soon(pattern: str, message: str) -> None:
+    template = f"template t(n: int) {{ match {pattern} within 5m alert '{message}' }}\n"
+
+    def made(count: int) -> Loaded:
+        rules = "".join(f"rule r{number} = t(n = {number})\n" for number in range(count))
+        return load(EVENT + template + rules)
+
+    few, many = 0, 2000
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if made(middle).rules is None else (middle, many)
+    begin = time.process_time()
+    assert made(few).rules is not None
+    assert time.process_time() - begin < PROCESSOR_SECONDS_MAX
+
+
+def test_messages_of_nothing_but_placeholders_are_refused() -> None:
+    message = "{s}" * limits.PLACEHOLDERS_MAX
+    rules = "".join(f"rule r{n} {{ match A alert '{message}' }}\n" for n in range(180))
+    assert {d.code for d in refused_soon(EVENT + rules).diagnostics} == {"E004"}
+
+
 def test_events_that_extend_one_another_do_not_multiply_their_fields() -> None:
     events = "".join(f"event E{n} extends E{n + 1} {{ y{n}: int }}\n" for n in range(1500))
     loaded = refused_soon(EVENT + events + "event E1500 extends A {}")
     assert {d.code for d in loaded.diagnostics} == {"E004"}
 
 
-@pytest.mark.parametrize("depth", [12, 40])
-def test_values_that_stand_in_the_model_twice_are_bounded(depth: int) -> None:
+@pytest.mark.parametrize("depth", [12, 15])
+@pytest.mark.parametrize("around", ["{} == 1", "not ({} == 1)", "{} == 1 and ok", "ok or {} == 1"])
+@pytest.mark.parametrize(
+    "twice",
+    ["(if {} between 1 and 2 then 1 else 2)", "length(string({} between 1 and 2))"],
+)
+def test_values_that_stand_in_the_model_twice_are_bounded(
+    depth: int, around: str, twice: str
+) -> None:
     value = "x"
     for _ in range(depth):
-        value = f"(if {value} between 1 and 2 then 1 else 2)"
-    loaded = refused_soon(f"{EVENT}filter f = A[{value} == 1]")
+        value = twice.format(value)
+    loaded = refused_soon(f"{EVENT}filter f = A[{around.format(value)}]")
     assert [d.code for d in loaded.diagnostics] == ["E004"]
 
 
