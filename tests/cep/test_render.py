@@ -206,7 +206,8 @@ def matches(draw: st.DrawFn) -> Match:
         rule=rule,
         key=tuple(draw(KEY_SCALARS[key.type.kind]) for key in rule.keys),
         at_ms=draw(st.one_of(st.integers(-(2**47), 2**47), st.integers(-(2**61), 2**61))),
-        timer=draw(st.booleans()),
+        phase=draw(st.integers(-1, 1)),
+        by=first,
         steps=tuple(sorted(draw(st.integers(0, 2)) for _ in raw)),
         positions=tuple(range(first, first + 3 * len(raw), 3)),
         raw=raw,
@@ -242,7 +243,7 @@ def _loaded(body: bytes) -> object:
 def test_body_is_made_once_and_events_are_read_only_when_something_is_said_of_them() -> None:
     template = Template((Placeholder(KeyRef(STRING, 0, SPAN), "", "user"),))
     rule = rule_saying(template, (Key("user", STRING),))
-    not_json = Match(rule, ("ann",), 0, False, (0,), (7,), (b"<event>",))
+    not_json = Match(rule, ("ann",), 0, 0, 7, (0,), (7,), (b"<event>",))
     found = Renderer(rule, {"E": EVENT}, "p").render(not_json)
     assert found.body is found.row().body
     assert orjson.loads(found.body.replace(b"<event>", b"0"))["fields"] == {"user": "ann"}
