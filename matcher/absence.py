@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from matcher.batch import NULL
 from matcher.binding import where_holds
-from matcher.buffers import EVENT_MASK, EVENT_TS, Ints, Out, Scratch
+from matcher.buffers import EVENT_KEY, EVENT_MASK, EVENT_TS, Ints, Out, Scratch
 from matcher.compiled import inlined, kernel
 from matcher.policy import (
     began_by,
@@ -30,13 +30,26 @@ from matcher.runs import (
     RUN_START_POSITION,
     RUN_START_TS,
     RUN_STATE,
+    RUNS,
     SLOT_HEAD,
     SLOT_KEY,
     SLOT_RUNS,
     Memory,
     free_run,
+    key_slot,
 )
-from matcher.tables import EVERY, FIRE, FIRE_CLOSE, FIRE_EACH, TIMERS, WITHIN_MS, Tables
+from matcher.tables import (
+    EVERY,
+    FIRE,
+    FIRE_CLOSE,
+    FIRE_EACH,
+    FORKS,
+    RUNS_PER_KEY,
+    STARTS,
+    TIMERS,
+    WITHIN_MS,
+    Tables,
+)
 from matcher.vm import step_holds
 
 
@@ -68,6 +81,28 @@ def census(at_ms: int, tables: Tables, memory: Memory) -> int:
                 pending += last_ms(run, tables, memory) >= at_ms
             run = memory.runs[run, RUN_NEXT]
     return pending
+
+
+@kernel
+def most_runs(events: Ints, tables: Tables, memory: Memory) -> int:
+    """A number that the runs of all keys do not exceed at any time while `events` are processed.
+
+    Events of one key stand together.
+    """
+    options = tables.options
+    forks, starts, most = options[FORKS], options[STARTS], options[RUNS_PER_KEY]
+    total = memory.totals[RUNS]
+    place = 0
+    while place < events.shape[0]:
+        slot = key_slot(memory.keys, events[place, EVENT_KEY])
+        held = memory.keys[slot, SLOT_RUNS] if memory.keys[slot, SLOT_HEAD] != NONE else 0
+        runs = held
+        key = events[place, EVENT_KEY]
+        while place < events.shape[0] and events[place, EVENT_KEY] == key:
+            runs = min(runs * (1 + forks) + starts, most)
+            place += 1
+        total += max(runs - held, 0)
+    return int(total)
 
 
 @inlined

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from dsl.model import Aggregate
 from matcher import limits
-from matcher.absence import census, sweep
+from matcher.absence import census, most_runs, sweep
 from matcher.advance import advance
 from matcher.atoms import BatchAtoms
 from matcher.buffers import (
+    EVENT_KEY,
     EVENT_POSITION,
     EVENT_TS,
     Out,
@@ -59,7 +60,6 @@ from matcher.tables import (
     NO_LIMIT_MS,
     OPENS,
     PURE_SILENCE,
-    RUNS_PER_KEY,
     STARTS,
     TIMERS,
     WITHIN_MS,
@@ -151,7 +151,7 @@ class Lane:
         self.resolved = []
         found: list[Found] = []
         events = None if atoms is None else self._selection.events(keyed, atoms)
-        if censuses and self._may_be_crowded(0 if events is None else len(events)):
+        if censuses and self._may_be_crowded(events):
             for moment in censuses:
                 if events is not None:
                     before = _until(events, moment)
@@ -197,17 +197,26 @@ class Lane:
             if begin < len(events):
                 self._make_room()
 
-    def _may_be_crowded(self, events: int) -> bool:
-        """Whether a census during so many events could find too much."""
+    def _may_be_crowded(self, events: Ints | None) -> bool:
+        """Whether a census during these events could find too much."""
         options, totals = self.plan.tables.options, self._store.memory.totals
-        more = events * int(options[STARTS] + options[FORKS] * options[RUNS_PER_KEY])
-        opened = self._may_be_open() + events if options[OPENS] else 0
+        count = 0 if events is None else len(events)
+        opened = self._may_be_open() + count if options[OPENS] else 0
         return (
             bool(totals[FULL])
-            or int(totals[CLOCKS]) + events > limits.KNOWN_KEYS_MAX
-            or int(totals[RUNS]) + more > limits.RUNS_PER_RULE_MAX
+            or int(totals[CLOCKS]) + count > limits.KNOWN_KEYS_MAX
+            or self._most_runs(events) > limits.RUNS_PER_RULE_MAX
             or opened > limits.OPEN_KEYS_MAX
         )
+
+    def _most_runs(self, events: Ints | None) -> int:
+        """A number that the rule's runs do not exceed at any time during these events."""
+        options, runs = self.plan.tables.options, int(self._store.memory.totals[RUNS])
+        if events is None or not options[FORKS]:
+            return runs + (0 if events is None else len(events)) * int(options[STARTS])
+        if len(self.plan.rule.keys) > 1:  # a selection by several columns is in event order
+            events = events[np.argsort(events[:, EVENT_KEY], kind="stable")]
+        return int(most_runs(events, self.plan.tables, self._store.memory))
 
     def _take_census(self, at_ms: int) -> None:
         """Refuse further runs while there are too many, and forget keys when there are."""

@@ -9,7 +9,7 @@ in the cache.  The order by key is found once per batch and column, for all rule
 from __future__ import annotations
 
 from functools import reduce
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +35,22 @@ DIGIT_BITS = 11
 """Keys are sorted by so many bits at a time."""
 
 
+class Selected(NamedTuple):
+    """Rows as laid out in `matcher.buffers`, and how many events had no key."""
+
+    events: Ints | None
+    null_keys: int
+
+
 class BatchKeys:
-    """The order of a batch's rows by each key column, found on first use."""
+    """The order of a batch's rows by each key column, found on first use.
+
+    `selected` holds what was selected of the batch, for rules that select alike.
+    """
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
+        self.selected: dict[tuple[object, ...], Selected] = {}
         self._orders: dict[int, Ints] = {}
 
     def order(self, column: int) -> Ints:
@@ -93,7 +104,11 @@ class Selecting(Protocol):
 
 
 class Selection:
-    """What one rule selects; entries that read the key from the same columns go together."""
+    """What one rule selects; entries that read the key from the same columns go together.
+
+    Rules that select alike share the rows, so nobody writes to them.  Keys of several parts have
+    codes of the rule's own and are not shared.
+    """
 
     def __init__(self, plan: Selecting, schema: Schema, keys: KeyCodec) -> None:
         self._plan = plan
@@ -103,28 +118,44 @@ class Selection:
         for entry in plan.entries:
             columns = tuple(schema.column(entry.event, path) for path in entry.key)
             self._groups.setdefault(columns, []).append(entry)
+        alike = all(len(columns) <= 1 for columns in self._groups)
+        self._alike = (plan.entries, plan.columns) if alike else None
         self.null_keys = 0
 
     def events(self, keyed: BatchKeys, atoms: BatchAtoms) -> Ints | None:
         """Rows as laid out in `matcher.buffers`; None when no event of the batch may matter."""
+        found = keyed.selected.get(self._alike) if self._alike is not None else None
+        if found is None:
+            found = self._select(keyed, atoms)
+            if self._alike is not None:
+                keyed.selected[self._alike] = found
+        self.null_keys += found.null_keys
+        return found.events
+
+    def _select(self, keyed: BatchKeys, atoms: BatchAtoms) -> Selected:
+        null_keys = 0
         parts = []
         for columns, entries in self._groups.items():
-            part = self._group(columns, entries, keyed, atoms)
-            if part is not None:
-                parts.append(part)
+            rows, keys, masks = self._group(columns, entries, keyed, atoms)
+            known = keys != NULL
+            if not known.all():
+                null_keys += int(len(keys) - known.sum())
+                rows, keys, masks = rows[known], keys[known], masks[known]
+            if len(rows):
+                parts.append((rows, keys, masks))
         if not parts:
-            return None
+            return Selected(None, null_keys)
         rows, keys, masks = parts[0] if len(parts) == 1 else merged(parts)
         batch = keyed.batch
         events = np.empty((len(rows), EVENT_VALUES + len(self._plan.columns)), np.int64)
         _fill(events, rows, keys, masks, batch.ts, batch.position)
         for place, column in enumerate(self._plan.columns):
             _fill_column(events, EVENT_VALUES + place, rows, atoms.values(column).view(np.int64))
-        return events
+        return Selected(events, null_keys)
 
     def _group(
         self, columns: tuple[int, ...], entries: list[Entry], keyed: BatchKeys, atoms: BatchAtoms
-    ) -> tuple[Ints, Ints, Ints] | None:
+    ) -> tuple[Ints, Ints, Ints]:
         masks = np.zeros(len(keyed.batch), np.int64)
         relevant = np.zeros(len(keyed.batch), np.bool_)
         for entry in entries:
@@ -132,13 +163,7 @@ class Selection:
         rows = np.flatnonzero(relevant)
         if len(columns) == 1 and len(rows):
             put_in_order(keyed.order(columns[0]), relevant, rows)
-        if not len(rows):
-            return None
         keys = self._keys.encode([keyed.batch.columns[column] for column in columns], rows)
-        known = keys != NULL
-        if not known.all():
-            self.null_keys += int(len(keys) - known.sum())
-            rows, keys = rows[known], keys[known]
         return rows, keys, masks[rows]
 
     def _entry(self, entry: Entry, batch: Batch, atoms: BatchAtoms, masks: Ints) -> Bools:

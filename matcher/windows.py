@@ -79,6 +79,8 @@ class WindowLane:
         if events is not None:
             if len(self.plan.rule.keys) > 1:  # a selection by several columns is in event order
                 events = events[np.argsort(events[:, EVENT_KEY], kind="stable")]
+            if self._floats:
+                events = events.copy()
             for place in self._floats:  # one zero: a negative one is no value of its own
                 column = events[:, EVENT_VALUES + place].view(np.float64)
                 column += 0.0
