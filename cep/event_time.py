@@ -22,12 +22,16 @@ from matcher.batch import Batch
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """What one step of time released: rows in order (None: no row), and the rows that were late."""
+    """What one step of time released: rows in order (None: no row), and the rows that were late.
+
+    `began_ms` is the very first watermark, when this step brought it.
+    """
 
     batch: Batch | None
     watermark_ms: int
     accepted: int
     late: Batch | None
+    began_ms: int | None = None
 
 
 class EventTime:
@@ -43,6 +47,10 @@ class EventTime:
         return int(self._waiting.position[0]) if self._waiting is not None else None
 
     @property
+    def has_begun(self) -> bool:
+        return self.watermark_ms > limits.BEGINNING_OF_TIME_MS
+
+    @property
     def waiting(self) -> int:
         return len(self._waiting) if self._waiting is not None else 0
 
@@ -51,6 +59,7 @@ class EventTime:
             return Ordered(None, self.watermark_ms, 0, None)
         # An event too far ahead of the clock at ingest would be set aside here, before it can move
         # the watermark; the time of ingest has to be in the log for that to be repeatable.
+        began_ms = None if self.has_begun else int(batch.ts[0]) - self._lateness_ms
         late_rows, watermark_ms = self._late_rows(batch.ts)
         late = None
         if late_rows.any():
@@ -58,12 +67,13 @@ class EventTime:
             batch = batch.take(np.flatnonzero(~late_rows))
         self.watermark_ms = watermark_ms
         accepted = len(batch)
-        return Ordered(self._release(batch), watermark_ms, accepted, late)
+        return Ordered(self._release(batch), watermark_ms, accepted, late, began_ms)
 
     def advance(self, watermark_ms: int) -> Ordered:
         """Moves the watermark without an event; it never goes back."""
+        began_ms = None if self.has_begun else watermark_ms
         self.watermark_ms = max(self.watermark_ms, watermark_ms)
-        return Ordered(self._release(None), self.watermark_ms, 0, None)
+        return Ordered(self._release(None), self.watermark_ms, 0, None, began_ms)
 
     def finish(self) -> Ordered:
         """The source has ended: time moves to its end and every waiting row leaves."""

@@ -72,7 +72,7 @@ class Fold:
     """The fold of one partition, from `before` and its saved `pages` on.
 
     `also`: expressions per rule that a caller will evaluate over the evidence of detections.
-    `elsewhere`: lists whose values come from a caller and not from the rule file.
+    `elsewhere`: tables and lists whose rows a caller will load, whatever the rule file says.
     `notices` says what of the saved state was not taken up, and why.
     """
 
@@ -121,6 +121,10 @@ class Fold:
         for name, written in rules.lists.items():
             if name in self.tables and written.values is not None and name not in elsewhere:
                 self.replace_rows(name, written.values)
+        for table in self.tables:  # of rules that are new; the others have these keys already
+            name = table.declared.name
+            if name not in elsewhere or self.tables.was_loaded(name):
+                self._follow(name, start.watermark_ms)
 
     # ------------------------------------------------------------------------------------- steps
 
@@ -174,17 +178,23 @@ class Fold:
 
     # ------------------------------------------------------------------------------------ tables
 
-    def load_rows(self, name: str, rows: Columns, bad_rows: int) -> Applied:
+    def load_rows(
+        self, name: str, rows: Columns, bad_rows: int, at_ms: int | None = None
+    ) -> Applied:
         """Makes these all the rows of a table, for the records from `position` on.
 
-        The first rows a table ever has count for earlier records that still wait, too.
+        The first rows a table ever has count for earlier records that still wait, too.  Keys that
+        come from them count from the watermark, or from `at_ms`.
         """
-        return self.tables.load(name, rows, bad_rows, self.position, self._time.watermark_ms)
+        time_ms = self._time.watermark_ms if at_ms is None else at_ms
+        applied = self.tables.load(name, rows, bad_rows, self.position, time_ms)
+        self._follow(name, time_ms)
+        return applied
 
-    def replace_rows(self, name: str, rows: Sequence[object]) -> Applied:
+    def replace_rows(self, name: str, rows: Sequence[object], at_ms: int | None = None) -> Applied:
         """`load_rows` for JSON objects (values, of a list); those that do not fit are left out."""
         found = rows_of_json(self.tables.table(name).declared, rows, self.strings)
-        return self.load_rows(name, found.columns, len(found.bad))
+        return self.load_rows(name, found.columns, len(found.bad), at_ms)
 
     def change_rows(
         self, name: str, upserts: Sequence[object] = (), deletes: Sequence[object] = ()
@@ -196,15 +206,22 @@ class Fold:
         """
         if name not in self.tables:
             raise RowsError(f"no rule looks into a table or list {name!r}", ())
-        table = self.tables.table(name).declared
-        rows = rows_of_json(table, upserts, self.strings)
-        keys = keys_of_json(table, deletes, self.strings)
+        table = self.tables.table(name)
+        rows = rows_of_json(table.declared, upserts, self.strings)
+        keys = keys_of_json(table.declared, deletes, self.strings)
         problems = [f"row {bad.row}: {bad.reason}" for bad in rows.bad]
         problems += [f"key {bad.row}: {bad.reason}" for bad in keys.bad]
         if problems:
             raise RowsError(f"{name}: {len(problems)} rows or keys do not fit", problems)
-        time_ms = self._time.watermark_ms
-        return self.tables.apply(name, rows.columns, keys.columns, self.position, time_ms)
+        first, time_ms = table.size, self._time.watermark_ms
+        applied = self.tables.apply(name, rows.columns, keys.columns, self.position, time_ms)
+        self._follow(name, time_ms, first)
+        return applied
+
+    def _follow(self, name: str, at_ms: int, first: int | None = None) -> None:
+        """Lets rules have the keys of a table's rows; before time begins they have none."""
+        if self._time.has_begun:
+            self._matcher.follow(self.tables.table(name), at_ms, first)
 
     # ------------------------------------------------------------------------------------- state
 
@@ -244,6 +261,9 @@ class Fold:
         return oldest
 
     def _match(self, ordered: Ordered) -> Outcome:
+        if ordered.began_ms is not None:
+            for table in self.tables:
+                self._matcher.follow(table, ordered.began_ms)
         batch = ordered.batch if ordered.batch is not None else self._no_rows
         before = self._matcher.losses
         detections = self._matcher.advance(batch, ordered.watermark_ms, self._render)

@@ -97,6 +97,9 @@ class _Run:
             lists=rules.lists,
         )
         self.fold = Fold(tested, "test", also={rule.name: wheres})
+        self.key_tables = {rule.key_table for rule in tested.rules} - {None}
+        if self.key_tables:
+            self.fold.advance(TEST_EPOCH_MS)  # what is given at the beginning counts from it
 
     def failures(self) -> Iterable[Failure]:
         for number, step in enumerate(self.test.steps):
@@ -128,8 +131,11 @@ class _Run:
 
     def _give(self, given: TestGiven) -> None:
         """Rows of a table; one that the rule does not look into has none to give."""
+        now_ms = TEST_EPOCH_MS + self.now_ms
+        if given.table in self.key_tables:  # a key comes or goes now, and not before
+            self._add(self.fold.advance(now_ms))
         if given.table in self.fold.tables:
-            self.fold.replace_rows(given.table, given.rows)
+            self.fold.replace_rows(given.table, given.rows, now_ms)
 
     def _add(self, outcome: Outcome) -> None:
         found = (d for d in outcome.detections if d.match.rule.name == self.rule.name)

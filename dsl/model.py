@@ -480,6 +480,8 @@ class Rule:
 
     With a `window`, `steps` are its sources and `pattern` says only that they repeat.
     Nobody is told of the matches of a rule without `alerts`: it only emits.
+    With a `key_table`, the table or list of that name, the keys are those of its rows.
+    With a `key_table`, a table or list of that name, its keys are those of the rows there are.
     `version` hashes everything that decides what the rule detects and says; `pattern_version` only
     what its partial matches depend on.  Both are 16 hex digits and change with no formatting.
     """
@@ -508,6 +510,7 @@ class Rule:
     priority: int = 0
     emits: tuple[Emit, ...] = ()
     alerts: bool = True
+    key_table: str | None = None
 
 
 # ---------------------------------------------------------------------------------- inline tests

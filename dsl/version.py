@@ -38,6 +38,7 @@ _PATTERN = ("keys", "alphabet", "steps", "pattern", "within_ms", "where", "skip"
 _OPTIONS: tuple[tuple[str, object], ...] = (
     ("policy", Policy()),
     ("window", None),
+    ("key_table", None),
 )  # only if not this
 _PARTS: dict[type, tuple[str, ...] | None] = {}
 

@@ -60,7 +60,7 @@ from matcher.runs import (
     new_run,
     remove_key,
 )
-from matcher.silence import keep_clock, quiet, ring
+from matcher.silence import is_known, keep_clock, quiet, ring
 from matcher.tables import (
     EVERY,
     FINAL,
@@ -68,6 +68,7 @@ from matcher.tables import (
     FIRE_CLOSE,
     FIRE_EACH,
     FORKS,
+    KEYS_ARE_ROWS,
     NEXT_ENDS,
     NO_PROGRAM,
     PURE_SILENCE,
@@ -113,6 +114,8 @@ def advance(
             or (silences and 2 * (memory.totals[CLOCKS] + 1) > memory.clocks.shape[0])
         ):
             return event
+        if options[KEYS_ARE_ROWS] and not is_known(events[event, EVENT_KEY], memory):
+            continue
         out.counts[3] = events[event, EVENT_POSITION]
         if options[TIMERS] and held:
             fire_due(slot, events[event, EVENT_TS], tables, memory, out, scratch)

@@ -6,7 +6,7 @@ the matches back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,8 @@ from matcher.buffers import (
 from matcher.chains import mark_held, read_matches
 from matcher.evidence import Evidence
 from matcher.host import Host
-from matcher.keys import KeyCodec, KeyScalars
+from matcher.keys import KeyCodec
+from matcher.lookup.table import Table
 from matcher.plan import Plan
 from matcher.runs import (
     CANCELLED,
@@ -52,9 +53,10 @@ from matcher.runs import (
 )
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
-from matcher.silence import create_clock, ring_due
+from matcher.silence import ring_due, write_clocks
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
+from matcher.table_keys import all_of, written
 from matcher.tables import (
     FORKS,
     NO_LIMIT_MS,
@@ -168,11 +170,15 @@ class Lane:
             found += self._read()
         return found
 
-    def create_keys(self, keys: Iterable[KeyScalars], at_ms: int) -> None:
-        """Let keys be known from `at_ms` on, events or not; only a rule with a silence minds."""
-        for scalars in keys:
-            self._store.reserve(0, 0, 0, 0, 1)
-            create_clock(self.keys.key(scalars), at_ms, self._store.memory)
+    def follow(self, table: Table, first: int | None, at_ms: int) -> None:
+        """See `Matcher.follow`; only for the table of the rule's keys."""
+        memory = self._store.memory
+        if first is None:
+            rows = all_of(table, self.keys, memory)
+        else:
+            rows = written(table, first, self.keys)
+        self._store.reserve(0, 0, 0, 0, len(rows.keys))
+        write_clocks(rows.keys, rows.alive, at_ms, self.plan.tables, self._store.memory)
 
     def newly_held(self) -> Ints:
         """Positions of events bound in the last `advance` and still held by a run."""
@@ -204,7 +210,7 @@ class Lane:
         opened = self._may_be_open() + count if options[OPENS] else 0
         return (
             bool(totals[FULL])
-            or int(totals[CLOCKS]) + count > limits.KNOWN_KEYS_MAX
+            or int(totals[CLOCKS]) + count > self._clocks_max()
             or self._most_runs(events) > limits.RUNS_PER_RULE_MAX
             or opened > limits.OPEN_KEYS_MAX
         )
@@ -223,14 +229,18 @@ class Lane:
         options, totals = self.plan.tables.options, self._store.memory.totals
         many = totals[RUNS] > limits.RUNS_PER_RULE_MAX
         opened = options[OPENS] and self._may_be_open() > limits.OPEN_KEYS_MAX
-        if many or opened or totals[CLOCKS] > limits.KNOWN_KEYS_MAX:
+        if many or opened or totals[CLOCKS] > self._clocks_max():
             self._sweep(at_ms)
         full = many and (
             census(at_ms, self.plan.tables, self._store.memory) > limits.RUNS_PER_RULE_MAX
         )
         if full != totals[FULL]:
             totals[FULL], totals[CHANGED] = full, 1
-        self._store.forget_oldest(limits.OPEN_KEYS_MAX, limits.KNOWN_KEYS_MAX)
+        self._store.forget_oldest(limits.OPEN_KEYS_MAX, self._clocks_max())
+
+    def _clocks_max(self) -> int:
+        """How many keys may be known; those of a table's rows are bounded by the table."""
+        return limits.KNOWN_KEYS_MAX if self.plan.rule.key_table is None else NO_LIMIT_MS
 
     def _may_be_open(self) -> int:
         """How many keys are open, or may be when what is pending has been decided."""

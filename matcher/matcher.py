@@ -8,7 +8,7 @@ comes with it.  How the stream is cut into batches changes nothing, nor does a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
@@ -25,9 +25,9 @@ from matcher.derived import PAGE_PREFIX as FACTS_PREFIX
 from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
 from matcher.fitting import BatchFitting
-from matcher.keys import KeyScalars
 from matcher.lane import Found, Lane, Moment
 from matcher.lookup.reference_data import ReferenceData
+from matcher.lookup.table import Table
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
 from matcher.programs import UnsupportedRule
@@ -244,14 +244,15 @@ class Matcher:
             for at_ms, position, number, key in found
         ]
 
-    def create_keys(self, rule: str, keys: Iterable[KeyScalars], at_ms: int) -> None:
-        """Let keys of a rule with a silence exist from `at_ms` on, whether or not events come.
+    def follow(self, table: Table, at_ms: int, first: int | None = None) -> None:
+        """From `at_ms` on, the keys of rules that take them from `table` are those of its rows.
 
-        Call it between batches, at the same place of the log each time.
+        With `first`, only what one change wrote from that version on is looked at.  Call it between
+        batches, at the same place of the log each time, with the watermark.
         """
         for lane in self._lanes:
-            if isinstance(lane, Lane) and lane.plan.rule.name == rule:
-                lane.create_keys(keys, at_ms)
+            if isinstance(lane, Lane) and lane.plan.rule.key_table == table.declared.name:
+                lane.follow(table, first, at_ms)
 
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""

@@ -42,6 +42,7 @@ from matcher.tables import (
     FINAL,
     FIRE,
     FORKS,
+    KEYS_ARE_ROWS,
     NEXT_ENDS,
     NO_LIMIT_MS,
     NO_PROGRAM,
@@ -270,6 +271,7 @@ def _options(rule: Rule, states: tuple[State, ...], where: int, skip_place: int)
     options[SILENCE_MS] = -1 if silence is None else silence.for_ms
     options[SILENCE_STEPS] = 0 if silence is None else sum(1 << step for step in silence.absent)
     options[PURE_SILENCE] = pattern is None
+    options[KEYS_ARE_ROWS] = rule.key_table is not None
     return options
 
 

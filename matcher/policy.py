@@ -204,7 +204,7 @@ def hear(event: int, slot: int, events: Ints, tables: Tables, memory: Memory, ou
     mask = events[event, EVENT_MASK]
     key = events[event, EVENT_KEY]
     if (mask >> CANCEL_BIT) & 1 and memory.keys[slot, SLOT_HEAD] != NONE:
-        _cancel(slot, events[event, EVENT_TS], tables, memory)
+        cancel_runs(slot, events[event, EVENT_TS], tables, memory)
     if (mask >> RESOLVE_BIT) & 1:
         place = key_slot(memory.open, key)
         if memory.open[place, SLOT_HEAD] != NONE:
@@ -222,7 +222,7 @@ def hear(event: int, slot: int, events: Ints, tables: Tables, memory: Memory, ou
 
 
 @inlined
-def _cancel(slot: int, ts: int, tables: Tables, memory: Memory) -> None:
+def cancel_runs(slot: int, ts: int, tables: Tables, memory: Memory) -> None:
     """Free all runs of a key."""
     run = memory.keys[slot, SLOT_HEAD]
     while run != NONE:

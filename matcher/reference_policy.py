@@ -8,7 +8,7 @@ policy says; what one run does with an event is in `matcher.reference`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -56,6 +56,23 @@ class ReferenceResolution:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """The row of a key came, or went (`alive` is false), at a place of the stream.
+
+    Event time had reached `at_ms` by then, and the next record was that at `position`.
+    """
+
+    at_ms: int
+    position: int
+    key: tuple[object, ...]
+    alive: bool
+
+    @property
+    def place(self) -> Place:
+        return self.at_ms, self.position
+
+
 @dataclass(slots=True)
 class Findings:
     """What a rule finds; `capped`, `cancelled` and `skips_missed` count as `Counters` do."""
@@ -72,39 +89,60 @@ def reference_matches(
     rule: Rule,
     events: Sequence[ReferenceEvent],
     watermark_ms: int = END_OF_TIME_MS,
-    created: Mapping[tuple[object, ...], int] | None = None,
+    rows: Sequence[KeyRow] = (),
 ) -> list[ReferenceMatch]:
     """All matches of `rule` over `events`, which must be sorted by (ts, position).
 
-    `created` holds keys that exist from a time (ms) on, whether or not they have events.
+    `rows` come and go in order; they are those of the table that the rule takes its keys from.
     """
-    return reference_findings(rule, events, watermark_ms, created).matches
+    return reference_findings(rule, events, watermark_ms, rows).matches
 
 
 def reference_findings(
     rule: Rule,
     events: Sequence[ReferenceEvent],
     watermark_ms: int = END_OF_TIME_MS,
-    created: Mapping[tuple[object, ...], int] | None = None,
+    rows: Sequence[KeyRow] = (),
 ) -> Findings:
     """`reference_matches`, with the resolutions and counters.
 
     `events` are all those of the stream that some rule reads: a census counts them.
     """
     found = Findings()
-    created = created or {}
-    keys = {key: _KeyRuns(rule, key, found, at_ms) for key, at_ms in created.items()}
+    keys: dict[tuple[object, ...], _KeyRuns] = {}
     full = False
-    for row, event in enumerate(events, 1):
+    changes = list(rows)
+    for number, event in enumerate(events, 1):
+        while changes and changes[0].place <= _place(event):
+            _come_or_go(changes.pop(0), rule, keys, found)
         for key, seen in _seen(rule, event):
-            keys.setdefault(key, _KeyRuns(rule, key, found, None)).offer(seen, full)
-        if row % limits.CENSUS_ROWS == 0:
+            if rule.key_table is None:
+                keys.setdefault(key, _KeyRuns(rule, key, found))
+            if key in keys:
+                keys[key].offer(seen, full)
+        if number % limits.CENSUS_ROWS == 0:
             full = _census(list(keys.values()), event.ts, found)
+    for change in changes:
+        _come_or_go(change, rule, keys, found)
     for runs in keys.values():
         runs.pass_time(watermark_ms)
     found.matches.sort(key=ReferenceMatch.order)
     found.resolutions.sort(key=lambda each: (each.at_ms, each.position))
     return found
+
+
+def _come_or_go(
+    row: KeyRow, rule: Rule, keys: dict[tuple[object, ...], _KeyRuns], found: Findings
+) -> None:
+    """A row makes its key known; when it goes, the key and all that is its own go with it."""
+    if row.alive and row.key not in keys:
+        keys[row.key] = _KeyRuns(rule, row.key, found)
+        keys[row.key].silent_since = (row.at_ms, -1)
+    elif not row.alive and row.key in keys:
+        runs = keys.pop(row.key)
+        runs.pass_time(row.at_ms)
+        runs.drop_spent(row.at_ms)
+        found.cancelled += runs.pending
 
 
 def _census(keys: Sequence[_KeyRuns], at_ms: int, found: Findings) -> bool:
@@ -118,12 +156,13 @@ def _census(keys: Sequence[_KeyRuns], at_ms: int, found: Findings) -> bool:
         if excess > 0 and runs.open_ms is not None and runs.open_ms <= opened[excess - 1]:
             runs.open_ms = None
             found.forgotten += 1
-    silent = sorted(runs.silent_since[0] for runs in keys if runs.silent_since is not None)
+    by_events = [runs for runs in keys if runs.rule.key_table is None]
+    silent = sorted(runs.silent_since[0] for runs in by_events if runs.silent_since is not None)
     excess = len(silent) - limits.KNOWN_KEYS_MAX
-    for runs in keys:
+    for runs in by_events:
         since = runs.silent_since
         if excess > 0 and since is not None and since[0] <= silent[excess - 1]:
-            runs.silent_since = runs.created_ms = None
+            runs.silent_since = None
             found.forgotten += 1
     return sum(runs.pending for runs in keys) > limits.RUNS_PER_RULE_MAX
 
@@ -198,9 +237,7 @@ class _KeyRuns:
     it has not been resolved since.  A silence counts from `silent_since`.
     """
 
-    def __init__(
-        self, rule: Rule, key: tuple[object, ...], found: Findings, created_ms: int | None
-    ) -> None:
+    def __init__(self, rule: Rule, key: tuple[object, ...], found: Findings) -> None:
         self.rule = rule
         self.policy = rule.policy
         self.key = key
@@ -213,7 +250,6 @@ class _KeyRuns:
         self.horizon = NOTHING
         self.offered = -1  # position of the event at hand
         self.silence, self.pattern = leading_silence(rule.pattern)
-        self.created_ms = created_ms
         self.silent_since: Place | None = None
         self.rung = False  # the silence has been reported
 
@@ -434,12 +470,7 @@ class _KeyRuns:
 
     def _ring(self, before_ms: int) -> None:
         """Report a silence that is the whole pattern, once, when it has lasted long enough."""
-        if self.silence is None:
-            return
-        created_ms = self.created_ms
-        if self.silent_since is None and created_ms is not None and created_ms <= before_ms:
-            self.silent_since = (created_ms, -1)
-        if self.pattern is not None or self.silent_since is None:
+        if self.silence is None or self.pattern is not None or self.silent_since is None:
             return
         since_ms, position = self.silent_since
         at_ms = since_ms + self.silence.for_ms

@@ -3,11 +3,16 @@
     quiet(key, ts) = no event that ends a silence for longer than the rule asks, up to ts
 
 A clock starts with the first event of the alphabet and again with each event that ends a silence;
-the oldest go only when there are too many (`Lane`).  When the silence is the whole pattern its
+the oldest go only when there are too many (`Lane`).  Of a rule whose keys are those of a table's
+rows there is a clock for each row instead, from its coming to its going, and what has no clock is
+not seen by the rule.  When the silence is the whole pattern its
 clock rings once at the deadline, and not again before the next event that ends one.
 """
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from matcher.buffers import (
     EVENT_KEY,
@@ -19,6 +24,7 @@ from matcher.buffers import (
     Scratch,
 )
 from matcher.compiled import inlined, kernel
+from matcher.policy import cancel_runs
 from matcher.runs import (
     CHANGED,
     CLOCK_KEY,
@@ -28,15 +34,20 @@ from matcher.runs import (
     CLOCKS,
     MATCHED,
     NONE,
+    OPEN,
     RINGING,
     RUNG,
+    SLOT_HEAD,
     Memory,
     is_open,
     key_slot,
     open_key,
+    remove_slot,
 )
 from matcher.tables import FIRE, FIRE_ONCE, OPENS, SILENCE_MS, SILENCE_STEPS, Tables
 from matcher.vm import step_holds
+
+Bools = NDArray[np.bool_]
 
 
 @inlined
@@ -80,13 +91,41 @@ def ring_due(watermark_ms: int, tables: Tables, memory: Memory, out: Out) -> Non
             _ring(slot, watermark_ms, tables, memory, out)
 
 
+@inlined
+def is_known(key: int, memory: Memory) -> bool:
+    """Whether the key has a clock."""
+    return bool(memory.clocks[key_slot(memory.clocks, key), CLOCK_STATE] != NONE)
+
+
 @kernel
-def create_clock(key: int, at_ms: int, memory: Memory) -> None:
-    """Let a key be known from `at_ms` on without an event; nothing if it is known already."""
-    slot = key_slot(memory.clocks, key)
-    if memory.clocks[slot, CLOCK_STATE] == NONE:
-        memory.totals[CLOCKS] += 1
-        _start_clock(slot, key, at_ms, NONE, memory)
+def write_clocks(keys: Ints, alive: Bools, at_ms: int, tables: Tables, memory: Memory) -> None:
+    """From `at_ms` on the keys marked `alive` are known, without an event; the others are not.
+
+    Those known already stay as they are.  What is no longer known goes with all that is its own.
+    """
+    for place in range(keys.shape[0]):
+        slot = key_slot(memory.clocks, keys[place])
+        known = memory.clocks[slot, CLOCK_STATE] != NONE
+        if alive[place] and not known:
+            memory.totals[CLOCKS] += 1
+            _start_clock(slot, keys[place], at_ms, NONE, memory)
+        elif known and not alive[place]:
+            remove_slot(memory.clocks, slot)
+            memory.totals[CLOCKS] -= 1
+            memory.totals[CHANGED] = 1
+            _forget(keys[place], at_ms, tables, memory)
+
+
+@inlined
+def _forget(key: int, at_ms: int, tables: Tables, memory: Memory) -> None:
+    """Let go of the key's runs, and of whether something was detected for it."""
+    slot = key_slot(memory.keys, key)
+    if memory.keys[slot, SLOT_HEAD] != NONE:
+        cancel_runs(slot, at_ms, tables, memory)
+    slot = key_slot(memory.open, key)
+    if memory.open[slot, SLOT_HEAD] != NONE:
+        remove_slot(memory.open, slot)
+        memory.totals[OPEN] -= 1
 
 
 @inlined

@@ -9,7 +9,7 @@ alone, not on how they were cut into batches, nor on a snapshot in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeVar
@@ -21,10 +21,10 @@ from dsl.model import Expr, Rule
 from dsl.strata import strata
 from matcher import places
 from matcher.batch import Batch, BytesChunk, RawLines
-from matcher.keys import KeyScalars
 from matcher.limits import DERIVED_PER_RECORD_MAX
 from matcher.lineage import DerivedEvent, Lineage, Moment, Placed, parted, seen_as_of, shown
 from matcher.lookup.reference_data import ReferenceData
+from matcher.lookup.table import Table
 from matcher.matcher import NOTHING, Match, Matcher, Resolution
 from matcher.schema import Schema, leaves
 from matcher.storage import nulls, to_storage
@@ -101,11 +101,10 @@ class Strata:
         self.resolutions = [resolution for _, resolution in resolved]
         return [outcome for _, outcome in told]
 
-    def create_keys(self, rule: str, keys: Iterable[KeyScalars], at_ms: int) -> None:
-        """See `Matcher.create_keys`."""
+    def follow(self, table: Table, at_ms: int, first: int | None = None) -> None:
+        """See `Matcher.follow`."""
         for level in self._levels:
-            if rule in level.rules:
-                level.matcher.create_keys(rule, keys, at_ms)
+            level.matcher.follow(table, at_ms, first)
 
     # ------------------------------------------------------------------ state
 

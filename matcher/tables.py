@@ -95,8 +95,9 @@ class Tables(NamedTuple):
     SILENCE_MS,  # -1 without a silence
     SILENCE_STEPS,  # bits of the steps that end it
     PURE_SILENCE,  # the silence is the whole pattern
-) = range(19)
-OPTIONS = 19
+    KEYS_ARE_ROWS,  # only keys with a clock are seen
+) = range(20)
+OPTIONS = 20
 
 RUNS_ALL, RUNS_LATEST, RUNS_FIRST = range(3)
 FIRE_FIRST, FIRE_EACH, FIRE_ONCE, FIRE_CLOSE = range(4)

@@ -23,6 +23,7 @@ from dsl.check.features import check_features
 from dsl.check.filters import check_filters
 from dsl.check.inline_tests import check_inline_tests
 from dsl.check.instances import make_instances
+from dsl.check.key_tables import check_key_table
 from dsl.check.keys import check_keys
 from dsl.check.outputs import check_outputs
 from dsl.check.overlap import check_overlap
@@ -53,6 +54,7 @@ WINDOW_PASSES: tuple[RulePass, ...] = (
     check_clauses,
     check_sources,
     check_keys,
+    check_key_table,
     check_conditions,
     check_when,
     check_outputs,
@@ -61,6 +63,7 @@ RULE_PASSES: tuple[RulePass, ...] = (
     check_clauses,
     check_pattern,
     check_keys,
+    check_key_table,
     check_conditions,
     check_policy,
     check_bounds,
@@ -142,6 +145,7 @@ def _finish(context: Context, draft: RuleDraft) -> model.Rule:
         priority=draft.priority,
         emits=draft.emits,
         alerts=draft.alert is not None,
+        key_table=draft.key_table,
     )
     version, pattern_version = versions(rule, context.events)
     return replace(rule, version=version, pattern_version=pattern_version)

@@ -100,6 +100,7 @@ class RuleDraft:
     beside: list[frozenset[int]] = field(default_factory=list)  # steps taken in any order
     pattern: model.Pattern | None = None
     keys: tuple[model.Key, ...] = ()
+    key_table: str | None = None
     alphabet: list[model.Symbol] = field(default_factory=list)
     cancel: tuple[model.Symbol, ...] = ()
     resolve: tuple[model.Symbol, ...] = ()

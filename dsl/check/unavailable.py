@@ -51,8 +51,6 @@ def _declared(declaration: ast.Declaration) -> str:
 
 def _missing(node: ast.Node) -> str | None:
     """What `node` is called if nothing gives it a meaning yet."""
-    if isinstance(node, ast.KeyPart) and node.table is not None:
-        return "a key from a table"
     if isinstance(node, ast.Invoke) and isinstance(node.function, ast.Variable):
         name = node.function.name
         return f"`{name}`" if name in LATER_FUNCTIONS else None

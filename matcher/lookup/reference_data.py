@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 
-from dsl.model import Call, Const, Expr, RuleSet, Type
+from dsl.model import Call, Const, Expr, Rule, RuleSet, Type
 from dsl.model import Table as Declaration
 from dsl.operators import LOOKUPS
 from dsl.source import Span
@@ -113,7 +113,10 @@ def tables_read(
 
 
 def names_of(model: object) -> Iterator[str]:
-    """Of the tables and lists that a rule, or expressions, look into, anywhere inside."""
+    """Of the tables and lists that a rule, or expressions, look into, anywhere inside.
+
+    A rule whose keys are those of a table's rows looks into it, too.
+    """
     pending = [model]
     while pending:
         value = pending.pop()
@@ -121,6 +124,8 @@ def names_of(model: object) -> Iterator[str]:
             table = value.args[0]
             assert isinstance(table, Const), "the checker names the table by a literal"
             yield str(table.value)
+        if isinstance(value, Rule) and value.key_table is not None:
+            yield value.key_table
         if isinstance(value, tuple | list):
             pending.extend(value)
         elif not isinstance(value, _WITHOUT_LOOK_UPS):

@@ -49,15 +49,6 @@ class Change(NamedTuple):
     at_ms: int
 
 
-class KeyChange(NamedTuple):
-    """A key that came to be, or went, at this log position and event time in ms."""
-
-    position: int
-    at_ms: int
-    key: tuple[object, ...]
-    added: bool
-
-
 class Table:
     """Not thread safe.  Positions of changes never go back."""
 
@@ -118,25 +109,16 @@ class Table:
         place = self._place[field]
         return self._scalar(place, self.columns[place][version])
 
-    def keys(self, position: int) -> list[tuple[object, ...]]:
-        """The keys of the rows there are as of `position`, in order of their values."""
-        versions = self._as_of(np.arange(self._index.size), np.int64(position))
-        found = [self._key_of(version) for version in versions[versions >= 0].tolist()]
-        return sorted(found)
+    def keys_now(self) -> list[Column]:
+        """The keys of the rows there are, a column for each part."""
+        versions = self._now(np.arange(self._index.size))
+        versions = versions[versions >= 0]
+        return [self.columns[place][versions] for place in self._key_places]
 
-    def key_changes(self, after_position: int) -> list[KeyChange]:
-        """Keys added and removed by changes after `after_position`, in the order they were."""
-        found = []
-        for change, end in self._spans():
-            if change.position <= after_position:
-                continue
-            for version in range(change.first, end):
-                prior = int(self._prior[version])
-                before = prior >= 0 and bool(self.alive[prior])
-                if (added := bool(self.alive[version])) != before:
-                    key = self._key_of(version)
-                    found.append(KeyChange(change.position, change.at_ms, key, added))
-        return found
+    def keys_written(self, first: int) -> tuple[list[Column], NDArray[np.bool_]]:
+        """The keys of the versions from `first` on, and whether there is a row since."""
+        rows = slice(first, self.size)
+        return [self.columns[place][rows] for place in self._key_places], self.alive[rows]
 
     # ------------------------------------------------------------------------------- changes
 
@@ -306,11 +288,6 @@ class Table:
 
     def _key(self, rows: Columns) -> list[Column]:
         return [rows[place] for place in self._key_places]
-
-    def _key_of(self, version: int) -> tuple[object, ...]:
-        return tuple(
-            self._scalar(place, self.columns[place][version]) for place in self._key_places
-        )
 
     def _scalar(self, place: int, stored: int | float) -> object:
         type_ = self.declared.fields[place].type

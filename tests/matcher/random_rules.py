@@ -507,14 +507,19 @@ def policies(
 
 
 @st.composite
-def rules(draw: st.DrawFn) -> Rule:
-    """A rule as the checker would give it, with every construct the matcher knows."""
+def rules(draw: st.DrawFn, key_table: str | None = None) -> Rule:
+    """A rule as the checker would give it, with every construct the matcher knows.
+
+    With a `key_table` it begins with a silence, and its keys are that table's rows.
+    """
     keys: tuple[Path, ...] = draw(st.sampled_from(((("k",),), (("k",),), (), (("k",), ("s",)))))
+    if key_table is not None:
+        keys = keys or (("g",),)
     scope = Scope()
     within_ms = draw(st.sampled_from((3, 6, 10, 20, 20, None)))
     timed = draw(st.integers(0, 3)) == 0
     silence = None
-    if draw(st.integers(0, 5)) == 0:
+    if key_table is not None or draw(st.integers(0, 5)) == 0:
         ends = [draw(apart(scope, [], keys, False, True)) for _ in range(draw(st.integers(1, 2)))]
         silence = Silence(tuple(ends), draw(st.integers(1, 5)))
     pattern: Pattern
@@ -548,4 +553,5 @@ def rules(draw: st.DrawFn) -> Rule:
         pattern_version="0" * 16,
         span=SPAN,
         policy=policy,
+        key_table=key_table,
     )

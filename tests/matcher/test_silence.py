@@ -1,4 +1,4 @@
-"""Silences: keys that exist without events, clocks that outlive a restart, nothing forgotten."""
+"""Silences: clocks that outlive a restart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from matcher.reference_policy import reference_matches
 from matcher.schema import Schema
 from matcher.strings import Strings
 
-CREATED = {("r",): 2, ("p",): 0, ("q",): 50}
 STREAM: list[dict[str, object]] = [
     {"type": kind, "ts": ts, "k": key, "g": key, "x": 0, "d": 0.5, "f": 0.1, "s": "u"}
     for ts, key, kind in ((3, "p", "A"), (4, "q", "B"), (9, "p", "B"), (30, "q", "A"))
@@ -75,23 +74,17 @@ def process(rule: Rule) -> tuple[Matcher, Decoder]:
 
 
 def detect(rule: Rule, restart: bool) -> list[Match]:
-    """One event a batch; keys are created between the batches, as time reaches them."""
+    """One event a batch."""
     matcher, decoder = process(rule)
     found: list[Match] = []
     pages: dict[str, bytes] = {}
-    waiting = sorted(CREATED.items(), key=lambda item: item[1])
     for position, event in enumerate(STREAM):
-        ts = int(str(event["ts"]))
-        while waiting and waiting[0][1] <= ts:
-            key, at_ms = waiting.pop(0)
-            matcher.create_keys(rule.name, [key], at_ms)
-        found += matcher.advance(decoder.decode(ndjson([event]), position).batch, ts)
+        batch = decoder.decode(ndjson([event]), position).batch
+        found += matcher.advance(batch, int(str(event["ts"])))
         pages.update(matcher.snapshot())
         if restart:
             matcher, decoder = process(rule)
             matcher.restore(pages)
-    for key, at_ms in waiting:
-        matcher.create_keys(rule.name, [key], at_ms)
     return found + matcher.advance(decoder.decode(b"", 0).batch, 100)
 
 
@@ -100,10 +93,7 @@ def expected(rule: Rule) -> list[tuple[object, ...]]:
         ReferenceEvent(int(str(e["ts"])), place, str(e["type"]), record(EVENTS[str(e["type"])], e))
         for place, e in enumerate(STREAM)
     ]
-    return [
-        (m.key, m.at_ms, m.timer, m.positions)
-        for m in reference_matches(rule, events, 100, CREATED)
-    ]
+    return [(m.key, m.at_ms, m.timer, m.positions) for m in reference_matches(rule, events, 100)]
 
 
 def outcome(match: Match) -> tuple[object, ...]:
@@ -111,26 +101,8 @@ def outcome(match: Match) -> tuple[object, ...]:
     return match.key, match.at_ms, match.timer, bound
 
 
-def test_a_created_key_is_silent_from_then_on_though_it_never_had_an_event() -> None:
-    found = [outcome(match) for match in detect(ALONE, restart=False)]
-    assert (("r",), 7, True, ()) in found
-    assert found == expected(ALONE)
-
-
 def test_clocks_outlive_a_restart() -> None:
-    for each in (ALONE, BEFORE):
-        assert [outcome(match) for match in detect(each, restart=True)] == expected(each)
-
-
-def test_a_created_key_counts_before_an_event_too() -> None:
-    found = [outcome(match) for match in detect(BEFORE, restart=False)]
-    assert found == expected(BEFORE) == [(("q",), 30, False, ((1, 3),))]
-
-
-def test_a_known_key_is_not_created_again() -> None:
-    matcher, decoder = process(ALONE)
-    matcher.advance(decoder.decode(ndjson(STREAM[:1]), 0).batch, 3)
-    matcher.create_keys(ALONE.name, [("p",)], 4)
-    (match,) = matcher.advance(decoder.decode(b"", 0).batch, 100)
-    assert (match.key, match.at_ms) == (("p",), 8)
-    assert matcher.counters[ALONE.name].keys == 1
+    for each, matches in (ALONE, 3), (BEFORE, 1):
+        found = [outcome(match) for match in detect(each, restart=True)]
+        assert found == expected(each)
+        assert len(found) == matches

@@ -172,17 +172,18 @@ def test_the_last_of_rows_with_one_key_counts() -> None:
     assert table.scalar("tier", table.find_one(("a",), 0)) == 2
 
 
-def test_keys_are_listed_as_of_a_position_with_their_changes() -> None:
+def test_keys_are_listed_as_they_are_and_as_they_were_written() -> None:
     strings = Strings()
     data = ReferenceData(TABLES, strings)
-    data.load("numbers", columns(NUMBERS, [{"value": 3}, {"value": 1}], strings), 0, 7, 70)
-    data.apply("numbers", columns(NUMBERS, [{"value": 2}], strings), [ints(3)], 9, 90)
-    data.apply("numbers", columns(NUMBERS, [{"value": 2}], strings), [ints(5)], 10, 95)
     table = data.table("numbers")
-    assert table.keys(8) == [(1,), (3,)]
-    assert table.keys(9) == [(1,), (2,)]
-    assert table.key_changes(8) == [(9, 90, (2,), True), (9, 90, (3,), False)]
-    assert [change.key for change in table.key_changes(-2)] == [(3,), (1,), (2,), (3,)]
+    assert [len(column) for column in table.keys_now()] == [0]
+    data.load("numbers", columns(NUMBERS, [{"value": 3}, {"value": 1}], strings), 0, 7, 70)
+    first = table.size
+    data.apply("numbers", columns(NUMBERS, [{"value": 2}], strings), [ints(3)], 9, 90)
+    (keys,), alive = table.keys_written(first)
+    assert list(zip(keys.tolist(), alive.tolist(), strict=True)) == [(2, True), (3, False)]
+    (now,) = table.keys_now()
+    assert sorted(now.tolist()) == [1, 2]
 
 
 def test_a_hundred_thousand_rows_take_tens_of_bytes_each() -> None:
