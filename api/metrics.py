@@ -38,7 +38,10 @@ RULE_COUNTERS = {
     ("cep_events_not_derived", "not_derived"): "Emitted events that their declaration refuses.",
     ("cep_partial_matches_expired", "expired"): "Partial matches that ran out of time.",
     ("cep_partial_matches_capped", "capped"): "Partial matches refused at the limit per key.",
-    ("cep_partial_matches_cancelled", "cancelled"): "Partial matches ended by `cancel on`.",
+    (
+        "cep_partial_matches_cancelled",
+        "cancelled",
+    ): "Partial matches ended by `cancel on`, or with their key's row.",
     ("cep_skips_missed", "skips_missed"): "Matches without the step that `skip to` names.",
     ("cep_open_keys_forgotten", "forgotten"): "Keys that rules remembered, beyond the limit.",
     ("cep_resolutions", "resolutions"): "Times that what was detected for a key was over.",

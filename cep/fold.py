@@ -54,9 +54,9 @@ COUNTERS = (
 """`derived` events were emitted, `not_derived` ones are such as their declaration does not allow.
 From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
 key (and derived events at the limit per record), events that a rule could not use because a part of
-its key is null (once per rule), partial matches ended by `cancel on`, matches that skipped past
-their last event because the step that `skip to` names was not in them, keys forgotten that
-`fire once` or `resolve on` remembered, and resolutions."""
+its key is null (once per rule), partial matches ended by `cancel on` or with the row of their key,
+matches that skipped past their last event because the step that `skip to` names was not in them,
+keys forgotten that `fire once` or `resolve on` remembered, and resolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ class Fold:
         self._no_rows = self.decoder.decode(b"", 0).batch
         self._dropped_pages: list[str] = []
         self._restore(start.rules or {}, pages or {})
+        self._losses = self._matcher.losses
         for name, written in rules.lists.items():
             if name in self.tables and written.values is not None and name not in elsewhere:
                 self.replace_rows(name, written.values)
@@ -222,6 +223,7 @@ class Fold:
         """Lets rules have the keys of a table's rows; before time begins they have none."""
         if self._time.has_begun:
             self._matcher.follow(self.tables.table(name), at_ms, first)
+            self._count_losses()
 
     # ------------------------------------------------------------------------------------- state
 
@@ -265,10 +267,8 @@ class Fold:
             for table in self.tables:
                 self._matcher.follow(table, ordered.began_ms)
         batch = ordered.batch if ordered.batch is not None else self._no_rows
-        before = self._matcher.losses
         detections = self._matcher.advance(batch, ordered.watermark_ms, self._render)
-        for name, total in self._matcher.losses.items():
-            self.counters[name] += total - before[name]
+        self._count_losses()
         resolutions = [
             self._renderers[found.rule.name].resolution(found)
             for found in self._matcher.resolutions
@@ -276,6 +276,12 @@ class Fold:
         self.counters["detections"] += len(detections)
         self.counters["resolutions"] += len(resolutions)
         return Outcome(detections, resolutions)
+
+    def _count_losses(self) -> None:
+        """Adds what the matcher has lost since the last time."""
+        before, self._losses = self._losses, self._matcher.losses
+        for name, total in self._losses.items():
+            self.counters[name] += total - before[name]
 
     def _render(self, match: Match) -> Rendered:
         rule, renderer = match.rule, self._renderers[match.rule.name]

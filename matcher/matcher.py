@@ -42,8 +42,8 @@ from matcher.windows import WindowLane
 END_OF_TIME_MS = 2**62
 LOSSES = ("expired", "capped", "unkeyed", "cancelled", "skips_missed", "forgotten")
 """Runs that ran out of time; starts and forks refused; events a rule could not use for want of a
-key; runs ended by `cancel on`; matches that `skip past last` because their target was missing;
-open keys forgotten because there were too many."""
+key; runs ended by `cancel on` or with the row of their key; matches that `skip past last` because
+their target was missing; open keys forgotten because there were too many."""
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 SHARED_PREFIXES = (PAGE_PREFIX, FACTS_PREFIX)

@@ -133,7 +133,7 @@ def test_rows_changed_by_another_thread_are_durable_when_it_is_told(tmp_path: Pa
         engine.change_rows("shops", rows).result(1)
     lease = store.acquire("events")
     fold = Fold(rules, "events", lease.checkpoint, lease.pages)
-    assert fold.tables.table("shops").keys(0) == [("s1",)]
+    assert [fold.tables.holds("shops", (shop,), 0) for shop in ("s1", "s2")] == [True, False]
     store.close()
 
 
@@ -166,6 +166,30 @@ def test_the_command_line_names_bad_rows_and_takes_other_files(folder: Path) -> 
     )
     assert wrong.returncode == 2
     assert b"no table or list 'shop'; did you mean shops?" in wrong.stderr
+
+
+def test_keys_come_from_a_file_of_rows(tmp_path: Path) -> None:
+    (tmp_path / "r.cep").write_text(
+        "event Heartbeat { ts: timestamp @time  host: string }\n"
+        'table servers { host: string @pk  owner: string } from file "servers.csv"\n'
+        "rule host_down {\n"
+        "  by host in servers\n"
+        "  match not Heartbeat for 5m\n"
+        '  alert "{host} of {servers[host]?.owner}"\n'
+        "}\n"
+    )
+    (tmp_path / "servers.csv").write_text("host,owner\na,x\nb,y\n")
+    lines = [f'{{"type":"Heartbeat","ts":{at_ms},"host":"a"}}' for at_ms in (1_000, 301_001)]
+    (tmp_path / "beats").write_text("\n".join(lines) + "\n")
+    arguments = ("run", tmp_path / "r.cep", "--from", tmp_path / "beats", "--out", "jsonl")
+    done = subprocess.run(command(*arguments), capture_output=True, timeout=START_SECONDS)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["message"], one["at"][11:]) for one in found] == [
+        ("b of y", "00:05:01.000Z"),
+        ("a of x", "00:05:01.000Z"),
+        ("a of x", "00:10:01.001Z"),
+    ]
 
 
 def test_a_hang_up_reads_the_tables_anew(folder: Path) -> None:

@@ -23,10 +23,10 @@ START_SECONDS = 400  # the very first start compiles the kernels
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(folder: Path, text: str = RULES) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Base URL and process; output is in serve.log."""
     rules, log = folder / "r.cep", folder / "serve.log"
-    rules.write_text(RULES)
+    rules.write_text(text)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
@@ -90,6 +90,54 @@ def test_events_posted_become_detections_and_sigterm_ends_well(tmp_path: Path) -
         assert process.wait(30) == 0
     with serving(tmp_path) as (url, _):
         assert len(get(f"{url}/api/v1/detections")["items"]) == 1
+
+
+SILENT = """
+event Heartbeat { ts: timestamp @time  host: string }
+table servers { host: string @pk  owner: string } from file "servers.csv"
+rule host_down {
+  by host in servers
+  match not Heartbeat for 5m
+  fire once
+  resolve on Heartbeat
+  alert "{host} silent for 5m (owner {servers[host]?.owner ?? 'unknown'})"
+}
+"""
+
+
+def processed(url: str) -> float:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        found = re.search(r"cep_events_processed_total{.*} (\S+)", answer.read().decode())
+    return float(found.group(1)) if found else 0
+
+
+def heartbeat(at_s: int, host: str) -> dict[str, object]:
+    return {"type": "Heartbeat", "ts": BASE_MS + at_s * 1000, "host": host}
+
+
+def test_a_host_that_was_silent_from_birth_is_told_of_and_one_that_went_is_not(
+    tmp_path: Path,
+) -> None:
+    servers = tmp_path / "servers.csv"
+    servers.write_text("host,owner\na,x\nb,y\nc,z\n")
+    with serving(tmp_path, SILENT) as (url, process):
+        assert wait_for(lambda: healthy(url), START_SECONDS)
+        post(
+            f"{url}/api/v1/events", [heartbeat(0, "a"), heartbeat(60, "a"), heartbeat(61, "other")]
+        )
+        assert wait_for(lambda: processed(url) == 3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    servers.write_text("host,owner\na,x\nb,y\nd,w\n")
+    with serving(tmp_path, SILENT) as (url, process):
+        assert wait_for(lambda: healthy(url), START_SECONDS)
+        post(f"{url}/api/v1/events", [heartbeat(400, "other")])
+        items = wait_for(lambda: get(f"{url}/api/v1/detections")["items"])
+        assert {item["message"] for item in items} == {
+            "a silent for 5m (owner x)",
+            "b silent for 5m (owner y)",
+            "d silent for 5m (owner w)",
+        }
 
 
 def test_engine_that_lost_its_partition_ends_the_program_with_the_reason(tmp_path: Path) -> None:
