@@ -58,6 +58,7 @@ class Strata:
     ) -> None:
         self._schema = schema
         self._strings = strings
+        self._tables = tables
         levels = strata(rules)
         alone = len(levels) == 1
         self._levels = [_Stratum(level, schema, strings, also, tables, alone) for level in levels]
@@ -83,7 +84,7 @@ class Strata:
             made: list[Placed] = []
             for match in level.matcher.advance(level.sees(records, derived), watermark_ms):
                 moment, root = lineage.of(match)
-                found = shown(match)
+                found = self._shown(match)
                 outcome = tell(found)
                 told.append(((moment, number), outcome))
                 if outcome.derived and number + 1 < len(self._levels):
@@ -179,6 +180,16 @@ class Strata:
         return total
 
     # ------------------------------------------------------------------ parts
+
+    def _shown(self, match: Match) -> Match:
+        """See `shown`; a match without events sees the rows there are when it is decided.
+
+        Those of the place it counts from may have been let go of by then.
+        """
+        found = shown(match)
+        if found.positions or self._tables is None:
+            return found
+        return found._replace(by=self._tables.now)
 
     def _placed(self, emitted: _Emitted, lineage: Lineage) -> Iterator[Placed]:
         """The events of a match that some rule reads, each at its place."""

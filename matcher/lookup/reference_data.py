@@ -62,6 +62,11 @@ class ReferenceData:
 
     # ------------------------------------------------------------------------------- look-ups
 
+    @property
+    def now(self) -> int:
+        """A position as of which all rows are those there are now."""
+        return max((table.changed_at for table in self), default=FROM_THE_BEGINNING)
+
     def value(self, table: str, field: str, key: Scalars, position: int) -> object:
         found = self._pages[table].table
         version = found.find_one(key, position)

@@ -81,7 +81,7 @@ class Table:
         if not isinstance(self._index, NetworkIndex):
             return self._as_of(self._index.ids(keys), positions)
         addresses = np.asarray(keys[0], np.int64)
-        now = positions >= self._changed_at
+        now = positions >= self.changed_at
         found = np.full(len(addresses), -1, np.int64)
         found[now] = self._held_now(addresses[now])
         if not now.all():
@@ -268,13 +268,14 @@ class Table:
         present = addresses[addresses >= 0]
         new = np.unique(present[self._holding[present] == unknown])
         if len(new):
-            self._holding[new] = self._held(new, np.full(len(new), self._changed_at))
+            self._holding[new] = self._held(new, np.full(len(new), self.changed_at))
         if not len(self._holding):
             return np.full(len(addresses), -1, np.int64)
         return np.where(addresses < 0, -1, self._holding.take(addresses, mode="clip"))
 
     @property
-    def _changed_at(self) -> int:
+    def changed_at(self) -> int:
+        """A position as of which the rows are those there are now."""
         return self.changes[-1].position if self.changes else FROM_THE_BEGINNING
 
     def _last_of_each(self, rows: Columns) -> list[Column]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import orjson
+import pytest
 from engine_cases import BASE_MS, Found, json_of, records
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from table_cases import Change, fold_with_changes, restarted
 
 import cep
 from cep.fold import Fold
+from matcher.lookup import table as table_module
 from matcher.reference import ReferenceEvent
 from matcher.reference_policy import KeyRow, reference_matches
 
@@ -21,6 +23,7 @@ LATENESS_MS = 10_000
 RULES = """
 event Beat { ts: timestamp @time  host: string } lateness 10s
 event Note { ts: timestamp @time  host: string } lateness 10s
+event Quiet { host: string }
 table hosts { host: string @pk  owner: string? }
 list  watched: [string] = ["h1", "h2"]
 
@@ -36,11 +39,23 @@ rule quiet {
   over Beat, Note
   match not Beat for 15s
   alert "{host}"
+  emit Quiet {host}
 }
 rule back {
   by host in watched
   match not Beat for 9s -> b: Beat -> not Note for 30s
   alert "{host} is back"
+}
+rule again {
+  by host
+  match a: Quiet[exists hosts[host]] -> b: Quiet
+  within 2m
+  alert "{host} of {hosts[host]?.owner ?? 'nobody'}"
+}
+rule calm {
+  by host in watched
+  match not Quiet for 40s
+  alert "{host} of {hosts[host]?.owner ?? 'nobody'}"
 }
 """
 RULE_SET = cep.compile(RULES)
@@ -89,13 +104,21 @@ def test_restarts_anywhere_give_identical_bytes(seed: int, stops: list[int]) -> 
     assert fold_with_changes(lines, made, stops=stops, rules=RULE_SET) == whole
 
 
+def test_restarts_with_compaction_at_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_module, "SPARE_MIN", -100)
+    for seed in range(20):
+        lines, made = beats(60, seed), changes(20, 60, seed)
+        whole = fold_with_changes(lines, made, rules=RULE_SET)
+        assert fold_with_changes(lines, made, stops=range(0, 61, 7), rules=RULE_SET) == whole
+
+
 def test_the_streams_of_these_tests_detect_something_of_every_rule() -> None:
     found = Found()
     for seed in range(3):
         found.bodies += fold_with_changes(
             beats(60, seed), changes(10, 60, seed), rules=RULE_SET
         ).bodies
-    assert {str(one["rule"]) for one in json_of(found.bodies)} == {"down", "quiet", "back"}
+    assert {str(one["rule"]) for one in json_of(found.bodies)} == {r.name for r in RULE_SET.rules}
 
 
 # ------------------------------------------------------------------- the same as the reference
@@ -106,7 +129,7 @@ def test_the_streams_of_these_tests_detect_something_of_every_rule() -> None:
 def test_rows_come_and_go_at_the_event_time_reached(seed: int) -> None:
     lines, made = beats(40, seed), changes(8, 40, seed)
     found = json_of(fold_with_changes(lines, made, rules=RULE_SET).bodies)
-    for rule in RULE_SET.rules:
+    for rule in RULE_SET.rules[:3]:
         own = [(one["key"], ms_of(one["at"])) for one in found if one["rule"] == rule.name]
         rows = list(rows_of(str(rule.key_table), lines, made))
         events = sorted(in_time(lines), key=lambda event: (event.ts, event.position))
@@ -208,4 +231,4 @@ def test_matches_under_way_are_counted_when_their_row_goes() -> None:
     assert fold.counters["cancelled"] == 1
     again, _ = restarted(lines, fold, {}, RULE_SET)
     assert again.counters["cancelled"] == 1
-    assert not again.finish().detections
+    assert "back" not in {found.match.rule.name for found in again.finish().detections}
