@@ -56,7 +56,7 @@ from matcher.selection import BatchKeys, Selection
 from matcher.silence import ring_due, write_clocks
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
-from matcher.table_keys import all_of, written
+from matcher.table_keys import rows_of
 from matcher.tables import (
     FORKS,
     NO_LIMIT_MS,
@@ -172,11 +172,7 @@ class Lane:
 
     def follow(self, table: Table, first: int | None, at_ms: int) -> None:
         """See `Matcher.follow`; only for the table of the rule's keys."""
-        memory = self._store.memory
-        if first is None:
-            rows = all_of(table, self.keys, memory)
-        else:
-            rows = written(table, first, self.keys)
+        rows = rows_of(table, first, self.keys, self._store.memory)
         self._store.reserve(0, 0, 0, 0, len(rows.keys))
         write_clocks(rows.keys, rows.alive, at_ms, self.plan.tables, self._store.memory)
 

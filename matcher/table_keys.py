@@ -27,13 +27,17 @@ class KeyRows(NamedTuple):
     alive: NDArray[np.bool_]
 
 
-def written(table: Table, first: int, codec: KeyCodec) -> KeyRows:
-    """The keys that one change wrote, which began with the version `first`."""
+def rows_of(table: Table, first: int | None, codec: KeyCodec, memory: Memory) -> KeyRows:
+    """What one change wrote, which began with the version `first`; without it, all there is."""
+    return _all(table, codec, memory) if first is None else _written(table, first, codec)
+
+
+def _written(table: Table, first: int, codec: KeyCodec) -> KeyRows:
     columns, alive = table.keys_written(first)
     return KeyRows(codec.encode(columns, np.arange(len(alive))), alive)
 
 
-def all_of(table: Table, codec: KeyCodec, memory: Memory) -> KeyRows:
+def _all(table: Table, codec: KeyCodec, memory: Memory) -> KeyRows:
     """The keys of all rows there are, and those known without one."""
     columns = table.keys_now()
     rows = codec.encode(columns, np.arange(len(columns[0])))
