@@ -136,19 +136,19 @@ def fold_with_changes(
         if begin:
             found.add(fold.step(records(lines, fold.position, begin)))
         if begin in stops:
-            fold, pages = restarted(lines, fold, pages, rules)
+            fold, pages = restarted(lines, fold, pages)
         for change in made:
             if change.position == begin:
                 apply(fold, change)
         if begin in stops:  # a change is kept whether it came before or after other records
-            fold, pages = restarted(lines, fold, pages, rules)
+            fold, pages = restarted(lines, fold, pages)
         check_counters(fold)
     found.add(fold.finish())
     return found
 
 
 def restarted(
-    lines: Sequence[bytes], fold: Fold, pages: Mapping[str, bytes], rules: RuleSet = RULE_SET
+    lines: Sequence[bytes], fold: Fold, pages: Mapping[str, bytes]
 ) -> tuple[Fold, dict[str, bytes]]:
     kept = {name: data for name, data in {**pages, **fold.changed_pages()}.items() if data}
     checkpoint: Checkpoint = fold.checkpoint()

@@ -229,6 +229,6 @@ def test_matches_under_way_are_counted_when_their_row_goes() -> None:
     fold.step(records(lines, 0, 2))
     fold.change_rows("watched", [], ["h1"])
     assert fold.counters["cancelled"] == 1
-    again, _ = restarted(lines, fold, {}, RULE_SET)
+    again, _ = restarted(lines, fold, {})
     assert again.counters["cancelled"] == 1
     assert "back" not in {found.match.rule.name for found in again.finish().detections}
