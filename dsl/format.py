@@ -246,7 +246,7 @@ def _wrap_alternative(prefix: str, node: ast.Pattern, indent: int) -> list[str]:
         pad = " " * (len(prefix) + 2)
         options = [f"{pad}{printer.pattern(option)}," for option in node.options]
         options[-1] = f"{options[-1][:-1]})"
-        return [f"{prefix}{node.count} of (", *options]
+        return [f"{prefix}{printer.some_of(node)} (", *options]
     return [prefix + text]
 
 

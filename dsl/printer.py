@@ -36,8 +36,18 @@ def _pattern(node: ast.Pattern) -> tuple[str, int]:
     if isinstance(node, ast.Repetition):
         return _repetition(node), _UNARY
     if isinstance(node, ast.SomeOf):
-        return f"{node.count} of ({', '.join(pattern(o) for o in node.options)})", _ATOM
+        return f"{some_of(node)} ({', '.join(pattern(o) for o in node.options)})", _ATOM
     return step(node), _ATOM
+
+
+def some_of(node: ast.SomeOf) -> str:
+    """`3 of`, which stands before the options."""
+    return f"{_given(node.count, node.count_from)} of"
+
+
+def _given(number: int, name: ast.Name | None) -> str:
+    """A number, or the parameter that gives it."""
+    return str(number) if name is None else name.text
 
 
 def follow(node: ast.Follow) -> str:
@@ -125,7 +135,7 @@ def _(node: ast.Doc) -> str:
 
 @clause.register
 def _(node: ast.Priority) -> str:
-    return f"priority {node.value}"
+    return f"priority {_given(node.value, node.value_from)}"
 
 
 @clause.register
@@ -196,7 +206,7 @@ def _(node: ast.Choose) -> str:
 
 @clause.register
 def _(node: ast.Limit) -> str:
-    return f"limit {node.runs} runs"
+    return f"limit {_given(node.runs, node.runs_from)} runs"
 
 
 @clause.register

@@ -26,7 +26,10 @@ class Doc(Node):
 
 @node
 class Priority(Node):
+    """The number may be a parameter of the template it is in, as in `Limit`."""
+
     value: int
+    value_from: Name | None = None
 
 
 @node
@@ -102,6 +105,7 @@ class Choose(Node):
 @node
 class Limit(Node):
     runs: int
+    runs_from: Name | None = None
 
 
 @node

@@ -69,8 +69,11 @@ class Repetition(Node):
 
 @node
 class SomeOf(Node):
+    """`count` may be a parameter of the template it is in."""
+
     count: int
     options: tuple[Pattern, ...]
+    count_from: Name | None = None
 
 
 @node

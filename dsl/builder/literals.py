@@ -86,6 +86,10 @@ class Literals:
             return most
         return int(token)
 
+    def _integer_or_name(self, token: Token) -> tuple[int, ast.Name | None]:
+        """A number, or the parameter that gives it."""
+        return (1, self._name(token)) if token.type == "NAME" else (self._integer(token), None)
+
     def _number(self, token: Token) -> ast.Number:
         span = self._token_span(token)
         if token.type == "INT":

@@ -105,7 +105,8 @@ class Patterns(Expressions):
         return as_node(c[1])
 
     def some_of(self, c: Children) -> ast.Node:
-        return ast.SomeOf(self._span(c), self._integer(c[0]), tuple(c[3::2]))
+        count, name = self._integer_or_name(c[0])
+        return ast.SomeOf(self._span(c), count, tuple(c[3::2]), name)
 
     def step(self, c: Children) -> ast.Node:
         return ast.Step(self._span(c), self._optional_name(c[0]), c[2])

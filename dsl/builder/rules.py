@@ -41,7 +41,7 @@ class Rules(Patterns):
         return ast.Doc(self._span(c), self._string(c[1]))
 
     def priority(self, c: Children) -> ast.Node:
-        return ast.Priority(self._span(c), self._integer(c[1]))
+        return ast.Priority(self._span(c), *self._integer_or_name(c[1]))
 
     def by(self, c: Children) -> ast.Node:
         return ast.By(self._span(c), only(ast.KeyPart, c))
@@ -98,7 +98,7 @@ class Rules(Patterns):
         return ast.Choose(self._span(c), "matches", self._name(c[1]))
 
     def limit(self, c: Children) -> ast.Node:
-        return ast.Limit(self._span(c), self._integer(c[1]))
+        return ast.Limit(self._span(c), *self._integer_or_name(c[1]))
 
     def suppress(self, c: Children) -> ast.Node:
         return ast.Suppress(self._span(c), c[2], self._duration(c[4]))

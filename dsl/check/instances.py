@@ -186,13 +186,21 @@ def _suits(context: Context, parameter: ast.Parameter, value: ast.Expression) ->
 # ------------------------------------------------------------------------------- putting values in
 
 
+COUNTS: Mapping[type[ast.Node], tuple[tuple[str, str], ...]] = {
+    ast.Repetition: (("least", "least_from"), ("most", "most_from")),
+    ast.SomeOf: (("count", "count_from"),),
+    ast.Limit: (("runs", "runs_from"),),
+    ast.Priority: (("value", "value_from"),),
+}
+"""Numbers that a parameter may give: the attribute, and the one that names the parameter."""
+
+
 def parameter_of(node: ast.Node) -> ast.Name | None:
     """The parameter that a clause names where only a literal can stand."""
     if isinstance(node, ast.Duration | ast.String):
         return node.parameter
-    if isinstance(node, ast.Repetition):
-        return node.least_from or node.most_from
-    return None
+    names = (getattr(node, name) for _, name in COUNTS.get(type(node), ()))
+    return next((name for name in names if name is not None), None)
 
 
 def filled(context: Context, node: Any, values: Values) -> Any:
@@ -207,7 +215,7 @@ def filled(context: Context, node: Any, values: Values) -> Any:
     if isinstance(node, ast.Severity) and node.name.text in values:
         text = _literal(context, node.name, values, (ast.String,))
         return ast.Severity(node.span, ast.Name(node.name.span, text.value)) if text else node
-    if isinstance(node, ast.Repetition):
+    if type(node) in COUNTS:
         changed |= _counts(context, node, values)
     for slot in slots_of(node):
         old = getattr(node, slot)
@@ -255,17 +263,18 @@ def _literal(
     return None
 
 
-def _counts(context: Context, node: ast.Repetition, values: Values) -> dict[str, Any]:
+def _counts(context: Context, node: ast.Node, values: Values) -> dict[str, Any]:
     changed: dict[str, Any] = {}
-    for count, name in (("least", node.least_from), ("most", node.most_from)):
+    for count, source in COUNTS[type(node)]:
+        name = getattr(node, source)
         if name is None:
             continue
-        changed[f"{count}_from"] = None
+        changed[source] = None
         number = _literal(context, name, values, (ast.Number,))
         if number is None:
             continue
         value = cast(int, number.value)
-        if value > limits.REPEAT_MAX:
+        if isinstance(node, ast.Repetition) and value > limits.REPEAT_MAX:
             message = f"a count larger than {limits.REPEAT_MAX:,}"
             context.report("E006", message, number.span)
             value = 1

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dsl import ast
 from dsl.check.context import Context
-from dsl.check.instances import parameter_of
+from dsl.check.instances import COUNTS, parameter_of
 from dsl.functions import LATER_FUNCTIONS
 from dsl.parser import children
 
-_WATCHED = frozenset({ast.Duration, ast.String, ast.Repetition, ast.KeyPart, ast.Invoke})
+_WATCHED = frozenset({ast.Duration, ast.String, ast.Invoke, *COUNTS})
 """What may stand for a parameter or be missing; most nodes are neither."""
 
 

@@ -117,6 +117,27 @@ def test_an_instance_has_the_versions_of_the_rule_written_out() -> None:
     assert versions(event_types + TEMPLATE + "rule r = two()") == versions(written)
 
 
+COUNTS = """
+template some(needed: int, most: int, rank: int) {
+  priority rank
+  by user
+  match needed of (a: A, b: B, c: A[x > 1])
+  within 5m
+  limit most runs
+  alert "{user}"
+}
+"""
+
+
+def test_counts_of_a_template_are_those_written_out() -> None:
+    event_types = TEXT[: TEXT.index("filter")]
+    made = versions(f"{event_types}{COUNTS}rule r = some(needed = 2, most = 5, rank = 7)")
+    body = COUNTS[COUNTS.index("{") :].replace("needed", "2").replace("most", "5")
+    assert made == versions(f"{event_types}rule r {body.replace('rank', '7')}")
+    other = versions(f"{event_types}{COUNTS}rule r = some(needed = 2, most = 5, rank = 8)")
+    assert (other[0] != made[0], other[1] == made[1]) == (True, True)
+
+
 def test_a_parameter_that_no_step_uses_keeps_partial_matches() -> None:
     event_types = TEXT[: TEXT.index("filter")]
     base = versions(event_types + TEMPLATE + "rule r = two()")

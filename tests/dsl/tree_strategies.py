@@ -128,6 +128,7 @@ def _patterns(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.builds(ast.Absent, here, inner, st.none() | spans),
         repetitions,
         st.builds(ast.SomeOf, here, st.integers(1, 3), several),
+        st.builds(ast.SomeOf, here, st.just(1), several, names),
         st.builds(ast.Conjunction, here, several),
         st.builds(ast.Alternation, here, several),
         st.builds(ast.Sequence, here, inner, follows.map(tuple)),
@@ -152,6 +153,9 @@ clauses = st.one_of(
     st.lists(texts, min_size=1, max_size=2).map(lambda n: ast.Notify(HERE, tuple(n))),
     st.lists(texts, min_size=1, max_size=2).map(lambda n: ast.Tags(HERE, tuple(n))),
     st.integers(0, 100).map(lambda number: ast.Priority(HERE, number)),
+    names.map(lambda name: ast.Priority(HERE, 1, name)),
+    st.integers(0, 100).map(lambda number: ast.Limit(HERE, number)),
+    names.map(lambda name: ast.Limit(HERE, 1, name)),
     string_nodes.map(lambda text: ast.Doc(HERE, text)),
     st.builds(ast.Emit, st.just(HERE), names, objects),
 )
