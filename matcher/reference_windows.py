@@ -37,8 +37,8 @@ class WindowMatch:
     def phase(self) -> int:
         """0 unless time ended the window; then 1, but -1 if events of that time are not in it."""
         assert self.rule.window is not None
-        hopping = self.rule.window.shape.kind is WindowKind.HOPPING
-        return int(self.timer) * (-1 if hopping else 1)
+        ends_before = self.rule.window.shape.kind in (WindowKind.TUMBLING, WindowKind.HOPPING)
+        return int(self.timer) * (-1 if ends_before else 1)
 
     @property
     def by(self) -> int:
