@@ -117,6 +117,19 @@ def test_an_instance_has_the_versions_of_the_rule_written_out() -> None:
     assert versions(event_types + TEMPLATE + "rule r = two()") == versions(written)
 
 
+def test_the_table_that_keys_come_from_is_part_of_the_pattern() -> None:
+    text = """
+event Beat { ts: timestamp @time  host: string }
+table one { host: string @pk }
+table two { host: string @pk  owner: string }
+rule r { by host match not Beat for 5m alert "{host}" }
+"""
+    found = {versions(text.replace("by host", f"by host{of}")) for of in ("", " in one", " in two")}
+    assert len({pattern for _, pattern in found}) == 3
+    wider = text.replace("host: string @pk }", "host: string @pk  tier: int }")
+    assert versions(wider.replace("by host", "by host in one")) in found
+
+
 COUNTS = """
 template some(needed: int, most: int, rank: int) {
   priority rank
