@@ -72,8 +72,9 @@ def read(url: str, table: Table) -> tuple[Read, dict[tuple[object, ...], list[ob
     rows = Rows(table, strings)
     rows.replace(found.columns, 0, 0)
     names = [field.name for field in table.fields if field.name not in table.key]
+    keys = sorted(tuple(rows.scalar(name, row) for name in table.key) for row in range(rows.size))
     return found, {
-        key: [rows.scalar(name, rows.find_one(key, 0)) for name in names] for key in rows.keys(0)
+        key: [rows.scalar(name, rows.find_one(key, 0)) for name in names] for key in keys
     }
 
 
