@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from cep.testing import TestResult
+from cep.testing import NEAREST, TestResult
 
 
 def junit_xml(results: Sequence[TestResult]) -> bytes:
@@ -35,11 +35,17 @@ def junit_xml(results: Sequence[TestResult]) -> bytes:
                 time=f"{member.seconds:.3f}",
             )
             for failure in member.failures:
-                first = failure.text.partition("\n")[0]
-                node = ElementTree.SubElement(case, "failure", message=_xml_text(first))
+                message = _xml_text(_summary(failure.text))
+                node = ElementTree.SubElement(case, "failure", message=message)
                 node.text = _xml_text(failure.text)
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _summary(text: str) -> str:
+    """What was expected, and how near it came."""
+    first, *details = text.split("\n")
+    return "; ".join([first, *(line for line in details if line.startswith(NEAREST))])
 
 
 def _xml_text(text: str) -> str:

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import orjson
 
+from cep.explain import explain, unmet_text
 from cep.fold import Fold, Outcome
 from cep.ports import Records
 from cep.render import Rendered
-from cep.values import duration_text
+from cep.seen import SeenEvents
+from cep.values import duration_text, json_value
 from dsl.model import (
     EventType,
-    Expr,
     Field,
     InlineTest,
     Kind,
@@ -39,9 +40,12 @@ from dsl.model import (
 )
 from dsl.source import Source
 from dsl.strata import sources
-from matcher.evaluate import evaluate
+from matcher.unmet import unmet
 
 _TIME = "@time"  # no name that a rule could write
+NEAREST = "nearest: "
+"""What the line of a failure's text begins with that says how near a match came."""
+
 TEST_EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00:00Z, a Monday
 
 
@@ -100,6 +104,7 @@ class _Run:
         self.key_tables = {rule.key_table for rule in tested.rules} - {None}
         if self.key_tables:
             self.fold.advance(TEST_EPOCH_MS)  # what is given at the beginning counts from it
+        self.seen = SeenEvents(self.fold, rule)
 
     def failures(self) -> Iterable[Failure]:
         for number, step in enumerate(self.test.steps):
@@ -119,12 +124,13 @@ class _Run:
                     self.now_ms += step.by_ms
                 case TestExpect():
                     self._decide(max(self.now_ms, step.at_ms or 0), self.test.steps[number:])
-                    found = [d for d in self._shown() if self._fits(step, d)]
+                    found = [d for d in self._shown() if not self._misfit(step, d)]
                     if len(found) != step.count:
                         yield Failure(self._what_happened(step, len(found)), step.span.start)
 
     def _feed(self, event: TestEvent) -> Outcome:
         line = orjson.dumps(_json_event(self.events[event.event], event)) + b"\n"
+        self.seen.take(self.fold.position, line)
         outcome = self.fold.step(Records(self.fold.position, line, 1))
         self._add(outcome)
         return outcome
@@ -138,34 +144,39 @@ class _Run:
             self.fold.replace_rows(given.table, given.rows, now_ms)
 
     def _add(self, outcome: Outcome) -> None:
-        found = (d for d in outcome.detections if d.match.rule.name == self.rule.name)
-        self.detections += found
+        for found in outcome.detections:
+            self.seen.made(found)
+            if found.match.rule.name == self.rule.name:
+                self.detections.append(found)
 
     def _decide(self, now_ms: int, rest: Sequence[object]) -> None:
         """Time passes `now_ms`, unless a later event of the test happens just then."""
         more_now = any(isinstance(step, TestEvent) and step.at_ms <= now_ms for step in rest)
         passed_ms = TEST_EPOCH_MS + now_ms + (0 if more_now else 1)
+        self.seen.pass_time(passed_ms)
         self._add(self.fold.advance(passed_ms))
 
     def _shown(self) -> list[Rendered]:
         return [found for found in self.detections if found.detection.suppressed_by is None]
 
-    def _fits(self, expect: TestExpect, found: Rendered) -> bool:
+    def _misfit(self, expect: TestExpect, found: Rendered) -> str:
+        """Why the alert is not one that the test expects; "" when it is."""
         detection = found.detection
         if expect.at_ms is not None and detection.at_ms != TEST_EPOCH_MS + expect.at_ms:
-            return False
+            return f"not at {duration_text(expect.at_ms)}"
         values = {
             "severity": detection.severity,
             "message": detection.message,
             **detection.fields,
             **detection.key,
         }
-        if not all(
-            name in values and _same(wanted, values[name]) for name, wanted in expect.fields.items()
-        ):
-            return False
-        where: Expr | None = expect.where
-        return where is None or evaluate(where, found.environment) is True
+        for name, wanted in expect.fields.items():
+            if name not in values:
+                return f"it has no {name}"
+            if not _same(wanted, values[name]):
+                return f"{name} is {_literal(values[name])}"
+        parts = unmet(expect.where, found.environment)
+        return f"where: {unmet_text(self.rule, parts)}" if parts else ""
 
     def _what_happened(self, expect: TestExpect, found: int) -> str:
         at = f" at {duration_text(expect.at_ms)}" if expect.at_ms is not None else ""
@@ -178,12 +189,31 @@ class _Run:
             one = rendered.detection
             at = duration_text(one.at_ms - TEST_EPOCH_MS)
             lines.append(f"  at {at} {_object_text(one.key)} {one.message}")
+            misfit = self._misfit(expect, rendered)
+            if misfit and expect.count:
+                lines.append(f"    not the one expected: {misfit}")
         hidden = len(self.detections) - len(shown)
         if hidden:
             lines.append(f"{_alerts(hidden)} suppressed")
         if late := self.fold.counters["late"]:
             lines.append(f"{late} late event{'s' if late > 1 else ''}")
+        if found < expect.count:
+            lines += self._nearest(expect)
         return "\n".join(lines)
+
+    def _nearest(self, expect: TestExpect) -> list[str]:
+        """How far the key got that the test expects an alert for, or the nearest one."""
+        events, watermark_ms = self.seen.in_order(), self.seen.watermark_ms
+        told = explain(self.rule, events, watermark_ms, _since_start)
+        names = [part.name for part in self.rule.keys]
+        for each in told:
+            values = zip(self.rule.keys, each.key, strict=True)
+            key = {part.name: json_value(part.type, value) for part, value in values}
+            if all(_same(expect.fields[n], key[n]) for n in names if n in expect.fields):
+                return [f"{NEAREST}{each.lines[0]}", *each.lines[1:]]
+        if not told:
+            return [f"{NEAREST}no event had a key that the rule sees"]
+        return [f"{NEAREST}no event of that key was seen"]
 
 
 # ------------------------------------------------------------------------------------- values
@@ -247,6 +277,10 @@ def _digits(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f"))
     raise TypeError(type(value).__name__)
+
+
+def _since_start(at_ms: int) -> str:
+    return duration_text(at_ms - TEST_EPOCH_MS)
 
 
 def _alerts(count: int) -> str:

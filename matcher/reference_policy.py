@@ -109,15 +109,15 @@ def reference_findings(
     `events` are all those of the stream that some rule reads: a census counts them.
     """
     found = Findings()
-    keys: dict[tuple[object, ...], _KeyRuns] = {}
+    keys: dict[tuple[object, ...], KeyRuns] = {}
     full = False
     changes = list(rows)
     for number, event in enumerate(events, 1):
         while changes and changes[0].place <= _place(event):
             _come_or_go(changes.pop(0), rule, keys, found)
-        for key, seen in _seen(rule, event):
+        for key, seen in keys_that_see(rule, event):
             if rule.key_table is None:
-                keys.setdefault(key, _KeyRuns(rule, key, found))
+                keys.setdefault(key, KeyRuns(rule, key, found))
             if key in keys:
                 keys[key].offer(seen, full)
         if number % limits.CENSUS_ROWS == 0:
@@ -132,11 +132,11 @@ def reference_findings(
 
 
 def _come_or_go(
-    row: KeyRow, rule: Rule, keys: dict[tuple[object, ...], _KeyRuns], found: Findings
+    row: KeyRow, rule: Rule, keys: dict[tuple[object, ...], KeyRuns], found: Findings
 ) -> None:
     """A row makes its key known; when it goes, the key and all that is its own go with it."""
     if row.alive and row.key not in keys:
-        keys[row.key] = _KeyRuns(rule, row.key, found)
+        keys[row.key] = KeyRuns(rule, row.key, found)
         keys[row.key].silent_since = (row.at_ms, -1)
     elif not row.alive and row.key in keys:
         runs = keys.pop(row.key)
@@ -145,7 +145,7 @@ def _come_or_go(
         found.cancelled += runs.pending
 
 
-def _census(keys: Sequence[_KeyRuns], at_ms: int, found: Findings) -> bool:
+def _census(keys: Sequence[KeyRuns], at_ms: int, found: Findings) -> bool:
     """Forget the oldest of too many keys; returns whether there are too many runs."""
     for runs in keys:
         runs.pass_time(at_ms)
@@ -180,7 +180,7 @@ class Seen:
     resolves: bool
 
 
-def _seen(rule: Rule, event: ReferenceEvent) -> Iterator[tuple[tuple[object, ...], Seen]]:
+def keys_that_see(rule: Rule, event: ReferenceEvent) -> Iterator[tuple[tuple[object, ...], Seen]]:
     """The keys that see an event."""
     places = [step.key for step in rule.steps if step.event == event.event]
     places += [symbol.key for symbol in rule.alphabet if symbol.event == event.event]
@@ -230,7 +230,7 @@ def _place(event: ReferenceEvent) -> Place:
     return event.ts, event.position
 
 
-class _KeyRuns:
+class KeyRuns:
     """All runs of one key, and what the rule's policy makes of them.
 
     `room` is how many more runs the key may have; `open_ms` is when something was detected last, if

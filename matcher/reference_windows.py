@@ -66,7 +66,7 @@ def window_matches(
     """All detections of a window rule over `events`, which must be sorted by (ts, position)."""
     assert rule.window is not None
     found: list[WindowMatch] = []
-    for key, visible in _by_key(rule, events).items():
+    for key, visible in by_key(rule, events).items():
         decided = _WAYS[rule.window.shape.kind](rule, key, visible, watermark_ms)
         if rule.window.fire is WindowFire.ONCE:
             found += list(decided)[:1]
@@ -75,7 +75,7 @@ def window_matches(
     return sorted(found, key=WindowMatch.order)
 
 
-def _by_key(rule: Rule, events: Iterable[ReferenceEvent]) -> Mapping[Key, list[Source]]:
+def by_key(rule: Rule, events: Iterable[ReferenceEvent]) -> Mapping[Key, list[Source]]:
     """The events of each key, each with the first source that takes it."""
     split: dict[Key, list[Source]] = {}
     for event in events:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cep.cli import append, bench, check, fmt, lsp, run_command, serve, test
+from cep.cli import append, bench, check, explain, fmt, lsp, run_command, serve, test
 from cep.errors import CepError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("check")(check.check)
 app.command("fmt")(fmt.fmt)
 app.command("test")(test.test)
+app.command("explain")(explain.explain)
 app.command("run")(run_command.run)
 app.command("append")(append.append)
 app.command("serve")(serve.serve)
