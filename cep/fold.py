@@ -257,9 +257,11 @@ class Fold:
         """No row will be looked up as of a position before this one."""
         waiting = self._time.oldest_waiting_position
         oldest = self.position if waiting is None else waiting
-        if self._looks_back and any(table.size > table.rows for table in self.tables):
-            held = self._matcher.oldest_seen
-            oldest = oldest if held is None else min(oldest, held)
+        if any(table.size > table.rows for table in self.tables):
+            later = [self._matcher.oldest_looked_up]
+            if self._looks_back:
+                later.append(self._matcher.oldest_seen)
+            oldest = min([oldest, *(position for position in later if position is not None)])
         return oldest
 
     def _match(self, ordered: Ordered) -> Outcome:

@@ -352,6 +352,13 @@ class Matcher:
         """The bytes of events that partial matches hold, by position."""
         return self._evidence.read(positions)
 
+    @property
+    def oldest_looked_up(self) -> int | None:
+        """The least position as of which the condition of a window may still look rows up."""
+        lanes = (lane for lane in self._lanes if isinstance(lane, WindowLane))
+        found = [at for lane in lanes if (at := lane.oldest_looked_up) is not None]
+        return min(found, default=None)
+
     def _held(self) -> NDArray[np.int64]:
         held = [lane.held() for lane in self._lanes if not isinstance(lane, PairLane)]
         held += [group.held() for group in self._groups.all]

@@ -98,7 +98,8 @@ class Measures:
     def is_walked(self, aggregate: Aggregate) -> bool:
         return _value(aggregate) is not None and aggregate.function not in _OPS
 
-    def _place(self, aggregate: Aggregate) -> int:
+    def place(self, aggregate: Aggregate) -> int:
+        """Where the value that the aggregate takes of each event stands among those kept."""
         value = _value(aggregate)
         assert value is not None
         return self._places[value]
@@ -106,7 +107,7 @@ class Measures:
     def _needs(self, aggregate: Aggregate) -> list[tuple[int, int]]:
         if _value(aggregate) is None or self.is_walked(aggregate):
             return []
-        place = self._place(aggregate)
+        place = self.place(aggregate)
         float_ = is_float(self.types[place])
         needed = [(_OPS[aggregate.function][float_], place)]
         if aggregate.function in ("sum", "avg"):
@@ -120,7 +121,7 @@ class Measures:
         if self.is_walked(aggregate):
             return self._walked_column(aggregate, rows, memory)
         columns = [rows[:, ROW_CELLS + self.ops.index(op)] for op in self._needs(aggregate)]
-        place = self._place(aggregate)
+        place = self.place(aggregate)
         whole, float_ = columns[0], is_float(self.types[place])
         if float_ and aggregate.function not in ("count", "distinct"):
             whole = np.ascontiguousarray(whole).view(np.float64)
@@ -160,7 +161,7 @@ class Measures:
         return column
 
     def _walked(self, aggregate: Aggregate, rows: Ints, memory: WindowMemory) -> list[object]:
-        place = self._place(aggregate)
+        place = self.place(aggregate)
         type_ = self.types[place]
         begin = np.zeros(len(rows) + 1, np.int64)
         size = int(rows[:, ROW_COUNT].sum())

@@ -90,7 +90,11 @@ def by_key(rule: Rule, events: Iterable[ReferenceEvent]) -> Mapping[Key, list[So
 
 
 def _holds(condition: Expr | None, event: ReferenceEvent) -> bool:
-    return condition is None or evaluate(condition, Environment(event.record, {}, ())) is True
+    return condition is None or evaluate(condition, _alone(event)) is True
+
+
+def _alone(event: ReferenceEvent) -> Environment:
+    return Environment(event.record, {}, (), event.rows, event.position)
 
 
 # ----------------------------------------------------------------------------- kinds of windows
@@ -234,8 +238,16 @@ def _is_true(rule: Rule, key: Key, window: Sequence[Source]) -> bool:
 
 
 def _value(expr: Expr, key: Key, window: Sequence[Source]) -> object:
-    records = [event.record for _, event in window]
-    return evaluate(expr, Environment(None, {WINDOW: records}, key))
+    return evaluate(expr, _over([event for _, event in window], key))
+
+
+def _over(events: Sequence[ReferenceEvent], key: Key) -> Environment:
+    """The events together; what no event in particular asks of a table is as of the newest."""
+    records, positions = [e.record for e in events], [e.position for e in events]
+    rows, newest = (events[-1].rows, events[-1].position) if events else (None, 0)
+    return Environment(
+        None, {WINDOW: records}, key, rows, positions={WINDOW: positions}, last_position=newest
+    )
 
 
 def _match(rule: Rule, key: Key, window: Sequence[Source], at_ms: int, timer: bool) -> WindowMatch:
@@ -281,9 +293,8 @@ def _derived(derived: Derived, reading: ReferenceEvent, before: Sequence[Referen
         window = window[-shape.count :]
     if derived.aggregate is None:
         return not window
-    records = [event.record for event in window]
-    return evaluate(derived.aggregate, Environment(None, {WINDOW: records}, ()))
+    return evaluate(derived.aggregate, _over(window, ()))
 
 
 def _key(parts: Sequence[Expr], event: ReferenceEvent) -> Key:
-    return tuple(evaluate(part, Environment(event.record, {}, ())) for part in parts)
+    return tuple(evaluate(part, _alone(event)) for part in parts)

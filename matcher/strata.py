@@ -171,6 +171,12 @@ class Strata:
         return min((position for position in oldest if position is not None), default=None)
 
     @property
+    def oldest_looked_up(self) -> int | None:
+        """The least log position as of which the condition of a window may still look rows up."""
+        oldest = (level.matcher.oldest_looked_up for level in self._levels)
+        return min((position for position in oldest if position is not None), default=None)
+
+    @property
     def losses(self) -> dict[str, int]:
         """The matchers' losses together; derived events refused count as capped."""
         total = {"capped": self._refused}

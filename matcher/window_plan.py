@@ -1,7 +1,8 @@
 """A window rule compiled to data: its entries, the options of the kernel, its condition on rows.
 
 A row of the kernel is an event of a type of its own, whose fields are the rule's aggregates and the
-parts of its key; so a condition over a window is an atom like any other.
+parts of its key, and which sees the rows of tables that the window's newest event sees; so a
+condition over a window is an atom like any other.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import (
+    WINDOW,
     Aggregate,
     Call,
     Const,
@@ -21,6 +23,7 @@ from dsl.model import (
     Field,
     FieldRef,
     KeyRef,
+    Kind,
     Path,
     Rule,
     Type,
@@ -28,6 +31,7 @@ from dsl.model import (
     WindowKind,
     WindowShape,
 )
+from dsl.operators import LOOKUPS
 from dsl.source import Span
 from matcher.atoms import Atoms
 from matcher.batch import Batch, BytesChunk, Column, RawLines
@@ -36,7 +40,7 @@ from matcher.keys import KeyCodec
 from matcher.measures import Measures, aggregates_in
 from matcher.plan import Entry
 from matcher.runs import NONE
-from matcher.schema import Schema, outputs
+from matcher.schema import Schema, outputs, walk
 from matcher.strings import Strings
 from matcher.window_layout import (
     CLOSE,
@@ -68,6 +72,10 @@ NOWHERE = Span("", 0, 0)
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+_POSITION = Call(Type(Kind.INT), "position", (), NOWHERE)
+SEEN_AS_OF = Aggregate(Type(Kind.INT), "last", WINDOW, None, False, NOWHERE, _POSITION)
+"""The log position as of which the newest event of a window sees rows of tables."""
+
 _KINDS = {
     WindowKind.SLIDING: SLIDING,
     WindowKind.COUNT: COUNTED,
@@ -98,14 +106,21 @@ def compile_window(
     assert window is not None
     told = aggregates_in([*outputs(rule), *also])
     tested = aggregates_in([window.when])
+    if looks_up(window.when):
+        tested.append(SEEN_AS_OF)
     source = rule.steps[0].event
     measures = Measures([*tested, *told], lambda path: schema.type_of(source, path), strings)
     columns = tuple(column_of(atoms, schema, source, value) for value in measures.values)
     options = window_options(window.shape, _look(window.shape, window.fire))
     options[OPTION_LEAST] = least_count(window.when)
     entries = tuple(_entries(rule, atoms))
-    when = When(window.when, tested, measures, rule, strings)
+    when = When(window.when, measures, rule, atoms)
     return WindowPlan(rule, entries, columns, measures, tuple(told), options, when)
+
+
+def looks_up(condition: Expr) -> bool:
+    """Whether a condition asks a table or list for the window, and not only for its events."""
+    return any(isinstance(node, Call) and node.op in LOOKUPS for node in walk(condition))
 
 
 def column_of(atoms: Atoms, schema: Schema, event: str, value: Path | Expr) -> int:
@@ -173,12 +188,13 @@ class When:
     def __init__(
         self,
         when: Expr,
-        aggregates: Sequence[Aggregate],
         measures: Measures,
         rule: Rule,
-        strings: Strings,
+        atoms: Atoms,
     ) -> None:
-        self._aggregates = aggregates
+        """`atoms` are those of the rules, whose texts and tables the condition shares."""
+        self._aggregates = aggregates = aggregates_in([when])
+        self.looks_up = looks_up(when)
         self._measures = measures
         values = [_field(f"value{n}", each.type) for n, each in enumerate(aggregates)]
         self._keys = [_field(f"key{n}", key.type) for n, key in enumerate(rule.keys)]
@@ -186,7 +202,7 @@ class When:
         self._places = {field.name: place for place, field in enumerate(fields)}
         row = EventType("row", "row", fields, None, None, 0, None, rule.span)
         self._schema = Schema([row])
-        self._atoms = Atoms(self._schema, strings)
+        self._atoms = Atoms(self._schema, atoms.strings, atoms.tables)
         named = {
             each: FieldRef(field.type, None, (field.name,), rule.span)
             for each, field in zip(aggregates, values, strict=True)
@@ -194,7 +210,10 @@ class When:
         self._atom = self._atoms.atom("row", _of_row(when, named, self._keys))
 
     def is_true(self, rows: Ints, keys: KeyCodec, memory: WindowMemory) -> Bools:
-        """Whether the condition holds for each row; not for one without entries."""
+        """Whether the condition holds for each row; not for one without entries.
+
+        Something is looked up as of the newest event of the window.
+        """
         held = np.flatnonzero(rows[:, ROW_COUNT])
         found = np.zeros(len(rows), np.bool_)
         if not len(held):
@@ -209,7 +228,10 @@ class When:
         raw = RawLines.of(BytesChunk(b""), nothing, nothing)
         types = np.zeros(len(some), np.int16)
         ordered = [columns[self._places[spec.path[0]]] for spec in self._schema.columns]
-        batch = Batch(nothing, nothing, types, ordered, raw)
+        as_of = None
+        if self.looks_up:
+            as_of = np.asarray(self._measures.column(SEEN_AS_OF, some, memory), np.int64)
+        batch = Batch(nothing, nothing, types, ordered, raw, as_of)
         found[held] = self._atoms.evaluate(batch).mask(self._atom)
         return found
 

@@ -17,6 +17,7 @@ from matcher.evidence import Evidence
 from matcher.keys import KeyCodec
 from matcher.lane import Found
 from matcher.layout import is_float
+from matcher.runs import NONE, SLOT_HEAD
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
 from matcher.strings import Strings
@@ -25,6 +26,7 @@ from matcher.window_layout import (
     DUE_KEYS,
     EDGE,
     ENTRIES,
+    ENTRY_VALUES,
     HOPPING,
     KEYS_USED,
     NEVER,
@@ -35,11 +37,12 @@ from matcher.window_layout import (
     ROW_KIND,
     ROW_POSITION,
     ROW_STEP,
+    SLOT_TAIL,
     TAKEN,
     WINDOW_CHANGED,
 )
 from matcher.window_pages import Extra, dump, restore
-from matcher.window_plan import WindowPlan
+from matcher.window_plan import SEEN_AS_OF, WindowPlan
 from matcher.window_rows import newest_of_due, rises
 from matcher.window_state import WindowState
 
@@ -163,6 +166,17 @@ class WindowLane:
         memory = self.state.store.memory
         positions = np.empty(int(memory.totals[DUE_KEYS]), np.int64)
         return positions[: newest_of_due(memory, since_ms, positions)]
+
+    @property
+    def oldest_looked_up(self) -> int | None:
+        """No row will be looked up for `when` as of a position before this one."""
+        memory = self.state.store.memory
+        if not self.plan.when.looks_up or not memory.totals[KEYS_USED]:
+            return None
+        newest = memory.keys[memory.keys[:, SLOT_HEAD] != NONE, SLOT_TAIL]
+        return int(
+            memory.entries[newest, ENTRY_VALUES + self.plan.measures.place(SEEN_AS_OF)].min()
+        )
 
     def losses(self) -> tuple[int, ...]:
         """In the order of `LOSSES`: nothing is lost but events without a key."""

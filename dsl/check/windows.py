@@ -14,10 +14,8 @@ from dsl.check.filters import named_event
 from dsl.diagnostics import one_of
 from dsl.model import (
     Bind,
-    Call,
     Choice,
     Const,
-    Expr,
     Pattern,
     Repeat,
     Window,
@@ -25,7 +23,6 @@ from dsl.model import (
     WindowKind,
     WindowShape,
 )
-from dsl.operators import LOOKUPS
 from dsl.strings import duration_text
 
 _NO_WINDOW: dict[type[ast.Node], str] = {
@@ -98,10 +95,6 @@ def check_when(context: Context, rule: RuleDraft) -> None:
     before = len(context.diagnostics)
     when = Checker(context, match_scope(rule)).condition(rule.when.condition)
     fire = _fire(context, rule, rule.shape)
-    if when is not None and _looks_up(when):
-        hint = "look up in `over Event[…]`, or inside an aggregate: `count(user in admins)`"
-        message = "a look-up in `when` itself is not available yet"
-        context.report("E090", message, rule.when.condition.span, hint)
     if len(context.diagnostics) > before or when is None:
         rule.broken = True
         return
@@ -109,18 +102,6 @@ def check_when(context: Context, rule: RuleDraft) -> None:
         message = f"this condition is always {str(bool(when.value)).lower()}"
         context.report("W003", message, rule.when.condition.span)
     rule.window = Window(rule.shape, when, fire)
-
-
-def _looks_up(when: Expr) -> bool:
-    """Whether a table or list is asked outside of the aggregates, so for no event in particular."""
-    pending: list[Expr] = [when]
-    while pending:
-        expr = pending.pop()
-        if isinstance(expr, Call):
-            if expr.op in LOOKUPS:
-                return True
-            pending.extend(expr.args)
-    return False
 
 
 def _fire(context: Context, rule: RuleDraft, shape: WindowShape) -> WindowFire:

@@ -40,6 +40,18 @@ rule silent {
   suppress by shop for 5s
   alert "{shop} of {shops[shop]?.owner ?? 'nobody'} is silent" { day: shops[shop]?.day }
 }
+rule crowded {
+  by shop
+  over Payment window tumbling 10s
+  when count() > (shops[shop]?.day ?? 0) and last(card) in watched
+  alert "{shop} of {shops[shop]?.owner}: {count()}"
+}
+rule rising {
+  by shop
+  over Payment window sliding 8s
+  when count() > (shops[shop]?.day ?? 0)
+  alert "{shop}: {count()}"
+}
 """
 
 DERIVED_RULES = """
@@ -58,6 +70,12 @@ rule pair {
   match a: Signal[owner is shops[shop]?.owner] -> b: Signal[(shops[shop]?.risk ?? 0.0) < 0.6]
   within 1m
   alert "{a.owner} {shops[a.shop]?.owner} {b.owner} {shops[b.shop]?.owner} {shops[shop]?.owner}"
+}
+rule signals {
+  by shop
+  over Signal window sliding 20s
+  when count() > (shops[shop]?.day ?? 1)
+  alert "{shop} of {shops[shop]?.owner}: {count()} signals"
 }
 rule quiet {
   by shop

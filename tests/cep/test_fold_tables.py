@@ -72,9 +72,8 @@ def test_the_first_rows_of_a_table_count_for_events_that_wait() -> None:
     lines = [payment(0), payment(20_000)]
     assert not fold.step(records(lines, 0, 1)).detections
     fold.replace_rows("shops", [{"shop": "s1", "owner": "o", "risk": 0.9}])
-    assert [one.detection.message for one in fold.step(records(lines, 1, 2)).detections] == [
-        "c1 at o"
-    ]
+    found = [one.detection for one in fold.step(records(lines, 1, 2)).detections]
+    assert [one.message for one in found if one.rule == "risky"] == ["c1 at o"]
 
 
 def test_a_list_written_anew_counts_from_the_restart_on() -> None:

@@ -41,7 +41,11 @@ def typed(rule: Rule, events: Sequence[dict[str, object]]) -> list[ReferenceEven
 
 
 def expected(rule: Rule, events: Sequence[dict[str, object]]) -> list[Outcome]:
-    seen = typed(rule, events)
+    return outcomes_of(rule, typed(rule, events))
+
+
+def outcomes_of(rule: Rule, seen: Sequence[ReferenceEvent]) -> list[Outcome]:
+    """What the reference finds in events with their derived fields."""
     told = [part.expr for part in rule.message.parts if isinstance(part, Placeholder)]
     if rule.window is not None:
         return [
