@@ -144,8 +144,9 @@ class DetectionRow(NamedTuple):
 class ResolutionRow:
     """The fact that what `rule` detected for `key` is over, as of the event at `position`.
 
-    `key` is the JSON object that detections of the rule have.  It concerns the detections of that
-    rule and key that were made before this event; it changes none of them.
+    Where time resolved a window, that is the newest event that was in it.  `key` is the JSON object
+    that detections of the rule have.  It concerns the detections of that rule and key that were
+    made before; it changes none of them.
     """
 
     id: str

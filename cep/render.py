@@ -230,7 +230,10 @@ class Renderer:
         return self._writer.write(found.id, found.said, found.match, found.suppressed_by, emitted)
 
     def resolution(self, found: Resolution) -> ResolutionRow:
-        facts = orjson.dumps((found.key, found.origin or found.position))
+        by: tuple[object, ...] = (found.origin or found.position,)
+        if found.phase:  # time may resolve several times by what one event has left
+            by = (*by, found.at_ms)
+        facts = orjson.dumps((found.key, *by))
         identity = b"%b,%b" % (self._identity, facts[1:])
         return ResolutionRow(
             id=blake2b(identity, digest_size=16).hexdigest(),

@@ -478,7 +478,8 @@ class Emit:
 class Rule:
     """A checked rule: of a pattern, or of a window.
 
-    With a `window`, `steps` are its sources and `pattern` says only that they repeat.
+    With a `window`, `steps` are its sources and `pattern` says only that they repeat; what was
+    detected for a key is over when `resolve_when`, over the window as `Window.when` is, is true.
     Nobody is told of the matches of a rule without `alerts`: it only emits.
     With a `key_table`, the table or list of that name, the keys are those of its rows.
     With a `key_table`, a table or list of that name, its keys are those of the rows there are.
@@ -507,6 +508,7 @@ class Rule:
     span: Span = field(compare=False)
     policy: Policy = Policy()
     window: Window | None = None
+    resolve_when: Expr | None = None
     priority: int = 0
     emits: tuple[Emit, ...] = ()
     alerts: bool = True

@@ -39,6 +39,7 @@ _OPTIONS: tuple[tuple[str, object], ...] = (
     ("policy", Policy()),
     ("window", None),
     ("key_table", None),
+    ("resolve_when", None),
 )  # only if not this
 _PARTS: dict[type, tuple[str, ...] | None] = {}
 

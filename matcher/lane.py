@@ -103,9 +103,13 @@ class Moment(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A resolution as the kernel leaves it; the fields stand in canonical order."""
+    """A resolution as the kernel leaves it; the fields stand in canonical order.
+
+    `phase` is 0 unless time resolved, before (-1) or after (1) the events of `at_ms`.
+    """
 
     at_ms: int
+    phase: int
     position: int
     rule: int
     key: int
@@ -307,7 +311,7 @@ class Lane:
         """Take what was found out of the kernel's buffer and let go of the evidence."""
         out = self._out
         for at_ms, position, key in out.resolved[: out.counts[2]].tolist():
-            self.resolved.append(Resolved(at_ms, position, self._number, key))
+            self.resolved.append(Resolved(at_ms, 0, position, self._number, key))
         out.counts[2] = 0
         count = int(out.counts[0])
         if not count:

@@ -73,10 +73,14 @@ class Lineage:
         self._origins[placed.place] = placed.event.origin
 
     def resolved(self, found: Resolution) -> Resolution:
-        """The resolution with the number of the record, and the origin of a derived event."""
+        """The resolution with the number of the record, and the origin of a derived event.
+
+        Where time resolved, the event may be of any step before, so it has no origin here.
+        """
         place = found.position
         record = -1 if places.phase_of(place) else places.record_of(place)
-        return found._replace(position=record, origin=self._origins.get(place, ""))
+        origin = "" if found.phase else self._origins.get(place, "")
+        return found._replace(position=record, origin=origin)
 
 
 def shown(match: Match) -> Match:

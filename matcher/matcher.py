@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ from matcher.told import PAGE as TOLD_PAGE
 from matcher.told import Told
 from matcher.window_plan import compile_window
 from matcher.windows import WindowLane
+from matcher.windows_resolved import ResolvedWindowLane
 
 END_OF_TIME_MS = 2**62
 LOSSES = ("expired", "capped", "unkeyed", "cancelled", "skips_missed", "forgotten")
@@ -100,7 +102,8 @@ class Resolution(NamedTuple):
     """The event at `position` says that what `rule` detected for `key` is over.
 
     Of a derived event, `origin` says what made it; its position is that of the record behind it, or
-    -1 when there is none.
+    -1 when there is none.  With a `phase` other than 0 time says so, before (-1) or after (1) the
+    events of `at_ms`, and the event is the newest that was in the window.
     """
 
     rule: Rule
@@ -108,6 +111,7 @@ class Resolution(NamedTuple):
     at_ms: int
     position: int
     origin: str = ""
+    phase: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,8 @@ class Matcher:
     ) -> Lane | PairLane | WindowLane:
         if rule.window is not None:
             windows = compile_window(rule, schema, self._atoms, self._strings, also)
-            return WindowLane(windows, number, schema, self._strings)
+            lane = ResolvedWindowLane if windows.resolves else WindowLane
+            return lane(windows, number, schema, self._strings)
         plan = self._plan(rule, schema, self._strings)
         pair = pair_of(plan, schema)
         if pair is None:
@@ -230,19 +235,15 @@ class Matcher:
 
     @property
     def resolutions(self) -> list[Resolution]:
-        """What the last `advance` resolved, in order of (event time, position, rule)."""
-        found = sorted(
-            resolved for lane in self._lanes if isinstance(lane, Lane) for resolved in lane.resolved
-        )
-        return [
-            Resolution(
-                self._lanes[number].plan.rule,
-                self._lanes[number].keys.scalars(key),
-                at_ms,
-                position,
-            )
-            for at_ms, position, number, key in found
-        ]
+        """What the last `advance` resolved, by (event time, phase, position, rule, key)."""
+        lanes = (lane for lane in self._lanes if not isinstance(lane, PairLane))
+        found = []
+        for at_ms, phase, position, number, key in (each for at in lanes for each in at.resolved):
+            lane = self._lanes[number]
+            scalars = lane.keys.scalars(key)
+            over = Resolution(lane.plan.rule, scalars, at_ms, position, phase=phase)
+            found.append(((at_ms, phase, position, number, tuple(map(str, scalars))), over))
+        return [over for _, over in sorted(found, key=itemgetter(0))]
 
     def follow(self, table: Table, at_ms: int, first: int | None = None) -> None:
         """From `at_ms` on, the keys of rules that take them from `table` are those of its rows.

@@ -49,11 +49,18 @@ from matcher.reference import (
 
 @dataclass(frozen=True, slots=True)
 class ReferenceResolution:
-    """The event at `position` says that what was detected for `key` is over."""
+    """The event at `position` says that what was detected for `key` is over.
+
+    With a `phase` other than 0 time says so, as of a window of which it was the newest event.
+    """
 
     key: tuple[object, ...]
     at_ms: int
     position: int
+    phase: int = 0
+
+    def order(self) -> tuple[object, ...]:
+        return self.at_ms, self.phase, self.position, tuple(map(str, self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,7 @@ def reference_findings(
     for runs in keys.values():
         runs.pass_time(watermark_ms)
     found.matches.sort(key=ReferenceMatch.order)
-    found.resolutions.sort(key=lambda each: (each.at_ms, each.position))
+    found.resolutions.sort(key=ReferenceResolution.order)
     return found
 
 

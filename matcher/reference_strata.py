@@ -19,7 +19,8 @@ from dsl.strata import strata
 from matcher.record import Record
 from matcher.reference import END_OF_TIME_MS, ReferenceEvent, ReferenceMatch
 from matcher.reference_policy import ReferenceResolution, reference_findings
-from matcher.reference_windows import WindowMatch, window_matches, with_derived
+from matcher.reference_resolved import window_findings
+from matcher.reference_windows import WindowMatch, with_derived
 from matcher.schema import derived_read
 
 Match: TypeAlias = ReferenceMatch | WindowMatch
@@ -48,12 +49,19 @@ class ReferenceDetection:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceOver:
-    """`by` says that what `rule` detected for `key` is over."""
+    """`by`, or (with a `phase` other than 0) time, says that what `rule` detected is over."""
 
     rule: Rule
     key: tuple[object, ...]
     at_ms: int
     by: Placed
+    phase: int
+
+    @property
+    def record(self) -> int:
+        """The number of the record behind `by`; -1 if it comes from a deadline."""
+        _, phase, record, *_ = self.by.order
+        return -1 if phase else record
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +87,19 @@ def reference_detections(
         for rule_number, rule in enumerate(level):
             seen = with_derived(listed, derived_read(rule))
             if rule.window is not None:
-                matches: Sequence[Match] = window_matches(rule, seen, watermark_ms)
-                over_rule: Sequence[ReferenceResolution] = ()
+                of_windows = window_findings(rule, seen, watermark_ms)
+                matches: Sequence[Match] = of_windows.matches
+                over_rule: Sequence[ReferenceResolution] = of_windows.resolutions
             else:
                 of_rule = reference_findings(rule, seen, watermark_ms)
                 matches, over_rule = of_rule.matches, of_rule.resolutions
             found += [(_decided(m, rule_number, everything), m) for m in matches]
             for over in over_rule:
                 by = everything[over.position]
-                when = (over.at_ms, by.order[1:], number, rule_number)
-                resolutions.append((when, ReferenceOver(rule, over.key, over.at_ms, by)))
+                when = (over.at_ms, over.phase, by.order[1:], number, rule_number)
+                resolutions.append(
+                    (when, ReferenceOver(rule, over.key, over.at_ms, by, over.phase))
+                )
         for place, (_, match) in enumerate(sorted(found, key=itemgetter(0))):
             bound = tuple((step, everything[event.position]) for step, event in match.bound)
             by = everything[match.by]

@@ -37,8 +37,8 @@ class WindowMatch:
     def phase(self) -> int:
         """0 unless time ended the window; then 1, but -1 if events of that time are not in it."""
         assert self.rule.window is not None
-        ends_before = self.rule.window.shape.kind in (WindowKind.TUMBLING, WindowKind.HOPPING)
-        return int(self.timer) * (-1 if ends_before else 1)
+        session = self.rule.window.shape.kind is WindowKind.SESSION
+        return int(self.timer) * (1 if session else -1)
 
     @property
     def by(self) -> int:
@@ -54,7 +54,7 @@ class WindowMatch:
 
     def value(self, expr: Expr) -> object:
         """An expression over the window."""
-        return _value(expr, self.key, self.window)
+        return value_of(expr, self.key, self.window)
 
     def order(self) -> tuple[object, ...]:
         return (self.at_ms, self.event.position, self.step)
@@ -81,7 +81,7 @@ def by_key(rule: Rule, events: Iterable[ReferenceEvent]) -> Mapping[Key, list[So
     for event in events:
         keys: dict[Key, int] = {}
         for step in rule.steps:
-            if step.event == event.event and _holds(step.condition, event):
+            if step.event == event.event and holds(step.condition, event):
                 keys.setdefault(tuple(event.record[path] for path in step.key), step.index)
         for key, step_index in keys.items():
             if None not in key:
@@ -89,7 +89,7 @@ def by_key(rule: Rule, events: Iterable[ReferenceEvent]) -> Mapping[Key, list[So
     return split
 
 
-def _holds(condition: Expr | None, event: ReferenceEvent) -> bool:
+def holds(condition: Expr | None, event: ReferenceEvent) -> bool:
     return condition is None or evaluate(condition, _alone(event)) is True
 
 
@@ -206,8 +206,8 @@ def _batches(
     assert rule.window is not None
     if rule.window.fire in (WindowFire.CLOSE, WindowFire.ONCE):
         for end_ms, window in closed:
-            if _is_true(rule, key, window):
-                yield _match(rule, key, window, end_ms, timer=True)
+            if is_true(rule, key, window):
+                yield match_of(rule, key, window, end_ms, timer=True)
         return
     moments = [
         (window[:size], window[: size + 1]) for window in windows for size in range(len(window))
@@ -223,21 +223,20 @@ def _at_events(
     An edge is a rise from false to true; an empty window is false.
     """
     assert rule.window is not None
-    is_true = False
+    was_true = False
     for found, window in moments:
-        is_true = is_true and _is_true(rule, key, found)
-        rises = not is_true
-        is_true = _is_true(rule, key, window)
-        if is_true and (rises or rule.window.fire is not WindowFire.EDGE):
-            yield _match(rule, key, window, window[-1][1].ts, timer=False)
+        rises = not (was_true and is_true(rule, key, found))
+        was_true = is_true(rule, key, window)
+        if was_true and (rises or rule.window.fire is not WindowFire.EDGE):
+            yield match_of(rule, key, window, window[-1][1].ts, timer=False)
 
 
-def _is_true(rule: Rule, key: Key, window: Sequence[Source]) -> bool:
+def is_true(rule: Rule, key: Key, window: Sequence[Source]) -> bool:
     assert rule.window is not None
-    return bool(window) and _value(rule.window.when, key, window) is True
+    return bool(window) and value_of(rule.window.when, key, window) is True
 
 
-def _value(expr: Expr, key: Key, window: Sequence[Source]) -> object:
+def value_of(expr: Expr, key: Key, window: Sequence[Source]) -> object:
     return evaluate(expr, _over([event for _, event in window], key))
 
 
@@ -250,7 +249,9 @@ def _over(events: Sequence[ReferenceEvent], key: Key) -> Environment:
     )
 
 
-def _match(rule: Rule, key: Key, window: Sequence[Source], at_ms: int, timer: bool) -> WindowMatch:
+def match_of(
+    rule: Rule, key: Key, window: Sequence[Source], at_ms: int, timer: bool
+) -> WindowMatch:
     step, event = window[-1]
     return WindowMatch(rule, key, at_ms, timer, step, event, tuple(window))
 
@@ -286,7 +287,7 @@ def _derived(derived: Derived, reading: ReferenceEvent, before: Sequence[Referen
         for event in before
         if event.event == derived.event
         and event.ts > reading.ts - span_ms
-        and _holds(derived.condition, event)
+        and holds(derived.condition, event)
         and _key(derived.key, event) == key
     ]
     if shape.kind is WindowKind.COUNT:

@@ -135,8 +135,8 @@ def fields_read(rule: Rule, also: Sequence[Expr] = ()) -> Iterator[tuple[str, Pa
             yield from _read_by(step.condition, step.event, rule)
     if rule.where is not None:
         yield from _read_by(rule.where, "", rule)
-    if rule.window is not None:
-        yield from _read_by(rule.window.when, "", rule)
+    for condition in conditions_of_window(rule):
+        yield from _read_by(condition, "", rule)
     for expr in (*outputs(rule), *also):
         for node in walk(expr):
             fleeting = isinstance(node, Aggregate) and node.step == WINDOW
@@ -149,7 +149,7 @@ def derived_read(rule: Rule, also: Sequence[Expr] = ()) -> Iterator[tuple[str, F
     symbols = (*rule.alphabet, *rule.policy.cancel, *rule.policy.resolve)
     conditions = [(symbol.event, symbol.condition) for symbol in symbols]
     conditions += [(step.event, step.condition) for step in rule.steps]
-    others = [rule.where, rule.window.when if rule.window else None, *outputs(rule), *also]
+    others = [rule.where, *conditions_of_window(rule), *outputs(rule), *also]
     for event, expr in (*conditions, *(("", expr) for expr in others)):
         if expr is not None:
             yield from derived_in(expr, event, rule)
@@ -163,6 +163,14 @@ def derived_in(expr: Expr, own_event: str, rule: Rule) -> Iterator[tuple[str, Fi
             yield event, replace(node, step=None)
         elif isinstance(node, Aggregate) and node.value is not None:
             yield from derived_in(node.value, rule.steps[node.step].event, rule)
+
+
+def conditions_of_window(rule: Rule) -> Iterator[Expr]:
+    """The conditions over a rule's window: when it fires, and when that is over."""
+    if rule.window is not None:
+        yield rule.window.when
+    if rule.resolve_when is not None:
+        yield rule.resolve_when
 
 
 def outputs(rule: Rule) -> Iterator[Expr]:

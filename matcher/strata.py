@@ -79,7 +79,7 @@ class Strata:
         derived: list[Batch] = []
         lineage = Lineage()
         told: list[tuple[tuple[Moment, int], T]] = []
-        resolved: list[tuple[tuple[int, int, int], Resolution]] = []
+        resolved: list[tuple[tuple[int, int, int, int], Resolution]] = []
         for number, level in enumerate(self._levels):
             made: list[Placed] = []
             for match in level.matcher.advance(level.sees(records, derived), watermark_ms):
@@ -91,7 +91,7 @@ class Strata:
                     emitted = _Emitted(outcome.derived, moment, number, root, seen_as_of(found))
                     made += self._placed(emitted, lineage)
             for over in level.matcher.resolutions:
-                order = (over.at_ms, over.position, number)
+                order = (over.at_ms, over.phase, over.position, number)
                 resolved.append((order, lineage.resolved(over)))
             if made:
                 derived.append(self._batch(made))

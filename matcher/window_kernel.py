@@ -9,21 +9,16 @@ A row without entries stands for a window that is surely false.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.batch import NULL
 from matcher.buffers import EVENT_KEY, EVENT_MASK, EVENT_POSITION, EVENT_TS, EVENT_VALUES
 from matcher.compiled import inlined, kernel
-from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, key_slot
+from matcher.runs import NONE, SLOT_HEAD, key_slot
 from matcher.window_layout import (
     AFTER,
     BEFORE,
-    CELL_COLUMN,
     CELL_OP,
-    CELL_PLACE,
     CLOSE,
     CLOSED,
     COUNTED,
@@ -36,19 +31,14 @@ from matcher.window_layout import (
     EDGE,
     ENTERS,
     ENTRIES,
-    ENTRY_NEXT,
     ENTRY_POSITION,
-    ENTRY_STEP,
     ENTRY_TS,
     ENTRY_VALUES,
-    FIRST,
     HOPPING,
-    HOT,
     KEYS_USED,
-    LAST,
+    LEFT_BEHIND,
     LOADED,
     MAX_FLOAT,
-    MIN_FLOAT,
     MIN_INT,
     NEVER,
     NEXT_DUE_MS,
@@ -58,48 +48,31 @@ from matcher.window_layout import (
     OPTION_EVERY,
     OPTION_KIND,
     OPTION_LEAST,
+    OPTION_LEAVING,
     OPTION_LOOK,
     OPTION_ROW,
     OPTION_SIZE_MS,
     READ,
     READS,
-    ROW_AT,
-    ROW_CELLS,
-    ROW_COUNT,
-    ROW_HOT,
-    ROW_KEY,
-    ROW_KIND,
-    ROW_NEWEST,
-    ROW_OLDEST,
-    ROW_POSITION,
-    ROW_STEP,
     SESSION,
     SLIDING,
     SLOT_COUNT,
     SLOT_FLAGS,
     SLOT_NUMBER,
     SLOT_TAIL,
-    SUM_FLOAT,
-    SUM_INT,
     TAKEN,
     TUMBLING,
     VALUES_USED,
     WARM,
     WINDOW_CHANGED,
 )
+from matcher.window_leaving import leave
 from matcher.window_store import WindowMemory, add_entry, count_in, drop_oldest, forget_key, new_key
+from matcher.window_write import Rows, session_end, write, write_false
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-
-class Rows(NamedTuple):
-    """`counts[0]` rows are written; `floats` is the same memory as `rows`."""
-
-    rows: Ints
-    floats: Floats
-    counts: Ints
 
 
 @kernel
@@ -108,13 +81,14 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
     entries, keys, totals = memory.entries, memory.keys, memory.totals
     kind, look, least = options[OPTION_KIND], options[OPTION_LOOK], options[OPTION_LEAST]
     size_ms, every, cap_ms = options[OPTION_SIZE_MS], options[OPTION_EVERY], options[OPTION_CAP_MS]
+    leaving = options[OPTION_LEAVING] != 0 and look != CLOSE and kind != LOADED
     places = memory.entries.shape[1]
     distinct = 0
     for cell in range(memory.cells.shape[0]):
         distinct += memory.cells[cell, CELL_OP] in (DISTINCT_INT, DISTINCT_FLOAT)
         if MIN_INT <= memory.cells[cell, CELL_OP] <= MAX_FLOAT:
             places -= 2
-    rows_most = 2 + (size_ms // every + 1 if kind == HOPPING else 0)
+    rows_most = 2 + (size_ms // every + 2 if kind == HOPPING else 0)
     for place in range(begin, events.shape[0]):
         if (
             totals[ENTRIES] >= entries.shape[0]
@@ -127,6 +101,8 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
         ts, key = events[place, EVENT_TS], events[place, EVENT_KEY]
         slot = key_slot(keys, key)
         if keys[slot, SLOT_HEAD] != NONE:
+            if leaving and not leave(memory, slot, options, ts, out):
+                return place
             until = np.int64(NEVER)
             if kind == SLIDING:
                 until = ts - size_ms
@@ -134,12 +110,12 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
                 until = ts - cap_ms
             elif kind == TUMBLING:
                 until = ts - ts % size_ms - 1
-            elif kind == SESSION:
+            elif kind == SESSION and keys[slot, SLOT_HEAD] != NONE:
                 end = session_end(memory, slot, size_ms, cap_ms)
                 if ts > end:
                     until = ts - 1
                     if look == CLOSE and keys[slot, SLOT_COUNT] >= least:
-                        _write(out, memory, slot, CLOSED, end, 0)
+                        write(out, memory, slot, CLOSED, end, 0)
             elif kind == HOPPING:
                 if keys[slot, SLOT_COUNT] >= least:
                     _close(memory, slot, options, ts, out)
@@ -152,17 +128,19 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
                 shrunk = True
             if keys[slot, SLOT_HEAD] == NONE:
                 keys[slot, SLOT_NUMBER] = 0
+            if leaving and kind == SLIDING:
+                shrunk = True  # it may have, long before
             if look == EDGE and shrunk and keys[slot, SLOT_FLAGS] & WARM:
-                _write(out, memory, slot, BEFORE, ts, 0)
+                write(out, memory, slot, BEFORE, ts, events[place, EVENT_POSITION])
                 if kind == COUNTED or keys[slot, SLOT_COUNT] < least:
-                    _write_false(out, memory, slot)
+                    write_false(out, memory, slot)
         elif look != READ or events[place, EVENT_MASK] & ENTERS:
             new_key(memory, slot, key)
         else:
             continue
         if look == READ:
             if events[place, EVENT_MASK] & READS and keys[slot, SLOT_HEAD] != NONE:
-                _write(out, memory, slot, AFTER, ts, events[place, options[OPTION_ROW]])
+                write(out, memory, slot, AFTER, ts, events[place, options[OPTION_ROW]])
             if not events[place, EVENT_MASK] & ENTERS:
                 if keys[slot, SLOT_HEAD] == NONE:
                     forget_key(memory, slot)
@@ -186,11 +164,11 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
             looks = looks and full and number % every == 0
         enough = keys[slot, SLOT_COUNT] >= least
         if looks and (enough or keys[slot, SLOT_FLAGS] & WARM):
-            _write(out, memory, slot, AFTER, ts, events[place, EVENT_POSITION])
+            write(out, memory, slot, AFTER, ts, events[place, EVENT_POSITION])
             if enough:
                 keys[slot, SLOT_FLAGS] |= WARM
             else:
-                _write_false(out, memory, slot)
+                write_false(out, memory, slot)
         if look == CLOSE and enough:
             if not keys[slot, SLOT_FLAGS] & DUE:
                 keys[slot, SLOT_FLAGS] |= DUE
@@ -212,7 +190,7 @@ def close_due(begin: int, watermark_ms: int, memory: WindowMemory, options: Ints
         options[OPTION_LEAST],
     )
     session = options[OPTION_KIND] == SESSION
-    rows_most = 1 if session else size_ms // options[OPTION_EVERY] + 1
+    rows_most = 1 if session else size_ms // options[OPTION_EVERY] + 2
     if begin == 0:
         totals[DUE_KEPT] = 0
         totals[NEXT_DUE_MS] = -NEVER
@@ -227,7 +205,7 @@ def close_due(begin: int, watermark_ms: int, memory: WindowMemory, options: Ints
             end = session_end(memory, slot, size_ms, cap_ms)
             if end < watermark_ms:
                 if keys[slot, SLOT_COUNT] >= least:
-                    _write(out, memory, slot, CLOSED, end, 0)
+                    write(out, memory, slot, CLOSED, end, 0)
                 while keys[slot, SLOT_HEAD] != NONE:
                     drop_oldest(memory, slot)
             else:
@@ -274,97 +252,20 @@ def collect(watermark_ms: int, memory: WindowMemory, options: Ints) -> None:
 
 
 @inlined
-def session_end(memory: WindowMemory, slot: int, gap_ms: int, cap_ms: int) -> int:
-    """The last ms at which an event still belongs to the key's session."""
-    entries, keys = memory.entries, memory.keys
-    first_ms = entries[keys[slot, SLOT_HEAD], ENTRY_TS]
-    last_ms = entries[keys[slot, SLOT_TAIL], ENTRY_TS]
-    return int(min(last_ms + gap_ms, first_ms + cap_ms))
-
-
-@inlined
 def _close(memory: WindowMemory, slot: int, options: Ints, time_ms: int, out: Rows) -> None:
     """Look at the key's windows that end by `time_ms`, in order, and drop what no later one has."""
     entries, keys = memory.entries, memory.keys
     size_ms, every = options[OPTION_SIZE_MS], options[OPTION_EVERY]
     closed = max(entries[keys[slot, SLOT_TAIL], ENTRY_TS], options[OPTION_DONE_MS])
     end = closed - (closed - size_ms) % every + every
+    newest = entries[keys[slot, SLOT_TAIL], ENTRY_POSITION]
     while end <= time_ms and keys[slot, SLOT_HEAD] != NONE:
         while keys[slot, SLOT_HEAD] != NONE and (
             entries[keys[slot, SLOT_HEAD], ENTRY_TS] < end - size_ms
         ):
             drop_oldest(memory, slot)
         if keys[slot, SLOT_COUNT] >= options[OPTION_LEAST]:
-            _write(out, memory, slot, CLOSED, end, 0)
+            write(out, memory, slot, CLOSED, end, 0)
+        elif keys[slot, SLOT_COUNT] == 0 and options[OPTION_LEAVING]:
+            write(out, memory, slot, LEFT_BEHIND, end, newest)
         end += every
-
-
-@inlined
-def _write(
-    out: Rows, memory: WindowMemory, slot: int, kind: int, at_ms: int, position: int
-) -> None:
-    """A row for the key's window as it is; one that closes is named by its newest entry."""
-    entries, floats, keys, cells = memory.entries, memory.floats, memory.keys, memory.cells
-    rows, row = out.rows, out.counts[0]
-    out.counts[0] += 1
-    head, tail = keys[slot, SLOT_HEAD], keys[slot, SLOT_TAIL]
-    rows[row, ROW_KEY] = keys[slot, SLOT_KEY]
-    rows[row, ROW_AT] = at_ms
-    rows[row, ROW_KIND] = kind
-    rows[row, ROW_POSITION] = position
-    rows[row, ROW_OLDEST] = head
-    rows[row, ROW_NEWEST] = tail
-    rows[row, ROW_HOT] = keys[slot, SLOT_FLAGS] & HOT
-    rows[row, ROW_COUNT] = keys[slot, SLOT_COUNT]
-    if head == NONE:
-        return
-    rows[row, ROW_STEP] = entries[tail, ENTRY_STEP]
-    if kind == CLOSED:
-        rows[row, ROW_POSITION] = entries[tail, ENTRY_POSITION]
-    for cell in range(cells.shape[0]):
-        op = cells[cell, CELL_OP]
-        place = ENTRY_VALUES + cells[cell, CELL_PLACE]
-        column = cells[cell, CELL_COLUMN]
-        result = keys[slot, column]
-        if op == SUM_INT:
-            low = keys[slot, column + 1]
-            result = low if result == low >> 63 else np.int64(NULL)
-        elif op == FIRST:
-            result = entries[head, place]
-        elif op == LAST:
-            result = entries[tail, place]
-        elif MIN_INT <= op <= MAX_FLOAT:
-            float_ = op in (MIN_FLOAT, MAX_FLOAT)
-            if result != NONE:
-                result = entries[result, place]
-            elif not float_:
-                result = np.int64(NULL)
-            else:
-                out.floats[row, ROW_CELLS + cell] = np.nan
-                continue
-        elif op == SUM_FLOAT:
-            out.floats[row, ROW_CELLS + cell] = _sum(entries, floats, head, tail, place)
-            continue
-        rows[row, ROW_CELLS + cell] = result
-
-
-@inlined
-def _write_false(out: Rows, memory: WindowMemory, slot: int) -> None:
-    """The row just written stands for a window that is surely false."""
-    out.rows[out.counts[0] - 1, ROW_COUNT] = 0
-    memory.keys[slot, SLOT_FLAGS] &= ~WARM
-
-
-@inlined
-def _sum(entries: Ints, floats: Floats, head: int, tail: int, place: int) -> float:
-    """The sum in the window's order: floats that are taken out again would leave a trace."""
-    total, known, entry = 0.0, False, head
-    while True:
-        value = floats[entry, place]
-        if not np.isnan(value):
-            total += value
-            known = True
-        if entry == tail:
-            break
-        entry = entries[entry, ENTRY_NEXT]
-    return float(total) if known else np.nan

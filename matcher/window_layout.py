@@ -37,6 +37,7 @@ WINDOW_TOTALS = 11
 
 # Columns of a row; one column per cell comes last.  `hot` is whether the key's condition held
 # before the batch.  `oldest` and `newest` are the ends of the window's line of entries.
+# `by` is the position of the event at hand, which is in no window that it only finds.
 (
     ROW_KEY,
     ROW_AT,
@@ -47,11 +48,13 @@ WINDOW_TOTALS = 11
     ROW_NEWEST,
     ROW_HOT,
     ROW_COUNT,
+    ROW_BY,
     ROW_CELLS,
-) = range(10)
+) = range(11)
 
-# Kinds of rows: the window an event finds, the window with the event, and a window at its end.
-BEFORE, AFTER, CLOSED = range(3)
+# Kinds of rows: the window an event finds, the window with the event, a window at its end, and what
+# is left of a window when events have left it.
+BEFORE, AFTER, CLOSED, LEFT_BEHIND = range(4)
 
 # Kinds of windows.  LOADED takes entries as they were saved and looks at nothing.
 LOADED, SLIDING, COUNTED, SESSION, TUMBLING, HOPPING = range(6)
@@ -61,6 +64,7 @@ EACH, EDGE, CLOSE, READ = range(4)
 
 # Places in the options.  Of a window with fewer than `least` events the condition is surely false.
 # The key's windows that ended by `done` are closed.  `row` is the column of an event that names it.
+# With `leaving`, there is a row at each instant at which events leave a window.
 (
     OPTION_KIND,
     OPTION_LOOK,
@@ -71,8 +75,9 @@ EACH, EDGE, CLOSE, READ = range(4)
     OPTION_LEAST,
     OPTION_DONE_MS,
     OPTION_ROW,
-) = range(9)
-OPTIONS = 9
+    OPTION_LEAVING,
+) = range(10)
+OPTIONS = 10
 
 # Bits of an event's mask when fields are read: the event enters windows, or reads the field.
 ENTERS, READS = 1, 2

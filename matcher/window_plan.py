@@ -7,7 +7,7 @@ condition over a window is an atom like any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ from matcher.keys import KeyCodec
 from matcher.measures import Measures, aggregates_in
 from matcher.plan import Entry
 from matcher.runs import NONE
-from matcher.schema import Schema, outputs, walk
+from matcher.schema import Schema, conditions_of_window, outputs, walk
 from matcher.strings import Strings
 from matcher.window_layout import (
     CLOSE,
@@ -55,6 +55,7 @@ from matcher.window_layout import (
     OPTION_EVERY,
     OPTION_KIND,
     OPTION_LEAST,
+    OPTION_LEAVING,
     OPTION_LOOK,
     OPTION_ROW,
     OPTION_SIZE_MS,
@@ -86,8 +87,19 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """Events that resolve: nothing of them is kept."""
+
+    entries: tuple[Entry, ...]
+    columns: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """`columns` are the derived columns kept of each event; `told` what the output says."""
+    """`columns` are the derived columns kept of each event; `told` what the output says.
+
+    `over` is the condition of `resolve when`; events of `signals` resolve.
+    """
 
     rule: Rule
     entries: tuple[Entry, ...]
@@ -96,6 +108,17 @@ class WindowPlan:
     told: tuple[Aggregate, ...]
     options: Ints
     when: When
+    over: When | None
+    signals: Signals
+
+    @property
+    def resolves(self) -> bool:
+        """Whether what the rule detects can be resolved."""
+        return self.over is not None or bool(self.signals.entries)
+
+    @property
+    def looks_up(self) -> bool:
+        return self.when.looks_up or (self.over is not None and self.over.looks_up)
 
 
 def compile_window(
@@ -105,17 +128,24 @@ def compile_window(
     window = rule.window
     assert window is not None
     told = aggregates_in([*outputs(rule), *also])
-    tested = aggregates_in([window.when])
-    if looks_up(window.when):
+    conditions = list(conditions_of_window(rule))
+    tested = aggregates_in(conditions)
+    if any(map(looks_up, conditions)):
         tested.append(SEEN_AS_OF)
     source = rule.steps[0].event
     measures = Measures([*tested, *told], lambda path: schema.type_of(source, path), strings)
     columns = tuple(column_of(atoms, schema, source, value) for value in measures.values)
     options = window_options(window.shape, _look(window.shape, window.fire))
-    options[OPTION_LEAST] = least_count(window.when)
     entries = tuple(_entries(rule, atoms))
     when = When(window.when, measures, rule, atoms)
-    return WindowPlan(rule, entries, columns, measures, tuple(told), options, when)
+    over = None
+    if rule.resolve_when is None:
+        options[OPTION_LEAST] = least_count(window.when)
+    else:
+        options[OPTION_LEAVING] = 1
+        over = When(rule.resolve_when, measures, rule, atoms)
+    signals = Signals(tuple(_signals(rule, atoms)))
+    return WindowPlan(rule, entries, columns, measures, tuple(told), options, when, over, signals)
 
 
 def looks_up(condition: Expr) -> bool:
@@ -137,6 +167,13 @@ def _entries(rule: Rule, atoms: Atoms) -> list[Entry]:
         ids = tuple(atoms.atom(step.event, part) for part in parts or [None])
         ways.setdefault((step.event, step.key), []).append((step.index, ids))
     return [Entry(event, key, tuple(steps), (), False) for (event, key), steps in ways.items()]
+
+
+def _signals(rule: Rule, atoms: Atoms) -> Iterator[Entry]:
+    for symbol in rule.policy.resolve:
+        parts: list[Expr | None] = [*conjuncts(symbol.condition)]
+        ids = tuple(atoms.atom(symbol.event, part) for part in parts or [None])
+        yield Entry(symbol.event, symbol.key, (), (ids,), True)
 
 
 def _look(shape: WindowShape, fire: WindowFire) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.window_kernel import Rows, close_due, collect, take
+from matcher.window_kernel import close_due, collect, take
 from matcher.window_layout import (
     CLOSE,
     COUNTED,
@@ -25,7 +25,9 @@ from matcher.window_layout import (
     ROW_CELLS,
     WINDOW_CHANGED,
 )
+from matcher.window_leaving import leave_all
 from matcher.window_store import WindowStore, free_left
+from matcher.window_write import Rows
 
 Ints = NDArray[np.int64]
 
@@ -72,6 +74,17 @@ class WindowState:
         memory.totals[WINDOW_CHANGED] |= end > 0  # what is closed is part of the state
         return self._out.rows[: self._out.counts[0]]
 
+    def leave(self, keys: Ints, watermark_ms: int) -> Ints:
+        """The rows of windows of these keys that events have left, without an event since."""
+        self._out.counts[0] = 0
+        place = 0
+        while True:
+            memory = self.store.memory
+            place = leave_all(place, keys, watermark_ms, memory, self.options, self._out)
+            if place >= len(keys):
+                return self._out.rows[: self._out.counts[0]]
+            self._reserve_rows(64)
+
     def _is_due(self, watermark_ms: int) -> bool:
         options = self.options
         if options[OPTION_LOOK] != CLOSE:
@@ -98,7 +111,7 @@ class WindowState:
     def _reserve_rows(self, events: int) -> None:
         options = self.options
         hops = int(options[OPTION_SIZE_MS]) // int(options[OPTION_EVERY])
-        each = 2 + (hops + 1 if options[OPTION_KIND] == HOPPING else 0)
+        each = 3 + (hops + 2 if options[OPTION_KIND] == HOPPING else 0)
         size = int(self._out.counts[0])
         if size + each * min(events, 64) > len(self._out.rows):
             grown = _rows(2 * (size + each * min(events, 64)), self._width)

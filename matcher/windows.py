@@ -15,7 +15,7 @@ from matcher.atoms import BatchAtoms
 from matcher.buffers import EVENT_KEY, EVENT_VALUES
 from matcher.evidence import Evidence
 from matcher.keys import KeyCodec
-from matcher.lane import Found
+from matcher.lane import Found, Resolved
 from matcher.layout import is_float
 from matcher.runs import NONE, SLOT_HEAD
 from matcher.schema import Schema
@@ -68,7 +68,9 @@ class WindowLane:
         self._floats = [place for place, type_ in enumerate(plan.measures.types) if is_float(type_)]
         assert plan.rule.window is not None
         self._once = plan.rule.window.fire is WindowFire.ONCE
+        self.phase = BEFORE_EVENTS if plan.options[OPTION_KIND] == HOPPING else AFTER_EVENTS
         self.done: set[int] = set()  # keys that a rule that fires once has fired for
+        self.resolved: list[Resolved] = []
         self.matched = 0
         self._first_ts = NEVER
 
@@ -76,63 +78,67 @@ class WindowLane:
 
     def advance(self, keyed: BatchKeys, atoms: BatchAtoms | None, watermark_ms: int) -> list[Found]:
         """Matches decided by the batch and by time reaching the watermark."""
-        found: list[Found] = []
-        events = None if atoms is None else self._selection.events(keyed, atoms)
         self._first_ts = int(keyed.batch.ts[0]) if len(keyed.batch) else -NEVER
-        if events is not None:
-            if len(self.plan.rule.keys) > 1:  # a selection by several columns is in event order
-                events = events[np.argsort(events[:, EVENT_KEY], kind="stable")]
-            if self._floats:
-                events = events.copy()
-            for place in self._floats:  # one zero: a negative one is no value of its own
-                column = events[:, EVENT_VALUES + place].view(np.float64)
-                column += 0.0
-            found += self._matches(self.state.take(events))
-        found += self._matches(self.state.close(watermark_ms))
+        events = None if atoms is None else self._events(keyed, atoms)
+        found = self._moved(events, keyed, atoms, watermark_ms)
         self.state.settle(watermark_ms)
+        self.matched += len(found)
         return found
+
+    def _events(self, keyed: BatchKeys, atoms: BatchAtoms) -> Ints | None:
+        """The events that enter windows, each key's together."""
+        events = self._selection.events(keyed, atoms)
+        if events is None:
+            return None
+        if len(self.plan.rule.keys) > 1:  # a selection by several columns is in event order
+            events = events[np.argsort(events[:, EVENT_KEY], kind="stable")]
+        if self._floats:
+            events = events.copy()
+        for place in self._floats:  # one zero: a negative one is no value of its own
+            column = events[:, EVENT_VALUES + place].view(np.float64)
+            column += 0.0
+        return events
+
+    def _moved(
+        self, events: Ints | None, keyed: BatchKeys, atoms: BatchAtoms | None, watermark_ms: int
+    ) -> list[Found]:
+        """Take the events in and let time pass."""
+        found = [] if events is None else self._matches(self.state.take(events))
+        return found + self._matches(self.state.close(watermark_ms))
 
     def _matches(self, rows: Ints) -> list[Found]:
         if not len(rows):
             return []
-        plan, memory = self.plan, self.state.store.memory
-        fires = plan.when.is_true(rows, self.keys, memory)
-        if plan.options[OPTION_LOOK] == EDGE:
+        memory = self.state.store.memory
+        fires = self.plan.when.is_true(rows, self.keys, memory)
+        if self.plan.options[OPTION_LOOK] == EDGE:
             is_true = fires
             fires = np.zeros(len(rows), np.bool_)
             rises(rows, is_true, memory, fires)
-        fired = rows[fires]
+        if not self._once:
+            return self._fired(rows[fires])
+        first = np.zeros(len(rows), np.bool_)
+        for place in np.flatnonzero(fires).tolist():
+            key = int(rows[place, ROW_KEY])
+            first[place] = key not in self.done
+            self.done.add(key)
+        return self._fired(rows[first])
+
+    def _fired(self, fired: Ints) -> list[Found]:
+        """The matches of rows that fire."""
         if not len(fired):
             return []
-        values = plan.measures.scalars(plan.told, fired, memory)
-        phase = AFTER_EVENTS
-        if plan.options[OPTION_KIND] == HOPPING:
-            phase = BEFORE_EVENTS
+        plan = self.plan
+        values = plan.measures.scalars(plan.told, fired, self.state.store.memory)
         found = []
         for row, told in zip(fired.tolist(), values, strict=True):
-            if self._once:
-                if row[ROW_KEY] in self.done:
-                    continue
-                self.done.add(row[ROW_KEY])
-            timer = phase if row[ROW_KIND] == CLOSED else AT_EVENT
+            timer = self.phase if row[ROW_KIND] == CLOSED else AT_EVENT
             position, step = row[ROW_POSITION], row[ROW_STEP]
             bound, steps = (position,), (step,)
-            key = row[ROW_KEY]
+            key, at_ms = row[ROW_KEY], row[ROW_AT]
             found.append(
-                Found(
-                    row[ROW_AT],
-                    timer,
-                    position,
-                    self._number,
-                    position,
-                    bound,
-                    steps,
-                    (),
-                    key,
-                    told,
-                )
+                Found(at_ms, timer, position, self._number, position, bound, steps, (), key, told)
             )
-        self.matched += len(found)
         return found
 
     def newly_held(self) -> Ints:
@@ -169,9 +175,9 @@ class WindowLane:
 
     @property
     def oldest_looked_up(self) -> int | None:
-        """No row will be looked up for `when` as of a position before this one."""
+        """No row will be looked up for a condition as of a position before this one."""
         memory = self.state.store.memory
-        if not self.plan.when.looks_up or not memory.totals[KEYS_USED]:
+        if not self.plan.looks_up or not memory.totals[KEYS_USED]:
             return None
         newest = memory.keys[memory.keys[:, SLOT_HEAD] != NONE, SLOT_TAIL]
         return int(
@@ -180,11 +186,15 @@ class WindowLane:
 
     def losses(self) -> tuple[int, ...]:
         """In the order of `LOSSES`: nothing is lost but events without a key."""
-        return 0, 0, self._selection.null_keys, 0, 0, 0
+        return 0, 0, self.null_keys, 0, 0, 0
+
+    @property
+    def null_keys(self) -> int:
+        return self._selection.null_keys
 
     def counters(self) -> tuple[int, ...]:
         """In the order of `Counters`: entries stand for runs, and none is refused."""
         totals = self.state.store.memory.totals
         taken, entries, keys = (int(totals[at]) for at in (TAKEN, ENTRIES, KEYS_USED))
-        unkeyed, held = self._selection.null_keys, self.state.store.bytes
-        return taken, self.matched, 0, 0, unkeyed, entries, keys, held
+        unkeyed, held = self.null_keys, self.state.store.bytes
+        return taken, self.matched, 0, 0, unkeyed, entries, keys, held, 0, 0, len(self.done)

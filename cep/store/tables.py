@@ -80,7 +80,7 @@ resolution = Table(
     Column("rule", String(200), nullable=False),
     Column("key", LargeBinary, nullable=False),  # JSON, as in the body of a detection
     Column("at_ms", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),  # of the event that resolved
+    Column("position", BigInteger, nullable=False),  # of the event that resolved, or was left
     Index("resolution_by_rule", "rule", "sequence"),
 )
 

@@ -142,6 +142,7 @@ def _finish(context: Context, draft: RuleDraft) -> model.Rule:
         span=draft.declaration.span,
         policy=draft.policy,
         window=draft.window,
+        resolve_when=draft.ends_when,
         priority=draft.priority,
         emits=draft.emits,
         alerts=draft.alert is not None,

@@ -50,7 +50,6 @@ def check_clauses(context: Context, rule: RuleDraft) -> None:
             context.report("E061", message, clause.span)
             continue
         _take(context, rule, clause)
-    _not_for_windows(context, rule)
     windowed = rule.over is not None and rule.over.window is not None
     if rule.when is not None and not windowed:
         message, hint = "`when` needs a window", "write `over Event window sliding 10m`"
@@ -69,15 +68,6 @@ def check_clauses(context: Context, rule: RuleDraft) -> None:
     if rule.alert is None and rule.notify_clause is not None:
         message, hint = "`notify` without an `alert` has nothing to tell", 'add `alert "…"`'
         context.report("E062", message, rule.notify_clause.span, hint)
-        rule.broken = True
-
-
-def _not_for_windows(context: Context, rule: RuleDraft) -> None:
-    if rule.over is None or rule.over.window is None:
-        return
-    later = [*rule.resolve_clauses, rule.resolve_when]
-    for clause in (clause for clause in later if clause is not None):
-        context.report("E090", "resolving a window is not available yet", clause.span)
         rule.broken = True
 
 

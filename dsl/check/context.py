@@ -109,6 +109,7 @@ class RuleDraft:
     suppress: model.Suppress | None = None
     shape: model.WindowShape | None = None
     window: model.Window | None = None
+    ends_when: model.Expr | None = None
     message: model.Template = field(default_factory=lambda: model.Template(()))
     attributes: tuple[tuple[str, model.Expr | model.Template], ...] = ()
 

@@ -16,7 +16,9 @@ from dsl.model import (
     Bind,
     Choice,
     Const,
+    Expr,
     Pattern,
+    Policy,
     Repeat,
     Window,
     WindowFire,
@@ -90,18 +92,29 @@ def _source(context: Context, rule: RuleDraft, core: ast.Core) -> None:
 
 
 def check_when(context: Context, rule: RuleDraft) -> None:
-    """The window's condition and its way of firing."""
+    """The window's condition, its way of firing, and when what it detected is over."""
     assert rule.when is not None and rule.shape is not None, "broken rules come no further"
     before = len(context.diagnostics)
-    when = Checker(context, match_scope(rule)).condition(rule.when.condition)
+    checker = Checker(context, match_scope(rule))
+    when = checker.condition(rule.when.condition)
     fire = _fire(context, rule, rule.shape)
+    if rule.resolve_when is not None:
+        rule.ends_when = checker.condition(rule.resolve_when.condition)
     if len(context.diagnostics) > before or when is None:
         rule.broken = True
         return
-    if isinstance(when, Const):
-        message = f"this condition is always {str(bool(when.value)).lower()}"
-        context.report("W003", message, rule.when.condition.span)
+    _always(context, when, rule.when.condition)
+    if rule.resolve_when is not None:
+        _always(context, rule.ends_when, rule.resolve_when.condition)
+    rule.policy = Policy(resolve=rule.resolve)
     rule.window = Window(rule.shape, when, fire)
+
+
+def _always(context: Context, condition: Expr | None, written: ast.Expression) -> None:
+    """Warn of a condition that does not depend on the window."""
+    if isinstance(condition, Const):
+        message = f"this condition is always {str(bool(condition.value)).lower()}"
+        context.report("W003", message, written.span)
 
 
 def _fire(context: Context, rule: RuleDraft, shape: WindowShape) -> WindowFire:

@@ -36,7 +36,7 @@ WORDS: Mapping[str, str] = {
     "matches": "`best`: one match per start. `all`: every one.",
     "limit": "The most partial matches of one key.",
     "suppress": "Hides further alerts of the same key for a while; they stay on record.",
-    "resolve": "What ends the alert.",
+    "resolve": "What ends the alert: `resolve on E`, or for windows `resolve when c`.",
     "alert": "The message; `{…}` holds an expression and a format.",
     "emit": "Makes an event that other rules can read.",
     "notify": "The destinations of the alert.",

@@ -48,6 +48,23 @@ rule visits {
   when count() >= 2
   alert "{card}: {count()}"
 }
+rule flood {
+  by card
+  over Payment window sliding 20s
+  when count() >= 3
+  fire edge
+  resolve when count() < 2
+  alert "{card}: {count()}"
+}
+rule dear {
+  by card
+  over Payment window hopping 20s every 5s
+  when avg(amount) > 5.0
+  fire once
+  resolve when avg(amount) < 4.0
+  resolve on Payment[amount < 1]
+  alert "{card}: {avg(amount):.2f}"
+}
 rule above {
   by card
   match a: Payment[amount > usual]
@@ -65,6 +82,17 @@ def test_the_rules_do_detect() -> None:
     assert {str(body["rule"]) for body in json_of(found.bodies)} == {
         rule.name for rule in RULE_SET.rules
     }
+
+
+def test_what_is_resolved_has_ids_of_its_own_and_was_open() -> None:
+    found, _ = fold_all(RULE_SET, events(300, 7))
+    assert len({row.id for row in found.resolutions}) == len(found.resolutions)
+    for rule in ("flood", "dear"):
+        over = [orjson.loads(row.key)["card"] for row in found.resolutions if row.rule == rule]
+        fired = [body["key"]["card"] for body in json_of(found.bodies) if body["rule"] == rule]
+        assert len(over) > 3
+        for card in set(over):
+            assert over.count(card) <= fired.count(card) <= over.count(card) + 1
 
 
 @settings(deadline=None, max_examples=30)

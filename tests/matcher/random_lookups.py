@@ -110,7 +110,8 @@ def looking_windows(draw: st.DrawFn) -> Rule:
     window = replace(rule.window, when=when)
     if draw(st.booleans()):  # edges look at what leaving events leave
         window = replace(window, shape=draw(shapes(WindowKind.SLIDING)), fire=WindowFire.EDGE)
-    return replace(rule, steps=tuple(steps), window=window)
+    over = draw(tests_that_look_up(rule)) if draw(st.integers(0, 2)) == 0 else None
+    return replace(rule, steps=tuple(steps), window=window, resolve_when=over)
 
 
 # ----------------------------------------------------------------------------------- facts

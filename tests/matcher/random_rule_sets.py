@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from random_rules import EVENTS, FIELDS, SPAN, arrows, call, const, ref, rules
-from random_windows import rules_with_derived, window_rules
+from random_windows import resolved_windows, rules_with_derived, window_rules
 
 from dsl.model import (
     WINDOW,
@@ -120,7 +120,7 @@ def rule_sets(draw: st.DrawFn) -> RuleSet:
     for number in range(draw(st.integers(2, 4))):
         first = number == 0
         simple = (singles(), pairs())
-        others = (rules(), rules_with_derived(), window_rules())
+        others = (rules(), rules_with_derived(), window_rules(), resolved_windows())
         rule = draw(st.one_of(*simple) if first else st.one_of(*others, *simple))
         types = draw(st.sampled_from(("AB",) if first else ("CA", "CB", "CD", "DC", "AC", "AB")))
         rule = renamed(rule, dict(zip("AB", types, strict=True)))

@@ -18,6 +18,7 @@ from random_rules import (
     own_conditions,
     ref,
     rules,
+    symbols,
 )
 
 from dsl.model import (
@@ -33,6 +34,7 @@ from dsl.model import (
     Kind,
     Path,
     Placeholder,
+    Policy,
     Repeat,
     Rule,
     Skip,
@@ -160,6 +162,29 @@ def window_rules(draw: st.DrawFn) -> Rule:
         span=SPAN,
         window=Window(shape, when, draw(st.sampled_from(FIRES[shape.kind]))),
     )
+
+
+@st.composite
+def resolved_windows(draw: st.DrawFn) -> Rule:
+    """A window whose detections are resolved: by events, by a condition, or by both."""
+    rule = draw(window_rules())
+    keys: tuple[Path, ...] = tuple((key.name,) for key in rule.keys)
+    if rule.window is not None and draw(st.booleans()):  # one that holds now and then
+        count = Aggregate(INT, "count", WINDOW, None, False, SPAN)
+        when = call("ge", count, const(draw(st.integers(1, 3)), INT))
+        rule = replace(rule, window=replace(rule.window, when=when))
+    over = None
+    if draw(st.integers(0, 3)):
+        over = draw(tests_of_windows(keys))
+        if draw(st.booleans()):
+            over = call(draw(st.sampled_from(("and", "or"))), over, draw(tests_of_windows(keys)))
+    found: list[Symbol] = []
+    if over is None or draw(st.booleans()):
+        condition = draw(st.one_of(st.none(), own_conditions()))
+        key = (("g",), *keys[1:]) if keys and draw(st.integers(0, 2)) == 0 else keys
+        found.append(Symbol(draw(st.sampled_from(("A", "B"))), condition, key))
+        found += draw(symbols(keys))
+    return replace(rule, resolve_when=over, policy=Policy(resolve=tuple(found)))
 
 
 # ------------------------------------------------------------------------------ derived fields

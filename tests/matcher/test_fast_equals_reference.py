@@ -76,13 +76,13 @@ def detect(
     rule: Rule, events: Sequence[dict[str, object]], cuts: Sequence[int], restart: bool
 ) -> list[Match]:
     """What the fast matcher finds; with `restart`, each batch is met by a new process's state."""
-    return _detect(rule, events, cuts, restart)[0]
+    return detected(rule, events, cuts, restart)[0]
 
 
 def outcomes(
     rule: Rule, events: Sequence[dict[str, object]], cuts: Sequence[int], restart: bool
 ) -> Outcomes:
-    matches, resolutions, matcher = _detect(rule, events, cuts, restart)
+    matches, resolutions, matcher = detected(rule, events, cuts, restart)
     counters = matcher.counters[rule.name]
     return Outcomes(
         [outcome(match) for match in matches],
@@ -94,7 +94,7 @@ def outcomes(
     )
 
 
-def _detect(
+def detected(
     rule: Rule, events: Sequence[dict[str, object]], cuts: Sequence[int], restart: bool
 ) -> tuple[list[Match], list[Resolution], Matcher]:
     found: list[Match] = []

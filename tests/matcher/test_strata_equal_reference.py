@@ -66,7 +66,10 @@ def expected(
         for place, e in enumerate(events)
     ]
     found = reference_detections(rules, typed, _emit)
-    over = [(r.rule.name, r.key, r.at_ms, _name(r.by)) for r in found.resolutions]
+    over = [
+        (r.rule.name, r.key, r.at_ms, r.record if r.phase else _name(r.by))
+        for r in found.resolutions
+    ]
     return [_outcome(detection) for detection in found.detections], over
 
 

@@ -18,7 +18,8 @@ from matcher.matcher import Match
 from matcher.record import record
 from matcher.reference import ReferenceEvent
 from matcher.reference_policy import reference_matches
-from matcher.reference_windows import window_matches, with_derived
+from matcher.reference_resolved import window_findings
+from matcher.reference_windows import with_derived
 from matcher.schema import derived_read
 
 EXAMPLES = int(os.environ.get("CEP_EXAMPLES", "1000"))
@@ -50,7 +51,7 @@ def outcomes_of(rule: Rule, seen: Sequence[ReferenceEvent]) -> list[Outcome]:
     if rule.window is not None:
         return [
             (m.key, m.at_ms, m.timer, m.positions, tuple(map(m.value, told)))
-            for m in window_matches(rule, seen)
+            for m in window_findings(rule, seen).matches
         ]
     outcomes = []
     for match in reference_matches(rule, seen):
