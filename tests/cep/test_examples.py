@@ -40,20 +40,20 @@ def test_every_rule_of_the_examples_is_seen_to_fire(rules: RuleSet) -> None:
     assert {rule.name for rule in rules.rules} - fire == {"password_spray"}  # below: 70 events
 
 
-def logins(users: int, each_ms: int) -> list[dict[str, object]]:
+def sprayed(rules: RuleSet, users: int, each_ms: int) -> list[tuple[int, str]]:
+    """When and what `password_spray` tells of 70 failures of so many users in turn."""
     failed = {"type": "Login", "ip": "10.0.0.9", "sid": "s", "ok": False}
-    return [{**failed, "ts": n * each_ms, "user": f"u{n % users}"} for n in range(70)]
+    events = [{**failed, "ts": n * each_ms, "user": f"u{n % users}"} for n in range(70)]
+    found = cep.detect(rules, events, tables=NO_ROWS)
+    return [(one.at_ms, one.message) for one in found if one.rule == "password_spray"]
 
 
 def test_password_spray_is_told_once_while_it_lasts(rules: RuleSet) -> None:
-    found = list(cep.detect(rules, logins(20, 5_000), tables=NO_ROWS))
-    assert [(one.rule, one.at_ms, one.message) for one in found] == [
-        ("password_spray", 49 * 5_000, "10.0.0.9: 50 failures on 20 accounts")
-    ]
+    assert sprayed(rules, 20, 5_000) == [(49 * 5_000, "10.0.0.9: 50 failures on 20 accounts")]
 
 
 @pytest.mark.parametrize(("users", "each_ms"), [(19, 5_000), (20, 15_000)])
 def test_fewer_accounts_or_slower_failures_are_no_spray(
     rules: RuleSet, users: int, each_ms: int
 ) -> None:
-    assert list(cep.detect(rules, logins(users, each_ms), tables=NO_ROWS)) == []
+    assert sprayed(rules, users, each_ms) == []
