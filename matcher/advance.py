@@ -78,6 +78,7 @@ from matcher.tables import (
     RUNS_POLICY,
     SIGNALS,
     SILENCE_MS,
+    START_STEPS,
     STARTS,
     TIMERS,
     WHERE,
@@ -98,8 +99,15 @@ def advance(
     options = tables.options
     forks, starts = options[FORKS], options[STARTS]
     silences = options[SILENCE_MS] >= 0
+    hears = silences or options[SIGNALS] != 0
     for event in range(begin, events.shape[0]):
         slot = key_slot(memory.keys, events[event, EVENT_KEY])
+        if (
+            memory.keys[slot, SLOT_HEAD] == NONE
+            and events[event, EVENT_MASK] & options[START_STEPS] == 0
+            and not hears
+        ):
+            continue  # most events of most rules
         held = memory.keys[slot, SLOT_RUNS] if memory.keys[slot, SLOT_HEAD] != NONE else 0
         more = held * forks + starts
         if (

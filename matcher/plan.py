@@ -58,6 +58,7 @@ from matcher.tables import (
     SKIP,
     SKIP_PLACE,
     SKIP_STEP,
+    START_STEPS,
     STARTS,
     TIMED,
     TIMERS,
@@ -256,6 +257,8 @@ def _options(rule: Rule, states: tuple[State, ...], where: int, skip_place: int)
     )
     options[FORKS] = max(0, branches - 1) + stays + closes
     options[STARTS] = len(states[0].transitions) + closes
+    first = {states[transition.target].step for transition in states[0].transitions}
+    options[START_STEPS] = sum(1 << step for step in first if step is not None)
     options[RUNS_PER_KEY] = min(policy.runs_max or RUNS_PER_KEY_MAX, RUNS_PER_KEY_MAX)
     options[RUNS_POLICY] = list(Runs).index(policy.runs)
     options[SIGNALS] = _signalled(rule)

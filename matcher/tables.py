@@ -81,6 +81,7 @@ class Tables(NamedTuple):
     TIMERS,
     FORKS,  # how many runs a run may become when it takes an event, itself aside
     STARTS,  # how many runs an event may start
+    START_STEPS,  # bits of the steps that may start one
     RUNS_PER_KEY,
     RUNS_POLICY,
     SIGNALS,  # whether the bits of masks above those of steps are set
@@ -96,8 +97,8 @@ class Tables(NamedTuple):
     SILENCE_STEPS,  # bits of the steps that end it
     PURE_SILENCE,  # the silence is the whole pattern
     KEYS_ARE_ROWS,  # only keys with a clock are seen
-) = range(20)
-OPTIONS = 20
+) = range(21)
+OPTIONS = 21
 
 RUNS_ALL, RUNS_LATEST, RUNS_FIRST = range(3)
 FIRE_FIRST, FIRE_EACH, FIRE_ONCE, FIRE_CLOSE = range(4)
