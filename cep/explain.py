@@ -27,6 +27,7 @@ from matcher.nearest import (
 from matcher.nearest_window import Look, Looks, looked_at
 from matcher.pattern_parts import loop_ends, outermost
 from matcher.reference import ReferenceEvent
+from matcher.reference_policy import KeyRow
 from matcher.shown import duration_text
 from matcher.unmet import Unmet
 
@@ -55,17 +56,19 @@ def explain(
     watermark_ms: int,
     clock: Clock,
     only: Key | None = None,
+    rows: Sequence[KeyRow] = (),
 ) -> list[Told]:
     """For each key (for `only` one), how near it came to a match; the nearest key comes first.
 
-    `events` must be sorted by (ts, position), and have their derived fields.
+    `events` must be sorted by (ts, position), and have their derived fields; `rows` are those that
+    the rule takes its keys from.
     """
     words = _Words(rule, clock)
     if rule.window is not None:
         looks = looked_at(rule, events, watermark_ms, only)
         told = [words.of_window(found) for found in looks]
     else:
-        keys = explored(rule, events, watermark_ms, only)
+        keys = explored(rule, events, watermark_ms, only, rows)
         told = [words.of_pattern(found, watermark_ms) for found in keys]
     return sorted(told, key=lambda each: each.order, reverse=True)
 
@@ -208,6 +211,8 @@ class _Words:
                 lines.append(f"killed by {by} at {at}: the very next event has to fit")
                 if found.last is not None:
                     lines += self._miss_lines(found.last)
+            case Ended.ROW_GONE:
+                lines.append(f"ended at {at}: the row of its key went")
             case Ended.CANCELLED:
                 lines.append(f"cancelled by {by} at {at}")
             case Ended.SKIPPED:
@@ -239,6 +244,8 @@ class _Words:
         silence, _ = leading_silence(self._rule.pattern)
         if silence is None:
             return []
+        if found.gone_ms is not None:
+            return [f"the row of the key went at {self._clock(found.gone_ms)}"]
         if found.silent_ms is None:
             return ["no event of the key has been seen"]
         due_ms = found.silent_ms + silence.for_ms

@@ -6,18 +6,21 @@ Late events and bad ones are left out, as the engine does; rows of tables are th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from cep.fold import Fold
-from cep.limits import BEGINNING_OF_TIME_MS
+from cep.limits import BEGINNING_OF_TIME_MS, END_OF_TIME_MS
 from cep.render import Rendered
 from dsl.model import Rule
 from matcher.lineage import seen_as_of
 from matcher.lookup.history import Rows, Scalars
+from matcher.measures import scalar
 from matcher.record import BadEvent, Record, read_event
 from matcher.reference import ReferenceEvent
+from matcher.reference_policy import KeyRow
 from matcher.reference_windows import with_derived
 from matcher.schema import derived_read
 
@@ -31,6 +34,12 @@ class _Read:
     event: str
     fields: Record
     as_of: int
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it is among the records of its time."""
+        at_ms, phase, record, _ = self.order
+        return at_ms, record if phase == 0 else phase * END_OF_TIME_MS
 
 
 class SeenEvents:
@@ -49,12 +58,15 @@ class SeenEvents:
     ) -> None:
         self._rule = rule
         self._tables = fold.tables
+        self._strings = fold.strings
         self._types = {event.discriminator: event for event in fold.decoder.schema.events}
         self._lateness_ms = max((e.lateness_ms for e in self._types.values()), default=0)
         self._wanted = wanted
         self._events_max = events_max
         self._read: list[_Read] = []
         self._made = 0
+        self._keys: dict[tuple[object, ...], None] = {}
+        self._rows: list[KeyRow] = []
         self.watermark_ms = BEGINNING_OF_TIME_MS
         self.newest_ms = BEGINNING_OF_TIME_MS
         self.left_out = 0
@@ -68,6 +80,8 @@ class SeenEvents:
         if found is None:
             return
         event, ts, fields = found
+        if self.watermark_ms == BEGINNING_OF_TIME_MS:
+            self.follow(ts - self._lateness_ms, position)  # the rows that there are already
         late = ts < self.watermark_ms
         self.newest_ms = max(self.newest_ms, ts)
         self.pass_time(ts - self._lateness_ms)
@@ -86,17 +100,41 @@ class SeenEvents:
             order = (match.at_ms, match.phase, max(match.by, 0), self._made)
             self._keep(_Read(order, event.event, event.fields, seen_as_of(match)))
 
+    def follow(self, at_ms: int, position: int) -> None:
+        """The rows that the rule takes its keys from have changed, before that record."""
+        if self._rule.key_table is None:
+            return
+        table = self._tables.table(self._rule.key_table)
+        columns = [
+            [scalar(part.type, stored, self._strings) for stored in column.tolist()]
+            for part, column in zip(self._rule.keys, table.keys_now(), strict=True)
+        ]
+        now = dict.fromkeys(zip(*columns, strict=True))
+        came = [key for key in now if key not in self._keys]
+        went = [key for key in self._keys if key not in now]
+        self._rows += [KeyRow(at_ms, position, key, alive=False) for key in went]
+        self._rows += [KeyRow(at_ms, position, key, alive=True) for key in came]
+        self._keys = now
+
+    def rows(self) -> list[KeyRow]:
+        """Rows that came and went, at their places among the events of `in_order`."""
+        places = [each.place for each in self._in_order()]
+        return [replace(row, position=bisect_left(places, row.place)) for row in self._rows]
+
     def in_order(self) -> list[ReferenceEvent]:
         """In canonical order, with their derived fields; positions number them from 0."""
-        if self._events_max is not None:
-            self._keep_last(self._events_max)
-        read = sorted(self._read, key=lambda each: each.order)
+        read = self._in_order()
         rows = _RowsAsOf(self._tables, [each.as_of for each in read])
         listed = [
             ReferenceEvent(each.order[0], number, each.event, each.fields, rows)
             for number, each in enumerate(read)
         ]
         return with_derived(listed, derived_read(self._rule))
+
+    def _in_order(self) -> list[_Read]:
+        if self._events_max is not None:
+            self._keep_last(self._events_max)
+        return sorted(self._read, key=lambda each: each.order)
 
     def _keep(self, read: _Read) -> None:
         if not self._wanted(read.event, read.fields):

@@ -101,10 +101,11 @@ class _Run:
             lists=rules.lists,
         )
         self.fold = Fold(tested, "test", also={rule.name: wheres})
+        self.seen = SeenEvents(self.fold, rule)
         self.key_tables = {rule.key_table for rule in tested.rules} - {None}
         if self.key_tables:
             self.fold.advance(TEST_EPOCH_MS)  # what is given at the beginning counts from it
-        self.seen = SeenEvents(self.fold, rule)
+            self.seen.pass_time(TEST_EPOCH_MS)
 
     def failures(self) -> Iterable[Failure]:
         for number, step in enumerate(self.test.steps):
@@ -142,6 +143,8 @@ class _Run:
             self._add(self.fold.advance(now_ms))
         if given.table in self.fold.tables:
             self.fold.replace_rows(given.table, given.rows, now_ms)
+        if given.table == self.rule.key_table:
+            self.seen.follow(now_ms, self.fold.position)
 
     def _add(self, outcome: Outcome) -> None:
         for found in outcome.detections:
@@ -204,7 +207,7 @@ class _Run:
     def _nearest(self, expect: TestExpect) -> list[str]:
         """How far the key got that the test expects an alert for, or the nearest one."""
         events, watermark_ms = self.seen.in_order(), self.seen.watermark_ms
-        told = explain(self.rule, events, watermark_ms, _since_start)
+        told = explain(self.rule, events, watermark_ms, _since_start, rows=self.seen.rows())
         names = [part.name for part in self.rule.keys]
         for each in told:
             values = zip(self.rule.keys, each.key, strict=True)

@@ -56,7 +56,7 @@ def why(
     seen = SeenEvents(fold, rule, _everything if reads_facts else wanted, events_max)
     _read(log, fold, seen)
     events = seen.in_order()
-    told = explain(rule, events, seen.newest_ms, iso_time)
+    told = explain(rule, events, seen.newest_ms, iso_time, rows=seen.rows())
     if asked is not None:
         told = [each for each in told if _key_texts(rule, each.key) == asked]
     return Answer(told, len(events), seen.left_out)

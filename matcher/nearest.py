@@ -10,7 +10,7 @@ a failed test, or a question about one rule and a few keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -34,7 +34,7 @@ from matcher.reference import (
     last_ms,
     where_holds,
 )
-from matcher.reference_policy import Attempt, Findings, KeyRuns, Seen, keys_that_see
+from matcher.reference_policy import Attempt, Findings, KeyRow, KeyRuns, Seen, keys_that_see
 from matcher.unmet import Unmet, unmet
 
 Key: TypeAlias = tuple[object, ...]
@@ -90,6 +90,7 @@ class Ended(Enum):
     GAP = "the greatest gap to the next event ran out"
     FORBIDDEN = "an event came that must not occur"
     NOT_NEXT = "the very next event was another"
+    ROW_GONE = "the row of its key went"
     CANCELLED = "an event of `cancel on` came"
     SKIPPED = "a match ended it"
     REPLACED = "a later start took its place"
@@ -139,7 +140,8 @@ class Candidate:
 class Explored:
     """All of one key; `starts` are the events that began nothing, with the reasons.
 
-    `silent_ms` is since when a silence counts, if the rule has one and the key is known.
+    `silent_ms` is since when a silence counts, if the rule has one and the key is known; `gone_ms`
+    when the row of the key went.
     """
 
     key: Key
@@ -147,6 +149,7 @@ class Explored:
     starts: tuple[Passed, ...]
     silent_ms: int | None = None
     left_out: int = 0
+    gone_ms: int | None = None
 
     @property
     def nearest(self) -> Candidate | None:
@@ -168,23 +171,45 @@ def explored(
     events: Iterable[ReferenceEvent],
     watermark_ms: int = END_OF_TIME_MS,
     only: Key | None = None,
+    rows: Sequence[KeyRow] = (),
 ) -> list[Explored]:
     """What became of the keys of a rule of patterns (of `only` one), in the order they came.
 
-    `events` must be sorted by (ts, position).
+    `events` must be sorted by (ts, position); `rows` are those that the rule takes its keys from.
     """
     found = Findings()
     keys: dict[Key, _Watched] = {}
+    gone: list[_Watched] = []
+    changes = [row for row in rows if only is None or row.key == only]
     for event in events:
+        while changes and changes[0].place <= (event.ts, event.position):
+            gone += _come_or_go(changes.pop(0), rule, keys, found)
         for key, seen in keys_that_see(rule, event):
             if only is None or key == only:
-                if key not in keys:
+                if rule.key_table is None and key not in keys:
                     keys[key] = _Watched(rule, key, found)
-                keys[key].offer(seen, full=False)
+                if key in keys:
+                    keys[key].offer(seen, full=False)
+    for change in changes:
+        gone += _come_or_go(change, rule, keys, found)
     for runs in keys.values():
         runs.pass_time(watermark_ms)
         runs.drop_spent(watermark_ms)
-    return [runs.told() for runs in keys.values()]
+    return [runs.told() for runs in (*gone, *keys.values())]
+
+
+def _come_or_go(
+    row: KeyRow, rule: Rule, keys: dict[Key, _Watched], found: Findings
+) -> list[_Watched]:
+    """A row makes its key known; returns the runs of the key when it goes."""
+    if row.alive and row.key not in keys:
+        keys[row.key] = _Watched(rule, row.key, found)
+        keys[row.key].silent_since = (row.at_ms, -1)
+    elif not row.alive and row.key in keys:
+        runs = keys.pop(row.key)
+        runs.go(row.at_ms)
+        return [runs]
+    return []
 
 
 class _Watched(KeyRuns):
@@ -195,6 +220,7 @@ class _Watched(KeyRuns):
         self.candidates: dict[Positions, Candidate] = {}
         self.starts: list[Passed] = []
         self.left_out = 0
+        self.gone_ms: int | None = None
         self.tried: set[Positions] = set()  # what the event at hand has made of a run
 
     def told(self) -> Explored:
@@ -204,7 +230,16 @@ class _Watched(KeyRuns):
                 candidate.ended = Ended.WAITING if positions in alive else Ended.SETTLED
         silent_ms = None if self.silent_since is None else self.silent_since[0]
         remembered = tuple(self.candidates.values())
-        return Explored(self.key, remembered, tuple(self.starts), silent_ms, self.left_out)
+        starts = tuple(self.starts)
+        return Explored(self.key, remembered, starts, silent_ms, self.left_out, self.gone_ms)
+
+    def go(self, at_ms: int) -> None:
+        """The row of the key is no more."""
+        self.pass_time(at_ms)
+        self.drop_spent(at_ms)
+        self._all_end(self.attempts, Ended.ROW_GONE, at_ms, None)
+        self.attempts = []
+        self.gone_ms = at_ms
 
     # ---- what the reference does, with an eye on it
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dsl.model import WINDOW, Const, Kind, Rule, Type, WindowFire, WindowKind
+from dsl.model import Const, Kind, Rule, Type, WindowFire, WindowKind
 from dsl.source import Span
-from matcher.evaluate import Environment
 from matcher.nearest import Key
 from matcher.reference import END_OF_TIME_MS, ReferenceEvent
-from matcher.reference_windows import WindowMatch, by_key, window_matches
+from matcher.reference_windows import WindowMatch, by_key, environment_over, window_matches
 from matcher.unmet import Unmet, unmet
 
 _ALWAYS = Const(Type(Kind.BOOL), True, Span("", 0, 0))
@@ -68,8 +67,8 @@ def looked_at(
     found: dict[Key, list[Look]] = {key: [] for key in sources if only is None or key == only}
     for match in window_matches(always, events, watermark_ms):
         if match.key in found:
-            records = [event.record for _, event in match.window]
-            parts = unmet(rule.window.when, Environment(None, {WINDOW: records}, match.key))
+            window = [event for _, event in match.window]
+            parts = unmet(rule.window.when, environment_over(window, match.key))
             look = Look(match, parts, _identity(match) in fired)
             found[match.key].append(look)
     return [Looks(key, tuple(looks), len(sources[key])) for key, looks in found.items()]

@@ -237,10 +237,10 @@ def is_true(rule: Rule, key: Key, window: Sequence[Source]) -> bool:
 
 
 def value_of(expr: Expr, key: Key, window: Sequence[Source]) -> object:
-    return evaluate(expr, _over([event for _, event in window], key))
+    return evaluate(expr, environment_over([event for _, event in window], key))
 
 
-def _over(events: Sequence[ReferenceEvent], key: Key) -> Environment:
+def environment_over(events: Sequence[ReferenceEvent], key: Key) -> Environment:
     """The events together; what no event in particular asks of a table is as of the newest."""
     records, positions = [e.record for e in events], [e.position for e in events]
     rows, newest = (events[-1].rows, events[-1].position) if events else (None, 0)
@@ -294,7 +294,7 @@ def _derived(derived: Derived, reading: ReferenceEvent, before: Sequence[Referen
         window = window[-shape.count :]
     if derived.aggregate is None:
         return not window
-    return evaluate(derived.aggregate, _over(window, ()))
+    return evaluate(derived.aggregate, environment_over(window, ()))
 
 
 def _key(parts: Sequence[Expr], event: ReferenceEvent) -> Key:

@@ -333,6 +333,63 @@ test known "t" {
     ]
 
 
+def test_a_window_that_looks_up_is_told_with_the_row_of_its_newest_event() -> None:
+    text = (
+        EVENTS
+        + """
+table caps { card: string @pk  most: decimal }
+rule over_cap {
+  by card
+  over Pay window sliding 1h
+  when sum(amount) > caps[card]?.most
+  alert "x"
+}
+test over_cap "t" {
+  given caps = [{card: "a", most: 100}]
+  at 0s Pay {card: "a", amount: 60}
+  given caps = [{card: "a", most: 1000}]
+  at 1s Pay {card: "a", amount: 60}
+  expect 1 alert
+}
+"""
+    )
+    (result,) = run_tests(load_text(text))
+    assert result.failures[0].text.split("\n")[2:] == [
+        'nearest: card="a" window at 0s with 1 event: sum(amount) > caps[card]?.most is false '
+        "(sum(amount) = 60, caps[card]?.most = 100)"
+    ]
+
+
+def test_keys_of_rows_are_told_though_they_have_no_events() -> None:
+    text = (
+        EVENTS
+        + """
+table cards { card: string @pk }
+rule quiet { by card in cards match not Login for 5m alert "x" }
+test quiet "t" {
+  given cards = [{card: "a"}, {card: "b"}]
+  at 3m Login {card: "a"}
+  advance 1m
+  expect 1 alert {card: "b"}
+  given cards = [{card: "a"}]
+  advance 1h
+  expect 1 alert {card: "b"}
+}
+"""
+    )
+    (result,) = run_tests(load_text(text))
+    before, after = (failure.text.split("\n") for failure in result.failures)
+    assert before[2:] == [
+        'nearest: card="b" was not silent',
+        "  silent since 0s: 5m will be over at 5m",
+    ]
+    assert after[3:] == [
+        '    not the one expected: card is "a"',
+        'nearest: card="b" was not silent',
+        "  the row of the key went at 4m",
+    ]
+
+
 def test_the_report_for_build_servers_has_it_in_its_message() -> None:
     text = f'{EVENTS}rule r {{ match Login -> Pay within 1m alert "x" }}\n'
     test = f'test r "t" {{ at 0s Login {A}}} expect 1 alert }}'

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_rules import EVENTS, rules, streams
 from random_windows import window_rules
+from test_table_keys import Case, cases
+from test_table_keys import rows as rows_of
 
 from cep.explain import explain
 from dsl.model import Rule, leading_silence
@@ -53,6 +55,20 @@ def test_the_matches_are_those_of_the_reference(
     }
     _, pattern = leading_silence(rule.pattern)
     assert found == (expected if pattern is not None else set())
+
+
+@SETTINGS
+@given(cases())
+def test_the_matches_of_keys_from_rows_are_those_of_the_reference(case: Case) -> None:
+    seen, rows = typed(case.rule, case.events), list(rows_of(case))
+    expected = reference_findings(case.rule, seen, rows=rows).matches
+    found = {
+        (each.key, tuple((step, event.position) for step, event in candidate.bound))
+        for each in explored(case.rule, seen, rows=rows)
+        for candidate in each.candidates
+        if candidate.ended is Ended.MATCHED
+    }
+    assert found == {(match.key, match.positions) for match in expected if match.bound}
 
 
 @SETTINGS
