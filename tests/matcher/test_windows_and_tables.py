@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from lookup_cases import columns
 from random_lookups import looking_windows, rules_with_looking_facts
@@ -25,9 +25,10 @@ from matcher.decode import Decoder
 from matcher.lookup import table as table_module
 from matcher.lookup.history import History
 from matcher.lookup.reference_data import ReferenceData
-from matcher.matcher import END_OF_TIME_MS, Match, Matcher
+from matcher.matcher import END_OF_TIME_MS, Match, Matcher, Resolution
 from matcher.record import record
 from matcher.reference import ReferenceEvent
+from matcher.reference_resolved import window_findings
 from matcher.reference_windows import with_derived
 from matcher.schema import Schema, derived_read
 from matcher.strings import Strings
@@ -52,7 +53,12 @@ def shuffled(draw: st.DrawFn) -> list[Event]:
     return sorted(placed, key=lambda event: (int(str(event[1]["ts"])), event[0]))
 
 
-def expected(rule: Rule, events: Sequence[Event], written: Sequence[Written]) -> list[Outcome]:
+Over = tuple[tuple[object, ...], int, int, int]
+Found = tuple[list[Outcome], list[Over]]
+
+
+def expected(rule: Rule, events: Sequence[Event], written: Sequence[Written]) -> Found:
+    """Matches, and of windows the resolutions."""
     rows = History(TABLES)
     for change in written:
         if change.deleted:
@@ -66,7 +72,11 @@ def expected(rule: Rule, events: Sequence[Event], written: Sequence[Written]) ->
         )
         for position, e in events
     ]
-    return outcomes_of(rule, with_derived(typed, list(derived_read(rule))))
+    seen = with_derived(typed, list(derived_read(rule)))
+    if rule.window is None:
+        return outcomes_of(rule, seen), []
+    over = window_findings(rule, seen).resolutions
+    return outcomes_of(rule, seen), [(r.key, r.at_ms, r.position, r.phase) for r in over]
 
 
 class Process:
@@ -112,19 +122,23 @@ def detect(
     written: Sequence[Written],
     cuts: Sequence[int],
     restart: bool,
-) -> list[Outcome]:
+) -> Found:
     found: list[Match] = []
+    over: list[Resolution] = []
     pages: dict[str, bytes] = {}
     process = Process(rule, pages, written)
     places = sorted({0, len(events), *(min(place, len(events)) for place in cuts)})
     for begin, end in pairwise(places):
         found += process.feed(events[begin:end])
+        over += process.matcher.resolutions
         pages.update(process.pages(events[end:]))
         pages = {name: data for name, data in pages.items() if data}
         if restart and pages:
             process = Process(rule, pages, ())
     found += process.matcher.advance(process.decoder.decode(b"", 0).batch, END_OF_TIME_MS)
-    return [outcome(match) for match in found]
+    over += process.matcher.resolutions
+    resolved = [(r.key, r.at_ms, r.position, r.phase) for r in over]
+    return [outcome(match) for match in found], resolved if rule.window is not None else []
 
 
 @pytest.fixture(autouse=True)
@@ -153,11 +167,12 @@ def test_random_rules_do_match(strategy: object) -> None:
     """The strategies are worth something: a fair share of random draws has matches."""
     matching = 0
 
-    @settings(max_examples=100, deadline=None, database=None)
+    @seed(1)
+    @settings(max_examples=200, deadline=None, database=None)
     @given(strategy(), shuffled(), changes())  # type: ignore[operator]  # a strategy's function
     def count(rule: Rule, events: list[Event], written: list[Written]) -> None:
         nonlocal matching
-        matching += bool(expected(rule, events, written))
+        matching += bool(expected(rule, events, written)[0])
 
     count()
     assert matching >= 10
