@@ -85,9 +85,10 @@ class Lineage:
 
 def shown(match: Match) -> Match:
     """The match with numbers of records in place of places, and origins where there are none."""
-    records = tuple(map(places.record_of, match.positions))
-    if not any(map(places.is_derived, (match.by, *match.positions))):
-        return match._replace(by=places.record_of(match.by), positions=records)
+    if places.are_records((match.by, *match.positions)):
+        records = [place >> places.ORDINAL_BITS for place in match.positions]
+        return match.at(match.by >> places.ORDINAL_BITS, tuple(records))
+    records = list(map(places.record_of, match.positions))
     lines, origins, as_of = [], [], []
     for place, raw in zip(match.positions, match.raw, strict=True):
         if places.is_derived(place):

@@ -92,6 +92,11 @@ class Match(NamedTuple):
         """Whether time decided it."""
         return self.phase != 0
 
+    def at(self, by: int, positions: tuple[int, ...]) -> Match:
+        """The same match, at other numbers."""
+        rule, key, at_ms, phase, _, steps, _, *rest = self
+        return tuple.__new__(Match, (rule, key, at_ms, phase, by, steps, positions, *rest))
+
     @property
     def events(self) -> tuple[Bound, ...]:
         origins = self.origins or ("",) * len(self.steps)
@@ -316,19 +321,10 @@ class Matcher:
             scalars = lane.keys.scalars(key)
             lines = tuple(map(raw.__getitem__, positions))
             facts = tuple(told.get(at, NOTHING) for at in positions) if told else ()
+            columns = steps, positions, lines, facts, values or NOTHING, (), ()
+            # Like `Match(…)`, without its call: there are many matches.
             matches.append(
-                Match(
-                    lane.plan.rule,
-                    scalars,
-                    at_ms,
-                    phase,
-                    by,
-                    steps,
-                    positions,
-                    lines,
-                    facts,
-                    values or NOTHING,
-                )
+                tuple.__new__(Match, (lane.plan.rule, scalars, at_ms, phase, by, *columns))
             )
         return matches
 

@@ -411,10 +411,10 @@ class PairLane:
             self._out = np.concatenate([self._out, np.zeros_like(self._out)])
 
     def _matches(self, found: int) -> list[Found]:
-        steps = self._pair.steps
+        steps, number = self._pair.steps, self._number
         rows = self._out[:found]
         columns = (FOUND_TS, FOUND_KEY, FOUND_START, FOUND_POSITION)
         return [
-            Found(ts, False, last, self._number, first, (first, last), steps, (), key)
+            tuple.__new__(Found, (ts, 0, last, number, first, (first, last), steps, (), key, None))
             for ts, key, first, last in zip(*(rows[:, c].tolist() for c in columns), strict=True)
         ]

@@ -14,6 +14,8 @@ strata come first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,3 +57,11 @@ def record_of(place: int) -> int:
 
 def is_derived(place: int) -> bool:
     return phase_of(place) != 0 or place & _ORDINALS != 0
+
+
+def are_records(some: Iterable[int]) -> bool:
+    """Whether none of the places is that of a derived event: fast, for the many that are not."""
+    bits = 0
+    for place in some:
+        bits |= place
+    return 0 <= bits < BEYOND and bits & _ORDINALS == 0

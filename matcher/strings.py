@@ -61,8 +61,9 @@ class Strings:
         """The text of a code handed out earlier; IndexError for any other."""
         if not 0 <= code < len(self):
             raise IndexError(code)
-        begin, end = self.interner.begin[code : code + 2].tolist()
-        return self.interner.arena[begin:end].tobytes().decode("utf-8", "surrogatepass")
+        begins = self.interner.begin
+        octets = self.interner.arena.data[begins.item(code) : begins.item(code + 1)]
+        return str(octets, "utf-8", "surrogatepass")
 
     def __len__(self) -> int:
         return int(self.interner.used[0])
