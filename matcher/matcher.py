@@ -22,6 +22,7 @@ from dsl.model import Aggregate, Expr, Path, Rule
 from matcher import limits
 from matcher.atoms import Atoms
 from matcher.batch import Batch
+from matcher.compact import CompactLane
 from matcher.derived import PAGE_PREFIX as FACTS_PREFIX
 from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
@@ -34,6 +35,7 @@ from matcher.plan import Plan, compile_rule
 from matcher.programs import UnsupportedRule
 from matcher.schema import Schema, derived_in, outputs
 from matcher.selection import BatchKeys
+from matcher.shared_matches import shares_matches
 from matcher.strings import Strings
 from matcher.told import PAGE as TOLD_PAGE
 from matcher.told import Told
@@ -181,12 +183,14 @@ class Matcher:
 
     def _lane(
         self, rule: Rule, number: int, schema: Schema, also: Sequence[Expr]
-    ) -> Lane | PairLane | WindowLane:
+    ) -> Lane | PairLane | WindowLane | CompactLane:
         if rule.window is not None:
             windows = compile_window(rule, schema, self._atoms, self._strings, also)
             lane = ResolvedWindowLane if windows.resolves else WindowLane
             return lane(windows, number, schema, self._strings)
         plan = self._plan(rule, schema, self._strings)
+        if shares_matches(rule):
+            return CompactLane(plan, number, schema, self._strings)
         pair = pair_of(plan, schema)
         if pair is None:
             return Lane(plan, number, schema, self._strings)
@@ -212,7 +216,7 @@ class Matcher:
             if isinstance(lane, Lane):
                 found += lane.advance(keyed, atoms, watermark_ms, censuses)
                 held.append(lane.newly_held())
-            elif isinstance(lane, WindowLane):
+            elif isinstance(lane, WindowLane | CompactLane):
                 found += lane.advance(keyed, atoms, watermark_ms)
                 held.append(lane.newly_held())
             elif fitting is not None:
@@ -241,7 +245,7 @@ class Matcher:
     @property
     def resolutions(self) -> list[Resolution]:
         """What the last `advance` resolved, by (event time, phase, position, rule, key)."""
-        lanes = (lane for lane in self._lanes if not isinstance(lane, PairLane))
+        lanes = (lane for lane in self._lanes if isinstance(lane, Lane | WindowLane))
         found = []
         for at_ms, phase, position, number, key in (each for at in lanes for each in at.resolved):
             lane = self._lanes[number]

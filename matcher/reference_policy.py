@@ -45,6 +45,7 @@ from matcher.reference import (
     last_ms,
     where_holds,
 )
+from matcher.shared_matches import matches_max, shares_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _census(keys: Sequence[KeyRuns], at_ms: int, found: Findings) -> bool:
         if excess > 0 and since is not None and since[0] <= silent[excess - 1]:
             runs.silent_since = None
             found.forgotten += 1
-    return sum(runs.pending for runs in keys) > limits.RUNS_PER_RULE_MAX
+    return sum(runs.pending for runs in keys if not runs.shared) > limits.RUNS_PER_RULE_MAX
 
 
 # --------------------------------------------------------------------------- what a rule sees
@@ -229,6 +230,7 @@ class Attempt:
 
 
 Place: TypeAlias = tuple[int, int]  # event time, position
+UNBOUNDED = 2**62
 EVERYTHING: Place = (END_OF_TIME_MS, 0)
 NOTHING: Place = (NEVER_MS, 0)
 
@@ -252,7 +254,10 @@ class KeyRuns:
         self.attempts: list[Attempt] = []
         self.waiting: list[Attempt] = []  # those to which the event has not been offered yet
         self.open_ms: int | None = None
+        self.shared = shares_matches(rule)
         self.runs_max = rule.policy.runs_max or limits.RUNS_PER_KEY_MAX
+        if self.shared:
+            self.runs_max = UNBOUNDED
         self.room = self.runs_max
         self.horizon = NOTHING
         self.offered = -1  # position of the event at hand
@@ -299,14 +304,24 @@ class KeyRuns:
         self.attempts = [attempt for attempt in self.attempts if attempt.threads]
 
     def _event(self, event: ReferenceEvent, full: bool) -> None:
+        before = len(self.found.matches)
         self._decide_by_next(event)
-        self.room = 0 if full else self.runs_max - self.pending
+        self.room = 0 if full and not self.shared else self.runs_max - self.pending
         self.horizon = NOTHING
         self.waiting, self.attempts = self.attempts, []
         while self.waiting:
             self._advance(self.waiting.pop(0), event)
         if _place(event) > self.horizon:
             self._begin(event)
+        if self.shared:
+            self._leave_out(before)
+
+    def _leave_out(self, before: int) -> None:
+        """Of the matches from number `before` on, those with the newest events are reported."""
+        made = self.found.matches[before:]
+        made.sort(key=lambda one: [_place(event) for _, event in reversed(one.bound)], reverse=True)
+        self.found.matches[before:] = made[: matches_max(self.rule)]
+        self.found.capped += len(made[matches_max(self.rule) :])
 
     def _advance(self, attempt: Attempt, event: ReferenceEvent) -> None:
         """Offer the event to the runs of one start; they go on or are reported."""
