@@ -150,9 +150,13 @@ def own_conditions(draw: st.DrawFn) -> Expr:
 
 @dataclass(slots=True)
 class Scope:
-    """Steps written so far: what a condition may refer to."""
+    """Steps written so far: what a condition may refer to.
+
+    In an `easy` one conditions are few, so that long patterns match as well.
+    """
 
     steps: list[Step] = field(default_factory=list)
+    easy: bool = False
 
     def single(self) -> list[int]:
         return [s.index for s in self.steps if not s.repeated and not s.absent]
@@ -213,7 +217,7 @@ def functions(draw: st.DrawFn, step: int) -> Expr:
 @st.composite
 def aggregates(draw: st.DrawFn, step: int, own: bool) -> Expr:
     """A number about the events bound to a repeated step, as a float."""
-    function = draw(st.sampled_from(AGGREGATES))
+    function = draw(st.sampled_from((*AGGREGATES, *(("prev",) * 3 if own else ()))))
     if function == "count":
         return as_float(Aggregate(INT, "count", step, None, own, SPAN))
     name = draw(st.sampled_from(NUMBERS))
@@ -324,9 +328,10 @@ def steps(
 ) -> int:
     index = len(scope.steps)
     parts: list[Expr] = []
-    if draw(st.integers(0, 2)):
+    ask = draw(st.integers(0, 6 if scope.easy else 2))
+    if ask in (1, 2):
         parts.append(draw(own_conditions()))
-    if draw(st.integers(0, 2)) == 0:
+    if draw(st.integers(0, 6 if scope.easy else 2)) == 0:
         own_step = index if repeated and not absent else None
         condition = draw(across(scope, own_step))
         parts += [] if condition is None else [condition]
@@ -370,7 +375,7 @@ def patterns(
 @st.composite
 def loops(draw: st.DrawFn, scope: Scope, keys: tuple[Path, ...], depth: int) -> Repeat:
     node = draw(patterns(scope, keys, depth, True))
-    least = draw(st.integers(0, 3))
+    least = draw(st.sampled_from((0, 0, 0, 1, 1, 2, 3)))
     most = draw(st.one_of(st.none(), st.integers(max(1, least), least + 2)))
     arrow = draw(arrows()) if draw(st.integers(0, 2)) == 0 else Arrow()
     until = (draw(steps(scope, keys, True, True)),) if draw(st.integers(0, 4)) == 0 else ()
@@ -412,7 +417,8 @@ def apart(
     absent: bool = False,
 ) -> int:
     """A step whose condition may refer to `before` only."""
-    inner = Scope([replace(step, absent=step not in before) for step in scope.steps])
+    known = [replace(step, absent=step not in before) for step in scope.steps]
+    inner = Scope(known, scope.easy)
     index = draw(steps(inner, keys, repeated, absent))
     scope.steps.append(inner.steps[-1])
     return index
@@ -515,7 +521,7 @@ def rules(draw: st.DrawFn, key_table: str | None = None) -> Rule:
     keys: tuple[Path, ...] = draw(st.sampled_from(((("k",),), (("k",),), (), (("k",), ("s",)))))
     if key_table is not None:
         keys = keys or (("g",),)
-    scope = Scope()
+    scope = Scope(easy=draw(st.booleans()))
     within_ms = draw(st.sampled_from((3, 6, 10, 20, 20, None)))
     timed = draw(st.integers(0, 3)) == 0
     silence = None

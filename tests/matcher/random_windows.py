@@ -105,6 +105,12 @@ def tests_of_windows(draw: st.DrawFn, keys: tuple[Path, ...]) -> Expr:
     if choice == 4:
         last = Aggregate(FIELDS["s"], "last", WINDOW, ("s",), False, SPAN)
         return call(draw(st.sampled_from(("eq", "is_same"))), last, const("u", FIELDS["s"]))
+    if choice == 6:
+        listed = Type(Kind.LIST, item=FIELDS["s"])
+        function, most = draw(st.sampled_from((("list", None), ("top", 2))))
+        several = Aggregate(listed, function, WINDOW, ("s",), False, SPAN, None, most)
+        size = call("length", several, type=INT)
+        return call(draw(st.sampled_from(COMPARE)), size, const(draw(st.integers(0, 3)), INT))
     if choice == 5 and keys:
         return call("ne", KeyRef(FIELDS["k"], 0, SPAN), const("q", FIELDS["k"]))
     limit = const(draw(st.sampled_from((0.5, 1.0, 2.0, 3.0))), FLOAT_MAYBE)
