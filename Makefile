@@ -1,21 +1,28 @@
 # Two commands do all the set-up: `make demo` and `make test`.  Both need Python 3.11 or newer only;
-# PYTHON names another interpreter, PYTEST_ARGS is passed on to pytest, BENCH_ARGS to the benchmarks.
+# PYTHON names another interpreter, PYTEST_ARGS is passed on to pytest, BENCH_ARGS to the benchmarks;
+# EXAMPLES is the number of random pairs that each test of `make nightly` draws.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+EXAMPLES ?= 20000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := cep dsl matcher alerts api bench tests
 
-.PHONY: demo test check bench clean
+.PHONY: demo test nightly check bench clean
 
 demo: $(STAMP)
 	$(BIN)/python -m cep.demo
 
 test: $(STAMP)
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# The fast matcher against the naive reference, on many random rules and streams.
+nightly: $(STAMP)
+	CEP_EXAMPLES=$(EXAMPLES) $(BIN)/pytest --numprocesses=auto $(PYTEST_ARGS) tests/matcher \
+	-k "reference or however or alike"
 
 check: $(STAMP)
 	$(BIN)/ruff check $(CODE)
