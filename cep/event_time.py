@@ -40,11 +40,14 @@ class EventTime:
     def __init__(self, lateness_ms: int, watermark_ms: int = limits.BEGINNING_OF_TIME_MS) -> None:
         self.watermark_ms = watermark_ms
         self._lateness_ms = lateness_ms
-        self._waiting: Batch | None = None  # in position order, all with ts > watermark
+        # Rows with ts > watermark: each part is sorted by (ts, position), and all positions of a
+        # part are before those of the next.
+        self._waiting: list[Batch] = []
 
     @property
     def oldest_waiting_position(self) -> int | None:
-        return int(self._waiting.position[0]) if self._waiting is not None else None
+        # A later part has later positions, but where time goes back the oldest need not be first.
+        return int(self._waiting[0].position.min()) if self._waiting else None
 
     @property
     def has_begun(self) -> bool:
@@ -52,7 +55,7 @@ class EventTime:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting) if self._waiting is not None else 0
+        return sum(map(len, self._waiting))
 
     def push(self, batch: Batch) -> Ordered:
         if not len(batch):
@@ -84,10 +87,7 @@ class EventTime:
 
         Records before the checkpoint's position with ts <= watermark were released or late then.
         """
-        rows = np.flatnonzero(batch.ts > self.watermark_ms)
-        if len(rows):
-            waiting = [] if self._waiting is None else [self._waiting]
-            self._waiting = Batch.concat([*waiting, batch.take(rows)])
+        self._keep(batch.take(np.flatnonzero(batch.ts > self.watermark_ms)))
 
     def _late_rows(self, ts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], int]:
         """Which rows are below the watermark at their arrival, and the watermark after them."""
@@ -98,19 +98,54 @@ class EventTime:
         return ts < watermarks[:-1], int(watermarks[-1])
 
     def _release(self, batch: Batch | None) -> Batch | None:
-        parts = [part for part in (self._waiting, batch) if part is not None and len(part)]
-        self._waiting = None
-        if not parts:
+        """Takes out what is due: the first rows of each part, and of `batch` once it is sorted."""
+        parts, self._waiting = self._waiting, []
+        unsorted: list[Batch] = []
+        if batch is not None:
+            (parts if _is_sorted(batch.ts) else unsorted).append(batch)
+        due = []
+        for part in parts:
+            count = self._due(part)
+            if count:
+                due.append(part.part(0, count))
+            self._keep(part, count)
+        if not due and not unsorted:
             return None
-        rows = Batch.concat(parts)
-        due = rows.ts <= self.watermark_ms
-        if not due.all():
-            self._waiting = rows.take(np.flatnonzero(~due))
-            if not due.any():
-                return None
-            rows = rows.take(np.flatnonzero(due))
-        return rows if _sorted(rows.ts) else rows.take(np.argsort(rows.ts, kind="stable"))
+        rows = _in_order(Batch.concat([*due, *unsorted]))
+        count = self._due(rows)
+        if count < len(rows):
+            self._keep(rows, count)
+            rows = rows.part(0, count)
+        rows.raw = rows.raw.without_unused()
+        return rows if count else None
+
+    def _due(self, rows: Batch) -> int:
+        return int(np.searchsorted(rows.ts, self.watermark_ms, side="right"))
+
+    def _keep(self, batch: Batch, first: int = 0) -> None:
+        """Adds the rows from `first` on as a part.
+
+        It is merged with small ones: so each is at least twice as long as the next.  Rows that left
+        keep their memory until half of a part has left, so that few rows are copied for each.
+        """
+        count, parts = len(batch) - first, self._waiting
+        if not count:
+            return
+        base = batch.ts.base
+        held = base.size if isinstance(base, np.ndarray) else len(batch)
+        if 2 * count < held:
+            batch = batch.take(np.arange(first, len(batch)))
+        elif first:
+            batch = batch.part(first, len(batch))
+        while parts and len(parts[-1]) < 2 * len(batch):
+            batch = Batch.concat([parts.pop(), batch])
+        parts.append(_in_order(batch))
 
 
-def _sorted(ts: NDArray[np.int64]) -> bool:
+def _in_order(rows: Batch) -> Batch:
+    """By time; rows of one time stay as they are."""
+    return rows if _is_sorted(rows.ts) else rows.take(np.argsort(rows.ts, kind="stable"))
+
+
+def _is_sorted(ts: NDArray[np.int64]) -> bool:
     return bool((ts[1:] >= ts[:-1]).all())

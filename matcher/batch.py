@@ -79,8 +79,15 @@ class RawLines:
         return [readers[chunk](start, end) for chunk, start, end in places]
 
     def take(self, rows: NDArray[np.integer]) -> RawLines:
-        raw = RawLines(self.chunks, self.chunk[rows], self.start[rows], self.end[rows])
-        return raw._without_unused() if len(self.chunks) > 1 else raw
+        raw = RawLines(
+            self.chunks, self.chunk.take(rows), self.start.take(rows), self.end.take(rows)
+        )
+        return raw.without_unused()
+
+    def part(self, start: int, stop: int) -> RawLines:
+        """The rows from start to stop, not copied, and all chunks."""
+        rows = slice(start, stop)
+        return RawLines(self.chunks, self.chunk[rows], self.start[rows], self.end[rows])
 
     @staticmethod
     def concat(parts: Sequence[RawLines]) -> RawLines:
@@ -101,7 +108,10 @@ class RawLines:
             np.concatenate([part.end for part in parts]),
         )
 
-    def _without_unused(self) -> RawLines:
+    def without_unused(self) -> RawLines:
+        """The same rows, without the chunks that none of them needs."""
+        if len(self.chunks) == 1:
+            return self
         used = np.zeros(len(self.chunks), np.bool_)
         used[self.chunk] = True
         if used.all():
@@ -137,11 +147,23 @@ class Batch:
     def take(self, rows: NDArray[np.integer]) -> Batch:
         """The rows with these numbers, in this order."""
         return Batch(
+            self.ts.take(rows),
+            self.position.take(rows),
+            self.event_type.take(rows),
+            [column.take(rows) for column in self.columns],
+            self.raw.take(rows),
+            None if self.as_of is None else self.as_of.take(rows),
+        )
+
+    def part(self, start: int, stop: int) -> Batch:
+        """The rows from start to stop, not copied, and all chunks of raw lines."""
+        rows = slice(start, stop)
+        return Batch(
             self.ts[rows],
             self.position[rows],
             self.event_type[rows],
             [column[rows] for column in self.columns],
-            self.raw.take(rows),
+            self.raw.part(start, stop),
             None if self.as_of is None else self.as_of[rows],
         )
 

@@ -79,6 +79,37 @@ def test_rows_leave_sorted_and_complete_however_the_stream_is_cut(
     assert time.waiting == 0
 
 
+@given(times=TIMES, cuts=CUTS, lateness_ms=st.integers(0, 60))
+def test_rows_keep_their_raw_lines_and_no_others(
+    times: list[int], cuts: list[int], lateness_ms: int
+) -> None:
+    time = EventTime(lateness_ms)
+    for batch in [*cut(times, cuts), None]:
+        if batch is None:
+            ordered = time.finish()
+        else:
+            places = np.arange(len(batch), dtype=np.int64) * 4
+            text = b"".join(b"%4d" % position for position in batch.position.tolist())
+            batch.raw = RawLines.of(BytesChunk(text), places, places + 4)
+            ordered = time.push(batch)
+        for part in (ordered.batch, ordered.late):
+            if part is not None:
+                read = [int(part.raw.line(row)) for row in range(len(part))]
+                assert read == part.position.tolist()
+                assert {int(chunk) for chunk in part.raw.chunk} == set(range(len(part.raw.chunks)))
+
+
+def test_rows_that_wait_for_long_are_in_few_parts() -> None:
+    time = EventTime(1_000_000)
+    for position in range(1_000):
+        time.push(batch_of([position * 7 % 1_000], position))
+    assert time.waiting == 1_000
+    assert len(time._waiting) < 12
+    assert time.oldest_waiting_position == 0
+    assert [ts for ts, _ in rows(time.advance(899).batch)] == list(range(900))
+    assert time.waiting == 100
+
+
 @given(
     times=st.lists(st.integers(0, 500), max_size=40),
     delays=st.lists(st.integers(0, 30), min_size=40, max_size=40),
