@@ -19,9 +19,16 @@ from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, key_slot, remove_slot
 
 # Columns of `Links.nodes`.  OLDER and NEWER are neighbours in the list; BELOW is the newest event
 # of the step before when this one came.  A free node has FREE as its START and links by OLDER.
-POSITION, TS, START, OLDER, NEWER, BELOW, SUM = range(7)
-NODE_COLUMNS = 7
+# NUMBER counts the events of the list; SUM adds up the numbers of what is below them, and SUM_2
+# the sums of what is below them: see `_count`.  They wrap, and so do their differences.
+POSITION, TS, START, OLDER, NEWER, BELOW, NUMBER, SUM, SUM_2 = range(9)
+NODE_COLUMNS = 9
 FREE = -(2**62)
+
+# Columns of `Links.heads`, for each step but the last: the newest event, the oldest in the window,
+# and the numbers and sums of the last one before that.
+NEWEST, OLDEST, NUMBER_BEFORE, SUM_BEFORE, SUM_2_BEFORE = range(5)
+HEAD_COLUMNS = 5
 
 # Places in `Links.totals`.
 FREE_NODE, NODES_USED, FREE_ROW, KEYS_USED, BEGUN, MATCHED, LEFT_OUT, DROPPED, CHANGED = range(9)
@@ -41,10 +48,10 @@ class Links(NamedTuple):
     """
 
     keys: Ints
-    heads: Ints  # (keys, steps - 1); of a free row: the next one
+    heads: Ints  # (keys, steps - 1, HEAD_COLUMNS); the first NEWEST of a free row: the next one
     nodes: Ints  # (…, NODE_COLUMNS)
     totals: Ints
-    at: Ints
+    at: Ints  # (steps - 1,), scratch
 
 
 @kernel
@@ -93,7 +100,7 @@ def append(row: int, step: int, ts: int, position: int, since_ms: int, links: Li
     below = NONE
     start = ts
     if step > 0:
-        below = links.heads[row, step - 1]
+        below = links.heads[row, step - 1, NEWEST]
         if below == NONE or nodes[below, START] < since_ms:
             return
         start = nodes[below, START]
@@ -103,7 +110,14 @@ def append(row: int, step: int, ts: int, position: int, since_ms: int, links: Li
     totals[FREE_NODE] = nodes[node, OLDER]
     totals[NODES_USED] += 1
     totals[CHANGED] = 1
-    older = links.heads[row, step]
+    head = links.heads[row, step]
+    older = head[NEWEST]
+    for column in range(3):
+        before = nodes[older, NUMBER + column] if older != NONE else head[NUMBER_BEFORE + column]
+        more = 1
+        if column > 0:
+            more = nodes[below, NUMBER + column - 1] if below != NONE else 0
+        nodes[node, NUMBER + column] = before + more
     nodes[node, POSITION] = position
     nodes[node, TS] = ts
     nodes[node, START] = start
@@ -112,16 +126,19 @@ def append(row: int, step: int, ts: int, position: int, since_ms: int, links: Li
     nodes[node, BELOW] = below
     if older != NONE:
         nodes[older, NEWER] = node
-    links.heads[row, step] = node
+    if head[OLDEST] == NONE:
+        head[OLDEST] = node
+    head[NEWEST] = node
 
 
 @inlined
 def _begin_key(slot: int, key: int, links: Links) -> None:
     row = links.totals[FREE_ROW]
-    links.totals[FREE_ROW] = links.heads[row, 0]
+    links.totals[FREE_ROW] = links.heads[row, 0, NEWEST]
     links.totals[KEYS_USED] += 1
     for step in range(links.heads.shape[1]):
-        links.heads[row, step] = NONE
+        for column in range(HEAD_COLUMNS):
+            links.heads[row, step, column] = NONE if column <= OLDEST else 0
     links.keys[slot, SLOT_KEY] = key
     links.keys[slot, SLOT_HEAD] = row
 
@@ -143,7 +160,7 @@ def _complete(
     first = rows
     last = steps - 2
     step = last
-    node = links.heads[row, last]
+    node = links.heads[row, last, NEWEST]
     while True:
         if node == NONE or nodes[node, START] < since_ms:
             step += 1
@@ -157,7 +174,7 @@ def _complete(
             node = nodes[node, BELOW]
             continue
         if rows - first == most:
-            links.totals[LEFT_OUT] += _count(row, last, since_ms, links) - most
+            links.totals[LEFT_OUT] += _count(row, steps - 1, since_ms, links) - most
             break
         found[rows, FOUND_TS] = events[event, EVENT_TS]
         found[rows, FOUND_KEY] = events[event, EVENT_KEY]
@@ -171,24 +188,47 @@ def _complete(
 
 
 @inlined
-def _count(row: int, last: int, since_ms: int, links: Links) -> int:
-    """How many matches an event completes now: sums over what may come below each event."""
+def _count(row: int, lists: int, since_ms: int, links: Links) -> int:
+    """How many matches an event completes now, in constant time (and that of leaving the window).
+
+        ways(y, j) = number of beginnings of a match that end at y, or before it in list j
+                   = sum of ways(below(x), j - 1) over the events x up to y in the window
+
+    As the window has lost a prefix of each list, that comes to differences of running sums.
+    """
+    size = 1.0
+    for step in range(lists):
+        _leave(row, step, since_ms, links)
+        head = links.heads[row, step]
+        if head[NEWEST] == NONE:
+            return 0
+        size *= links.nodes[head[NEWEST], NUMBER] - head[NUMBER_BEFORE]
+    if size >= COUNT_MAX:  # there may be as many
+        return COUNT_MAX
+    heads = links.heads[row]
+    last = lists - 1
+    newest = heads[last, NEWEST]
+    number = links.nodes[newest, NUMBER] - heads[last, NUMBER_BEFORE]
+    if lists == 1:
+        return int(number)
+    gone = heads[0, NUMBER_BEFORE]
+    total = links.nodes[newest, SUM] - heads[last, SUM_BEFORE]
+    if lists == 2:
+        return int(total - gone * number)
+    gone_2 = heads[1, SUM_BEFORE] - gone * heads[1, NUMBER_BEFORE]
+    total_2 = links.nodes[newest, SUM_2] - heads[last, SUM_2_BEFORE]
+    return int(total_2 - gone * total - gone_2 * number)
+
+
+@inlined
+def _leave(row: int, step: int, since_ms: int, links: Links) -> None:
+    """Let the oldest event of a list be the first that lies in the window."""
     nodes = links.nodes
-    total = 0
-    for step in range(last + 1):
-        node = links.heads[row, step]
-        oldest = NONE
-        while node != NONE and nodes[node, START] >= since_ms:
-            oldest = node
-            node = nodes[node, OLDER]
-        total = 0
-        node = oldest
-        while node != NONE:
-            ways = nodes[nodes[node, BELOW], SUM] if step > 0 else 1
-            total = min(total + ways, COUNT_MAX)
-            nodes[node, SUM] = total
-            node = nodes[node, NEWER]
-    return int(total)
+    head = links.heads[row, step]
+    while head[OLDEST] != NONE and nodes[head[OLDEST], START] < since_ms:
+        for column in range(3):
+            head[NUMBER_BEFORE + column] = nodes[head[OLDEST], NUMBER + column]
+        head[OLDEST] = nodes[head[OLDEST], NEWER]
 
 
 @kernel
@@ -203,10 +243,10 @@ def sweep(steps: int, since_ms: int, links: Links) -> None:
         empty = True
         for step in range(steps - 1):
             _cut(row, step, since_ms, links)
-            empty = empty and links.heads[row, step] == NONE
+            empty = empty and links.heads[row, step, NEWEST] == NONE
         if empty:
             remove_slot(links.keys, slot)  # the slot may hold another key now
-            links.heads[row, 0] = links.totals[FREE_ROW]
+            links.heads[row, 0, NEWEST] = links.totals[FREE_ROW]
             links.totals[FREE_ROW] = row
             links.totals[KEYS_USED] -= 1
         else:
@@ -216,15 +256,14 @@ def sweep(steps: int, since_ms: int, links: Links) -> None:
 @inlined
 def _cut(row: int, step: int, since_ms: int, links: Links) -> None:
     nodes, totals = links.nodes, links.totals
-    kept = NONE
-    node = links.heads[row, step]
-    while node != NONE and nodes[node, START] >= since_ms:
-        kept = node
-        node = nodes[node, OLDER]
-    if kept == NONE:
-        links.heads[row, step] = NONE
+    _leave(row, step, since_ms, links)
+    head = links.heads[row, step]
+    if head[OLDEST] == NONE:
+        node = head[NEWEST]
+        head[NEWEST] = NONE
     else:
-        nodes[kept, OLDER] = NONE
+        node = nodes[head[OLDEST], OLDER]
+        nodes[head[OLDEST], OLDER] = NONE
     while node != NONE:
         older = nodes[node, OLDER]
         nodes[node, START] = FREE
@@ -258,7 +297,7 @@ def listed(steps: int, links: Links, out: Ints) -> int:
         if row == NONE:
             continue
         for step in range(steps - 1):
-            node = links.heads[row, step]
+            node = links.heads[row, step, NEWEST]
             while node != NONE:
                 out[size, 0] = links.keys[slot, SLOT_KEY]
                 out[size, 1] = step

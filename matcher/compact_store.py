@@ -19,9 +19,11 @@ from matcher.compact_scan import (
     FREE,
     FREE_NODE,
     FREE_ROW,
+    HEAD_COLUMNS,
     KEYS_USED,
     LEFT_OUT,
     MATCHED,
+    NEWEST,
     NODE_COLUMNS,
     NODES_USED,
     OLDER,
@@ -48,7 +50,7 @@ EVENT_OF, EVENT_STEP, EVENT_MS, EVENT_AT = range(4)
 def new_links(steps: int) -> Links:
     links = Links(
         new_keys(16, KEY_COLUMNS),
-        np.zeros((0, steps - 1), np.int64),
+        np.zeros((0, steps - 1, HEAD_COLUMNS), np.int64),
         np.zeros((0, NODE_COLUMNS), np.int64),
         np.zeros(TOTALS, np.int64),
         np.zeros(steps - 1, np.int64),
@@ -64,7 +66,7 @@ def grown(links: Links, steps: int, nodes: int = 0) -> Links:
     heads, held = links.heads, links.nodes
     if keys_used + max(1, nodes) > len(heads):
         heads = _longer(heads, 2 * (keys_used + max(4, nodes)))
-        _free(heads[:, 0], len(links.heads), links.totals, FREE_ROW)
+        _free(heads[:, 0, NEWEST], len(links.heads), links.totals, FREE_ROW)
     if used + max(steps, nodes) > len(held):
         held = _longer(held, 2 * (used + max(8, steps, nodes)))
         held[len(links.nodes) :, START] = FREE
@@ -73,7 +75,7 @@ def grown(links: Links, steps: int, nodes: int = 0) -> Links:
 
 
 def _longer(rows: Ints, size: int) -> Ints:
-    longer = np.zeros((size, rows.shape[1]), np.int64)
+    longer = np.zeros((size, *rows.shape[1:]), np.int64)
     longer[: len(rows)] = rows
     return longer
 

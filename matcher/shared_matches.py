@@ -11,6 +11,9 @@ from dsl.model import Aggregate, Bind, Contiguity, Expr, FieldRef, Policy, Rule,
 from matcher import limits
 from matcher.schema import walk
 
+STEPS_MAX = 4
+"""What is left out is counted by running sums; with more steps they would be too many."""
+
 
 def shares_matches(rule: Rule) -> bool:
     """Whether `rule` is a plain sequence of `->>` over events that do not look at one another."""
@@ -27,7 +30,7 @@ def shares_matches(rule: Rule) -> bool:
             return False
         if link.arrow.contiguity is not Contiguity.ANY:
             return False
-    return len(pattern.links) > 0 and all(
+    return 0 < len(pattern.links) < STEPS_MAX and all(
         step.condition is None or _is_its_own(step.condition) for step in rule.steps
     )
 
