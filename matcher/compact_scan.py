@@ -42,10 +42,7 @@ FOUND_TS, FOUND_KEY, FOUND_POSITIONS = range(3)
 
 
 class Links(NamedTuple):
-    """`keys` is a table like that of `matcher.runs`; its heads are rows of `heads`.
-
-    `heads[row, j]` is the newest event of step j; `at` is as long as there are steps, scratch.
-    """
+    """`keys` is a table like that of `matcher.runs`; its heads are rows of `heads`."""
 
     keys: Ints
     heads: Ints  # (keys, steps - 1, HEAD_COLUMNS); the first NEWEST of a free row: the next one
