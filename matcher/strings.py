@@ -19,16 +19,20 @@ from matcher.interner import intern_all, new_interner, with_room
 NULL = int(np.iinfo(np.int64).min)
 """The sentinel of null in int64 columns."""
 
+TEXTS_AT_HAND = 1 << 16
+"""Texts last asked for that are kept as Python strings: keys come again and again."""
+
 _PADDING = bytes(8)  # kernels read eight bytes at a time
 
 
 class Strings:
     """Texts ↔ codes; not thread safe.  `interner` is what kernels see of it."""
 
-    __slots__ = ("generation", "interner")
+    __slots__ = ("_at_hand", "generation", "interner")
 
     def __init__(self) -> None:
         self.interner = new_interner()
+        self._at_hand: dict[int, str] = {}
         self.generation = 0
 
     def code(self, text: str) -> int:
@@ -59,11 +63,17 @@ class Strings:
 
     def text(self, code: int) -> str:
         """The text of a code handed out earlier; IndexError for any other."""
-        if not 0 <= code < len(self):
-            raise IndexError(code)
-        begins = self.interner.begin
-        octets = self.interner.arena.data[begins.item(code) : begins.item(code + 1)]
-        return str(octets, "utf-8", "surrogatepass")
+        text = self._at_hand.get(code)
+        if text is None:
+            if not 0 <= code < len(self):
+                raise IndexError(code)
+            begins = self.interner.begin
+            octets = self.interner.arena.data[begins.item(code) : begins.item(code + 1)]
+            text = str(octets, "utf-8", "surrogatepass")
+            if len(self._at_hand) == TEXTS_AT_HAND:
+                self._at_hand.clear()
+            self._at_hand[code] = text
+        return text
 
     def __len__(self) -> int:
         return int(self.interner.used[0])
