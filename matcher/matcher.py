@@ -8,9 +8,10 @@ comes with it.  How the stream is cut into batches changes nothing, nor does a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import chain, repeat
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -103,6 +104,10 @@ class Match(NamedTuple):
     def events(self) -> tuple[Bound, ...]:
         origins = self.origins or ("",) * len(self.steps)
         return tuple(map(Bound, self.steps, self.positions, self.raw, origins))
+
+
+_as_match: Callable[[Iterable[Any]], Match] = partial(tuple.__new__, Match)
+"""`Match._make` without its check: there are many matches."""
 
 
 class Resolution(NamedTuple):
@@ -317,29 +322,43 @@ class Matcher:
 
     def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:
         """The matches with their rules, key scalars and event bytes."""
-        raw = self._raw_of(batch, found)
-        matches = []
-        told = self._told_of(batch, found)
-        for at_ms, phase, by, number, _, positions, steps, _, key, values in found:
-            lane = self._lanes[number]
-            scalars = lane.keys.scalars(key)
-            lines = tuple(map(raw.__getitem__, positions))
-            facts = tuple(told.get(at, NOTHING) for at in positions) if told else ()
-            columns = steps, positions, lines, facts, values or NOTHING, (), ()
-            # Like `Match(…)`, without its call: there are many matches.
-            matches.append(
-                tuple.__new__(Match, (lane.plan.rule, scalars, at_ms, phase, by, *columns))
-            )
-        return matches
+        if not found:
+            return []
+        at_ms, phases, by, numbers, _, bound, steps, _, keys, values = zip(*found, strict=True)
+        raw, told = self._raw_of(batch, bound), self._told_of(batch, bound)
+        facts: Iterable[tuple[Mapping[Path, object], ...]] = repeat(())
+        if told:
+            facts = [tuple(told.get(at, NOTHING) for at in positions) for positions in bound]
+        rules = [self._lanes[number].plan.rule for number in numbers]
+        scalars = self._scalars(numbers, keys)
+        lines: Iterable[tuple[bytes, ...]]
+        if len(raw) and max(map(len, bound)) == 1 == min(map(len, bound)):
+            lines = zip(map(raw.__getitem__, chain.from_iterable(bound)), strict=True)
+        else:
+            lines = [tuple(map(raw.__getitem__, positions)) for positions in bound]
+        told_values = [NOTHING if each is None else each for each in values]
+        columns = (rules, scalars, at_ms, phases, by, steps, bound, lines, facts, told_values)
+        rest = repeat(()), repeat(())  # neither origins nor positions to look up as of
+        return list(map(_as_match, zip(*columns, *rest, strict=False)))
 
-    def _told_of(self, batch: Batch, found: list[Found]) -> dict[int, Mapping[Path, object]]:
-        if not self._told or not found:
-            return {}
-        return self._told.read((at for match in found for at in match.positions), batch)
+    def _scalars(self, numbers: Iterable[int], keys: Iterable[int]) -> list[tuple[object, ...]]:
+        """The scalars of keys of lanes; those of one key are made once."""
+        known: list[dict[int, tuple[object, ...]]] = [{} for _ in self._lanes]
+        found = []
+        for number, key in zip(numbers, keys, strict=True):
+            scalars = known[number].get(key)
+            if scalars is None:
+                scalars = known[number][key] = self._lanes[number].keys.scalars(key)
+            found.append(scalars)
+        return found
 
-    def _raw_of(self, batch: Batch, found: list[Found]) -> dict[int, bytes]:
+    def _told_of(
+        self, batch: Batch, bound: Sequence[tuple[int, ...]]
+    ) -> dict[int, Mapping[Path, object]]:
+        return self._told.read(chain.from_iterable(bound), batch) if self._told else {}
+
+    def _raw_of(self, batch: Batch, bound: Sequence[tuple[int, ...]]) -> dict[int, bytes]:
         """The bytes of all bound positions, from this batch or from what is held."""
-        bound = [match.positions for match in found]
         positions = np.fromiter(chain.from_iterable(bound), np.int64, sum(map(len, bound)))
         if not self._keep_raw:
             return dict.fromkeys(positions.tolist(), b"")

@@ -6,7 +6,7 @@ where a row needs it, from all events of its window, by the plain code of `match
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -64,6 +64,28 @@ def aggregates_in(expressions: Iterable[Expr]) -> list[Aggregate]:
             found[node] = None
         pending.extend(node.args if isinstance(node, Call) else ())
     return list(found)
+
+
+class WindowValues(Mapping[Aggregate, object]):
+    """The aggregates of one window; `places`, where each stands, is shared by a rule's windows."""
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, places: Mapping[Aggregate, int], values: tuple[object, ...]) -> None:
+        self._places = places
+        self._values = values
+
+    def __getitem__(self, aggregate: Aggregate) -> object:
+        return self._values[self._places[aggregate]]
+
+    def __contains__(self, aggregate: object) -> bool:
+        return aggregate in self._places
+
+    def __iter__(self) -> Iterator[Aggregate]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 class Measures:
@@ -138,19 +160,19 @@ class Measures:
         return mean
 
     def scalars(
-        self, aggregates: Iterable[Aggregate], rows: Ints, memory: WindowMemory
-    ) -> list[dict[Aggregate, object]]:
+        self, aggregates: Sequence[Aggregate], rows: Ints, memory: WindowMemory
+    ) -> list[WindowValues]:
         """Scalars of the aggregates for each row."""
-        found: list[dict[Aggregate, object]] = [{} for _ in range(len(rows))]
-        for aggregate in aggregates:
-            if self.is_walked(aggregate):
-                scalars = self._walked(aggregate, rows, memory)
-            else:
-                column = self.column(aggregate, rows, memory)
-                scalars = [scalar(aggregate.type, each, self._strings) for each in column.tolist()]
-            for values, value in zip(found, scalars, strict=True):
-                values[aggregate] = value
-        return found
+        columns = [
+            self._walked(aggregate, rows, memory)
+            if self.is_walked(aggregate)
+            else scalars(aggregate.type, self.column(aggregate, rows, memory), self._strings)
+            for aggregate in aggregates
+        ]
+        places = {aggregate: place for place, aggregate in enumerate(aggregates)}
+        if not columns:
+            return [WindowValues(places, ())] * len(rows)
+        return [WindowValues(places, values) for values in zip(*columns, strict=True)]
 
     def _walked_column(self, aggregate: Aggregate, rows: Ints, memory: WindowMemory) -> Column:
         scalars = self._walked(aggregate, rows, memory)
@@ -169,7 +191,7 @@ class Measures:
         walk(rows, memory.entries, begin, len(self.types), kept)
         column = kept[:, place]
         stored = np.ascontiguousarray(column).view(np.float64) if is_float(type_) else column
-        values = [scalar(type_, each, self._strings) for each in stored.tolist()]
+        values = scalars(type_, stored, self._strings)
         return [
             of_values(aggregate, values[first:last]) for first, last in pairwise(begin.tolist())
         ]
@@ -178,6 +200,18 @@ class Measures:
 def _value(aggregate: Aggregate) -> Path | Expr | None:
     """What the aggregate takes of each event; None for a count of events."""
     return aggregate.path if aggregate.path is not None else aggregate.value
+
+
+def scalars(type_: Type, column: Column, strings: Strings) -> list[object]:
+    """A column of values in storage form as scalars."""
+    null = np.isnan(column) if is_float(type_) else column == NULL
+    read, stored = reader(type_.kind, strings), column.tolist()
+    if read not in (int, float):
+        known = {code: read(code) for code in np.unique(column[~null]).tolist()}
+        return list(map(known.get, stored))
+    if not null.any():
+        return stored  # type: ignore[no-any-return]  # a list
+    return [None if is_null else each for each, is_null in zip(stored, null.tolist(), strict=True)]
 
 
 def scalar(type_: Type, stored: int | float, strings: Strings) -> object:

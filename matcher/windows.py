@@ -7,6 +7,11 @@ A match binds the last event of its window; what the output says of the others i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import repeat
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +55,9 @@ Ints = NDArray[np.int64]
 
 BEFORE_EVENTS, AT_EVENT, AFTER_EVENTS = -1, 0, 1
 """`Found.timer`: whether a match is decided before, by, or after the events of its time."""
+
+_as_found: Callable[[Iterable[Any]], Found] = partial(tuple.__new__, Found)
+"""`Found._make` without its check: there are many matches."""
 
 
 class WindowLane:
@@ -129,17 +137,18 @@ class WindowLane:
         if not len(fired):
             return []
         plan = self.plan
-        values = plan.measures.scalars(plan.told, fired, self.state.store.memory)
-        found = []
-        for row, told in zip(fired.tolist(), values, strict=True):
-            timer = self.phase if row[ROW_KIND] == CLOSED else AT_EVENT
-            position, step = row[ROW_POSITION], row[ROW_STEP]
-            bound, steps = (position,), (step,)
-            key, at_ms = row[ROW_KEY], row[ROW_AT]
-            found.append(
-                Found(at_ms, timer, position, self._number, position, bound, steps, (), key, told)
-            )
-        return found
+        fired = fired[np.lexsort((fired[:, ROW_POSITION], fired[:, ROW_AT]))]  # nearly in order
+        timers = np.where(fired[:, ROW_KIND] == CLOSED, self.phase, AT_EVENT).tolist()
+        at_ms, positions, steps, keys = (
+            fired[:, column].tolist() for column in (ROW_AT, ROW_POSITION, ROW_STEP, ROW_KEY)
+        )
+        alone = [(step,) for step in range(max(steps) + 1)]
+        columns = (
+            *(at_ms, timers, positions, repeat(self._number), positions),
+            *(zip(positions, strict=True), map(alone.__getitem__, steps), repeat(()), keys),
+            plan.measures.scalars(plan.told, fired, self.state.store.memory),
+        )
+        return list(map(_as_found, zip(*columns, strict=False)))
 
     def newly_held(self) -> Ints:
         """Positions of events that may be the last of a window that time will end."""
