@@ -8,7 +8,7 @@ A field whose definition is read by several event types, or under several names,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +24,7 @@ from matcher.keys import KeyCodec
 from matcher.layout import is_float
 from matcher.measures import Measures
 from matcher.schema import Schema
-from matcher.selection import merged
+from matcher.selection import merged, order_by
 from matcher.storage import nulls
 from matcher.strings import Strings
 from matcher.window_layout import ENTERS, OPTION_ROW, READ, READS, ROW_POSITION, WINDOW_CHANGED
@@ -118,6 +118,9 @@ class _Fact:
             )
             for (event, reads), columns in readers.items()
         ]
+        self._source = schema.event_index[source], self._key
+        keyed = {self._source, *((reader.event, reader.key) for reader in self._readers)}
+        self._one_key_each = len(keyed) == len({event for event, _ in keyed})
         options = window_options(derived.shape, READ)
         options[OPTION_ROW] = EVENT_VALUES + len(self._values)
         measures = self._measures
@@ -125,27 +128,51 @@ class _Fact:
 
     def compute(self, batch: Batch, atoms: BatchAtoms, watermark_ms: int) -> None:
         parts = []
-        reading = []
+        keyed = {}
         for reader in self._readers:
             of_type = np.flatnonzero(batch.event_type == reader.event)
-            rows, keys = self._keyed(reader.key, of_type, atoms)
-            reading.append(rows)
-            if len(rows):
-                parts.append((rows, keys, np.full(len(rows), READS, np.int64)))
-        entering = atoms.mask(self._enters[0])
-        for atom in self._enters[1:]:
-            entering = entering & atoms.mask(atom)
-        rows, keys = self._keyed(self._key, np.flatnonzero(entering), atoms)
-        if len(rows):
-            parts.append((rows, keys, np.full(len(rows), ENTERS, np.int64)))
+            who = reader.event, reader.key
+            rows, keys = keyed[who] = self._keyed(reader.key, of_type, atoms)
+            parts.append((rows, keys, READS))
+        parts.append((*self._entering_rows(atoms, keyed.get(self._source)), ENTERS))
         found = np.empty((0, 0), np.int64)
-        if parts:
-            found = self._state.take(self._events(batch, atoms, *merged(parts)))
-        for reader, rows in zip(self._readers, reading, strict=True):
-            column = self._column(batch, rows, found, reader)
+        if any(len(rows) for rows, _, _ in parts):
+            found = self._state.take(self._events(batch, atoms, *self._in_order(batch, parts)))
+        for reader in self._readers:
+            column = self._column(batch, keyed[reader.event, reader.key][0], found, reader)
             for place in reader.columns:
                 batch.columns[place] = column
         self._state.settle(watermark_ms)
+
+    def _entering_rows(
+        self, atoms: BatchAtoms, known: tuple[Ints, Ints] | None
+    ) -> tuple[Ints, Ints]:
+        """The rows that enter windows, and their keys; `known` are those of all rows, if at hand.
+
+        Keys of several parts are worth looking up only once.
+        """
+        entering = atoms.mask(self._enters[0])
+        for atom in self._enters[1:]:
+            entering = entering & atoms.mask(atom)
+        if known is None:
+            return self._keyed(self._key, np.flatnonzero(entering), atoms)
+        rows, keys = known
+        enters = entering[rows]
+        return rows[enters], keys[enters]
+
+    def _in_order(
+        self, batch: Batch, parts: Sequence[tuple[Ints, Ints, int]]
+    ) -> tuple[Ints, Ints, Ints]:
+        """Parts (rows, keys, mark) as rows, keys and masks in the order of (key, row)."""
+        if not self._one_key_each:
+            return merged([(rows, keys, np.full(len(rows), mark)) for rows, keys, mark in parts])
+        masks, of_row = np.zeros(len(batch), np.int64), np.empty(len(batch), np.int64)
+        for rows, keys, mark in parts:
+            masks[rows] |= mark
+            of_row[rows] = keys
+        known = np.flatnonzero(masks)
+        ordered = known[order_by(of_row[known])]
+        return ordered, of_row[ordered], masks[ordered]
 
     def _keyed(self, key: tuple[int, ...], rows: Ints, atoms: BatchAtoms) -> tuple[Ints, Ints]:
         """The rows whose key is known, and their keys."""

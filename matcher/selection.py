@@ -56,11 +56,12 @@ class BatchKeys:
     def order(self, column: int) -> Ints:
         """The rows in order of (value of the column, row)."""
         if column not in self._orders:
-            self._orders[column] = _order(np.asarray(self.batch.columns[column], np.int64))
+            self._orders[column] = order_by(np.asarray(self.batch.columns[column], np.int64))
         return self._orders[column]
 
 
-def _order(values: Ints) -> Ints:
+def order_by(values: Ints) -> Ints:
+    """The rows in order of (value, row)."""
     least = min(int(values.min(initial=0, where=values != NULL)), 0)
     most = int(values.max(initial=0))
     if most - least >= 1 << 3 * DIGIT_BITS:
@@ -216,7 +217,8 @@ def _fill_column(events: Ints, column: int, rows: Ints, values: Ints) -> None:
 def merged(parts: list[tuple[Ints, Ints, Ints]]) -> tuple[Ints, Ints, Ints]:
     """Parts by key and row; one event with one key is one entry, whatever steps it may fit."""
     rows, keys, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    order = np.lexsort((rows, keys))
+    order = order_by(rows)
+    order = order[order_by(keys[order])]
     rows, keys, masks = rows[order], keys[order], masks[order]
     first = np.ones(len(rows), np.bool_)
     first[1:] = (rows[1:] != rows[:-1]) | (keys[1:] != keys[:-1])
