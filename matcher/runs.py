@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compiled import inlined, kernel
+from matcher.words import prefetch
 
 Ints = NDArray[np.int64]
 
@@ -89,6 +90,12 @@ def key_slot(keys: Ints, key: int) -> int:
     while keys[slot, SLOT_HEAD] != NONE and keys[slot, SLOT_KEY] != key:
         slot = (slot + 1) & mask
     return slot
+
+
+@inlined
+def prefetch_slot(keys: Ints, key: int) -> None:
+    """Begin to fetch the slot where a look-up of the key will begin."""
+    prefetch(keys, _home(key, keys.shape[0] - 1))
 
 
 @inlined

@@ -22,8 +22,6 @@ from matcher.window_layout import (
     CLOSE,
     CLOSED,
     COUNTED,
-    DISTINCT_FLOAT,
-    DISTINCT_INT,
     DUE,
     DUE_KEPT,
     DUE_KEYS,
@@ -58,6 +56,7 @@ from matcher.window_layout import (
     SLIDING,
     SLOT_COUNT,
     SLOT_FLAGS,
+    SLOT_LAST_MS,
     SLOT_NUMBER,
     SLOT_TAIL,
     TAKEN,
@@ -67,7 +66,17 @@ from matcher.window_layout import (
     WINDOW_CHANGED,
 )
 from matcher.window_leaving import leave
-from matcher.window_store import WindowMemory, add_entry, count_in, drop_oldest, forget_key, new_key
+from matcher.window_rare import fetch_ahead, needed_since, pass_over
+from matcher.window_store import (
+    WindowMemory,
+    add_entry,
+    count_in,
+    counts_distinct,
+    drop_key,
+    drop_oldest,
+    forget_key,
+    new_key,
+)
 from matcher.window_write import Rows, session_end, write, write_false
 
 Ints = NDArray[np.int64]
@@ -76,20 +85,33 @@ Bools = NDArray[np.bool_]
 
 
 @kernel
-def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Rows) -> int:
+def take(
+    begin: int, events: Ints, watermark_ms: int, memory: WindowMemory, options: Ints, out: Rows
+) -> int:
     """Take in events, from `begin` on; returns where it stopped for want of room."""
     entries, keys, totals = memory.entries, memory.keys, memory.totals
     kind, look, least = options[OPTION_KIND], options[OPTION_LOOK], options[OPTION_LEAST]
     size_ms, every, cap_ms = options[OPTION_SIZE_MS], options[OPTION_EVERY], options[OPTION_CAP_MS]
     leaving = options[OPTION_LEAVING] != 0 and look != CLOSE and kind != LOADED
     places = memory.entries.shape[1]
-    distinct = 0
+    distinct = counts_distinct(memory)
     for cell in range(memory.cells.shape[0]):
-        distinct += memory.cells[cell, CELL_OP] in (DISTINCT_INT, DISTINCT_FLOAT)
         if MIN_INT <= memory.cells[cell, CELL_OP] <= MAX_FLOAT:
             places -= 2
     rows_most = 2 + (size_ms // every + 2 if kind == HOPPING else 0)
+    since_ms = needed_since(options, watermark_ms)
+    first, pane_end = begin, np.int64(NEVER)
     for place in range(begin, events.shape[0]):
+        fetch_ahead(place, events, memory)
+        if place < first:
+            continue
+        ts, key = events[place, EVENT_TS], events[place, EVENT_KEY]
+        if place == begin or key != events[place - 1, EVENT_KEY]:
+            pane_end = np.int64(NEVER)
+            if least > 1:
+                first = pass_over(place, events, since_ms, memory, options)
+                if place < first:
+                    continue
         if (
             totals[ENTRIES] >= entries.shape[0]
             or 2 * (totals[KEYS_USED] + 1) > keys.shape[0]
@@ -98,9 +120,10 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
             or out.counts[0] + rows_most > out.rows.shape[0]
         ):
             return place
-        ts, key = events[place, EVENT_TS], events[place, EVENT_KEY]
         slot = key_slot(keys, key)
-        if keys[slot, SLOT_HEAD] != NONE:
+        if ts < pane_end:
+            pass  # nothing has ended since the key's last event, and nothing left
+        elif keys[slot, SLOT_HEAD] != NONE:
             if leaving and not leave(memory, slot, options, ts, out):
                 return place
             until = np.int64(NEVER)
@@ -110,6 +133,7 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
                 until = ts - cap_ms
             elif kind == TUMBLING:
                 until = ts - ts % size_ms - 1
+                pane_end = until + size_ms + 1
             elif kind == SESSION and keys[slot, SLOT_HEAD] != NONE:
                 end = session_end(memory, slot, size_ms, cap_ms)
                 if ts > end:
@@ -119,7 +143,8 @@ def take(begin: int, events: Ints, memory: WindowMemory, options: Ints, out: Row
             elif kind == HOPPING:
                 if keys[slot, SLOT_COUNT] >= least:
                     _close(memory, slot, options, ts, out)
-                until = ts - (ts - size_ms) % every + every - size_ms - 1
+                pane_end = ts - (ts - size_ms) % every + every
+                until = pane_end - size_ms - 1
             shrunk = False
             while keys[slot, SLOT_HEAD] != NONE and (
                 entries[keys[slot, SLOT_HEAD], ENTRY_TS] <= until
@@ -228,12 +253,12 @@ def close_due(begin: int, watermark_ms: int, memory: WindowMemory, options: Ints
 @kernel
 def collect(watermark_ms: int, memory: WindowMemory, options: Ints) -> None:
     """Forget keys whose windows time has emptied; it bounds memory, not meaning."""
-    entries, keys = memory.entries, memory.keys
+    keys = memory.keys
     kind, size_ms = options[OPTION_KIND], options[OPTION_SIZE_MS]
     slot = 0
     while slot < keys.shape[0]:
         if keys[slot, SLOT_HEAD] != NONE and not keys[slot, SLOT_FLAGS] & DUE:
-            last_ms = entries[keys[slot, SLOT_TAIL], ENTRY_TS]
+            last_ms = keys[slot, SLOT_LAST_MS]
             if kind == SLIDING:
                 empty = last_ms <= watermark_ms - size_ms
             elif kind == COUNTED:
@@ -244,9 +269,7 @@ def collect(watermark_ms: int, memory: WindowMemory, options: Ints) -> None:
             else:
                 empty = last_ms < watermark_ms - size_ms
             if empty:
-                while keys[slot, SLOT_HEAD] != NONE:
-                    drop_oldest(memory, slot)
-                forget_key(memory, slot)
+                drop_key(memory, slot)
                 continue  # another key may stand here now
         slot += 1
 

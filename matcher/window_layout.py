@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 # Columns of `WindowMemory.keys` after SLOT_KEY and SLOT_HEAD (the oldest entry); cells come last.
-# `number` counts events since the window was last empty.
-SLOT_TAIL, SLOT_COUNT, SLOT_NUMBER, SLOT_FLAGS, SLOT_CELLS = range(2, 7)
+# `last` is the time of the newest; `number` counts events since the window was last empty.
+SLOT_TAIL, SLOT_COUNT, SLOT_NUMBER, SLOT_FLAGS, SLOT_LAST_MS, SLOT_CELLS = range(2, 8)
 
 # Bits of SLOT_FLAGS.  HOT: `when` held at the last event.  WARM: it may have held since.
 # DUE: the key stands in the list of keys whose windows are closed by time.
 HOT, WARM, DUE = 1, 2, 4
 
-# Columns of `WindowMemory.entries`; values come next, links of extremes last.
-ENTRY_TS, ENTRY_POSITION, ENTRY_STEP, ENTRY_NEXT, ENTRY_FREE, ENTRY_VALUES = range(6)
+# Columns of `WindowMemory.entries`; values come next, links of extremes last.  `next` links the
+# entries of a key, or free ones; `left` those that have left windows but may still be walked.
+ENTRY_TS, ENTRY_POSITION, ENTRY_STEP, ENTRY_NEXT, ENTRY_LEFT, ENTRY_VALUES = range(6)
 
 # Columns of `WindowMemory.values`: how often a key's window has a value, for one cell.
 VALUE_KEY, VALUE, VALUE_CELL, VALUE_COUNT = range(4)

@@ -47,12 +47,13 @@ class WindowState:
         self._out = _rows(256, self._width)
         self._collected_ms = NEVER
 
-    def take(self, events: Ints) -> Ints:
-        """The rows of these events."""
+    def take(self, events: Ints, watermark_ms: int = NEVER) -> Ints:
+        """The rows of these events, none of them after the watermark."""
         self._out.counts[0] = 0
         begin = 0
         while begin < len(events):
-            begin = take(begin, events, self.store.memory, self.options, self._out)
+            memory, options = self.store.memory, self.options
+            begin = take(begin, events, watermark_ms, memory, options, self._out)
             if begin < len(events):
                 self.store.reserve(min(len(events) - begin, 4096))
                 self._reserve_rows(min(len(events) - begin, 4096))

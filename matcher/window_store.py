@@ -29,7 +29,7 @@ from matcher.window_layout import (
     DISTINCT_INT,
     DUE_KEYS,
     ENTRIES,
-    ENTRY_FREE,
+    ENTRY_LEFT,
     ENTRY_NEXT,
     ENTRY_POSITION,
     ENTRY_STEP,
@@ -45,6 +45,7 @@ from matcher.window_layout import (
     NEXT_DUE_MS,
     SLOT_CELLS,
     SLOT_COUNT,
+    SLOT_LAST_MS,
     SLOT_TAIL,
     SUM_INT,
     VALUE,
@@ -81,7 +82,7 @@ def add_entry(memory: WindowMemory, slot: int, ts: int, position: int, step: int
     """Append an entry whose values are still to be written."""
     entries, keys, totals = memory.entries, memory.keys, memory.totals
     entry = totals[FREE_ENTRY]
-    totals[FREE_ENTRY] = entries[entry, ENTRY_FREE]
+    totals[FREE_ENTRY] = entries[entry, ENTRY_NEXT]
     totals[ENTRIES] += 1
     entries[entry, ENTRY_TS] = ts
     entries[entry, ENTRY_POSITION] = position
@@ -92,6 +93,7 @@ def add_entry(memory: WindowMemory, slot: int, ts: int, position: int, step: int
     else:
         entries[keys[slot, SLOT_TAIL], ENTRY_NEXT] = entry
     keys[slot, SLOT_TAIL] = entry
+    keys[slot, SLOT_LAST_MS] = ts
     keys[slot, SLOT_COUNT] += 1
     return int(entry)
 
@@ -130,6 +132,15 @@ def count_in(memory: WindowMemory, slot: int, entry: int) -> None:
                     memory.totals[VALUES_USED] += 1
                     keys[slot, column] += 1
                 memory.values[found, VALUE_COUNT] += 1
+
+
+@inlined
+def counts_distinct(memory: WindowMemory) -> int:
+    """How many cells count values."""
+    cells = 0
+    for cell in range(memory.cells.shape[0]):
+        cells += memory.cells[cell, CELL_OP] in (DISTINCT_INT, DISTINCT_FLOAT)
+    return cells
 
 
 @inlined
@@ -201,10 +212,10 @@ def drop_oldest(memory: WindowMemory, slot: int) -> None:
     keys[slot, SLOT_HEAD] = entries[entry, ENTRY_NEXT]
     keys[slot, SLOT_COUNT] -= 1
     if totals[WALKED]:
-        entries[entry, ENTRY_FREE] = totals[LEFT]
+        entries[entry, ENTRY_LEFT] = totals[LEFT]
         totals[LEFT] = entry
     else:
-        entries[entry, ENTRY_FREE] = totals[FREE_ENTRY]
+        entries[entry, ENTRY_NEXT] = totals[FREE_ENTRY]
         totals[FREE_ENTRY] = entry
         totals[ENTRIES] -= 1
     totals[WINDOW_CHANGED] = 1
@@ -216,8 +227,8 @@ def free_left(memory: WindowMemory) -> None:
     entries, totals = memory.entries, memory.totals
     entry = totals[LEFT]
     while entry != NONE:
-        following = entries[entry, ENTRY_FREE]
-        entries[entry, ENTRY_FREE] = totals[FREE_ENTRY]
+        following = entries[entry, ENTRY_LEFT]
+        entries[entry, ENTRY_NEXT] = totals[FREE_ENTRY]
         totals[FREE_ENTRY] = entry
         totals[ENTRIES] -= 1
         entry = following
@@ -247,6 +258,21 @@ def forget_key(memory: WindowMemory, slot: int) -> None:
     """Empty `slot` and close the gap, so that probing never crosses a tombstone."""
     remove_slot(memory.keys, slot)
     memory.totals[KEYS_USED] -= 1
+
+
+@inlined
+def drop_key(memory: WindowMemory, slot: int) -> None:
+    """Forget a key and all its entries."""
+    entries, keys, totals = memory.entries, memory.keys, memory.totals
+    if totals[WALKED] or counts_distinct(memory):
+        while keys[slot, SLOT_HEAD] != NONE:
+            drop_oldest(memory, slot)
+    else:  # the whole line becomes the beginning of that of free entries
+        entries[keys[slot, SLOT_TAIL], ENTRY_NEXT] = totals[FREE_ENTRY]
+        totals[FREE_ENTRY] = keys[slot, SLOT_HEAD]
+        totals[ENTRIES] -= keys[slot, SLOT_COUNT]
+        totals[WINDOW_CHANGED] = 1
+    forget_key(memory, slot)
 
 
 # ---------------------------------------------------------------------------------- value table
@@ -366,7 +392,7 @@ def _grown(entries: Ints, totals: Ints, more: int) -> Ints:
     size = len(entries)
     grown = np.zeros((max(2 * size, int(totals[ENTRIES]) + more), entries.shape[1]), np.int64)
     grown[:size] = entries
-    grown[size:-1, ENTRY_FREE] = np.arange(size + 1, len(grown))
-    grown[-1, ENTRY_FREE] = totals[FREE_ENTRY]
+    grown[size:-1, ENTRY_NEXT] = np.arange(size + 1, len(grown))
+    grown[-1, ENTRY_NEXT] = totals[FREE_ENTRY]
     totals[FREE_ENTRY] = size
     return grown

@@ -111,7 +111,7 @@ class WindowLane:
         self, events: Ints | None, keyed: BatchKeys, atoms: BatchAtoms | None, watermark_ms: int
     ) -> list[Found]:
         """Take the events in and let time pass."""
-        found = [] if events is None else self._matches(self.state.take(events))
+        found = [] if events is None else self._matches(self.state.take(events, watermark_ms))
         return found + self._matches(self.state.close(watermark_ms))
 
     def _matches(self, rows: Ints) -> list[Found]:

@@ -71,7 +71,8 @@ class ResolvedWindowLane(WindowLane):
     def _looks(self, events: Ints | None, watermark_ms: int) -> tuple[Ints, Bools]:
         """The rows of windows that events change or time does, and where `when` holds."""
         state, when, options = self.state, self.plan.when, self.plan.options
-        taken = self.state.take(np.empty((0, 0), np.int64) if events is None else events).copy()
+        events = np.empty((0, 0), np.int64) if events is None else events
+        taken = state.take(events, watermark_ms).copy()
         is_true = when.is_true(taken, self.keys, state.store.memory)
         if options[OPTION_LOOK] == CLOSE:
             passed = state.close(watermark_ms)
