@@ -1,0 +1,77 @@
+"""What is measured, each figure by child processes: workloads, and figures of the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from bench import baseline, rulebook, startup, workload
+
+ROOT = Path(__file__).parents[1]
+THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(THREAD_LIMITS, "1")
+WORKLOADS = (*rulebook.SINGLE, *rulebook.GROWING, *rulebook.MANY)
+WAYS = {"matcher": "matcher_on_columns", "ndjson": "ndjson_to_detections"}
+FRAMES = {"arrow": "arrow_to_detections", "parquet": "parquet_to_detections"}
+WITH_FRAMES = ("R10",)
+
+
+def measure_workload(name: str, events: int, runs: int) -> dict[str, object]:
+    """One entry of `workloads`; the ways from input to detections must find as many."""
+    size = rulebook.SIZES[name]
+    head = max(1, events // size.share)
+    workload.cached_ndjson(events, head)  # here, so that a child's memory is the measurement's
+    result: dict[str, object] = {"events": head}
+    if size.verified:
+        result["equal_to_reference"] = child("reference", name, size.dense, size.verified, 1)
+    ways = WAYS | (FRAMES if name in WITH_FRAMES else {})
+    found = {figure: child(way, name, events, head, runs) for way, figure in ways.items()}
+    numbers = {figure: each["detections"] for figure, each in found.items()}
+    if len(set(numbers.values())) != 1:
+        sys.exit(f"bench: {name}: the ways differ in their detections: {numbers}")
+    return result | found
+
+
+def child(what: str, name: str, n: int, head: int, runs: int) -> dict[str, object]:
+    """The JSON that `bench.measure` prints."""
+    print(f"bench: {what} {name} …", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.measure", what, name, str(n), str(head), str(runs)],
+        cwd=ROOT,
+        env=os.environ | ONE_THREAD,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    result: dict[str, object] = json.loads(done.stdout)
+    return result
+
+
+def machine(events: int, runs: int) -> dict[str, object]:
+    return {
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "numba": metadata.version("numba"),
+        "numpy": metadata.version("numpy"),
+        "events": events,
+        "runs": runs,
+        "calibration_steps_per_second": round(baseline.calibration_steps_per_second()),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _startup(events: int, runs: int, full: bool) -> object:
+    return startup.measure()
+
+
+FIGURES = {"startup": _startup}
