@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 
-from bench import memory, reference, throughput, timing
+from bench import checkpoint, latency, memory, reference, throughput, timing
 from cep.cli.memory import tune_garbage_collection
 
 MEASURES = {
@@ -21,6 +21,8 @@ MEASURES = {
     "parquet": throughput.parquet_to_detections,
     "reference": reference.agrees_with_reference,
     "memory": memory.partial_matches,
+    "checkpoint": checkpoint.commits_and_restore,
+    "latency": latency.append_to_committed,
 }
 
 

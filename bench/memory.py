@@ -29,20 +29,21 @@ def partial_matches(name: str, n: int, head: int, runs: int) -> dict[str, object
     """`head` keys; bytes are those of resident memory."""
     rules = rulebook.rules("P1")
     strings, schema = Strings(), Schema.of(rules.events, rules.rules)
-    (warm,) = _batches(1_000, schema, strings)
+    strings.codes(_keys(0, 1_000))
+    (warm,) = _batches(1_000, schema)
     Matcher(rules.rules, schema, strings, keep_raw=False).advance(warm, int(warm.ts[-1]))
     matcher = Matcher(rules.rules, schema, strings, keep_raw=False)
     begin = _settled_bytes()
     for start in range(0, head, BATCH_ROWS):
         strings.codes(_keys(start, min(start + BATCH_ROWS, head)))
     with_texts = _settled_bytes()
-    for batch in _batches(head, schema, strings):
+    for batch in _batches(head, schema):
         matcher.advance(batch, int(batch.ts[-1]))
     with_runs = _settled_bytes()
     live = sum(counters.runs for counters in matcher.counters.values())
     assert live == head, f"{live} live runs of {head}"
     for when_ms in (head // KEYS_PER_MS + 120_000, head // KEYS_PER_MS + 240_000):
-        (batch,) = _batches(1, schema, strings, workload.START_MS + when_ms)
+        (batch,) = _batches(1, schema, workload.START_MS + when_ms)
         matcher.advance(batch, int(batch.ts[-1]))
         matcher.advance(batch.take(np.zeros(0, np.int64)), int(batch.ts[-1]))
     del batch
@@ -66,7 +67,7 @@ def _keys(start: int, end: int) -> list[str]:
 
 
 def _batches(
-    keys: int, schema: Schema, strings: Strings, start_ms: int = workload.START_MS
+    keys: int, schema: Schema, start_ms: int = workload.START_MS
 ) -> Iterator[Batch]:
     """A small payment of each key, in batches made one at a time."""
     (payment,) = (index for name, index in schema.event_index.items() if name == "Tx")
@@ -75,7 +76,7 @@ def _batches(
         ts = start_ms + rows // KEYS_PER_MS
         values = {
             ("ts",): ts,
-            ("user",): strings.codes(_keys(start, start + len(rows))),
+            ("user",): rows,  # the codes of their texts: they were interned in this order
             ("amount",): np.full(len(rows), AMOUNT_CENTS),
         }
         columns = [values.get(spec.path, np.full(len(rows), NULL)) for spec in schema.columns]

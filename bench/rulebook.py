@@ -15,6 +15,7 @@ import dsl
 from dsl.model import RuleSet
 
 FOLDER = Path(__file__).parent / "rules"
+STATE = "state"  # no workload: what grows the state of a checkpoint
 SINGLE = ("P1", "P2", "P3", "P4", "P5", "W1")
 GROWING = {"A1": "2m", "A1x10": "20m", "A1x100": "200m"}
 MANY = {"R10": 10, "R100": 100, "R1000": 1_000, "R10000": 10_000}
@@ -58,7 +59,7 @@ def text(workload: str) -> str:
 
 def _sources(workload: str) -> Iterator[str]:
     yield (FOLDER / "schema.cep").read_text()
-    if workload in SINGLE:
+    if workload in (*SINGLE, STATE):
         yield (FOLDER / f"{workload.lower()}.cep").read_text()
     elif workload in GROWING:
         yield _any_later(GROWING[workload])
