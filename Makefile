@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := cep dsl matcher alerts api bench tests
 
-.PHONY: demo test nightly check bench clean
+.PHONY: demo test nightly check bench bench-check clean
 
 demo: $(STAMP)
 	$(BIN)/python -m cep.demo
@@ -33,6 +33,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-check: $(STAMP)
+	@$(BIN)/python -m bench.check
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out demo-data

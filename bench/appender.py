@@ -1,8 +1,8 @@
 """The producer of the latency benchmark: `python -m bench.appender LOG N HEAD RATE CHUNK`.
 
 Appends the first HEAD events of a stream of N to the topic `events` of an embedded log, RATE events
-a second in chunks of CHUNK, each when it is due.  Prints (monotonic seconds, first position) as JSON
-lines: when each chunk was handed to the log.  A chunk that is late is appended at once.
+a second in chunks of CHUNK, each when it is due; one that is late, at once.  Prints as JSON
+when each chunk was handed to the log: (monotonic seconds, first position).
 """
 
 from __future__ import annotations

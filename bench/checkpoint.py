@@ -8,7 +8,6 @@ built from the store, as a start of the engine does.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def commits_and_restore(name: str, n: int, head: int, runs: int) -> dict[str, ob
     """`head` MiB of state from a stream of `n`; the median and the longest of `runs` commits."""
     rules = rulebook.rules(rulebook.STATE)
     log = FileLog(str(workload.cached_ndjson(n, n)))
-    with tempfile.TemporaryDirectory(dir=workload.OUT) as folder:
+    with workload.scratch() as folder:
         _warm(rules, log, str(Path(folder) / "warm.db"))
         url = str(Path(folder) / "store.db")
         store = open_store(url)

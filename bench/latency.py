@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from bisect import bisect_right
@@ -40,7 +39,7 @@ PRODUCER_STARTUP_SECONDS = 60.0
 def append_to_committed(name: str, n: int, head: int, runs: int) -> dict[str, object]:
     """`head` events measure the throughput; then `runs` is the number of seconds of load."""
     rules = rulebook.rules(name)
-    with tempfile.TemporaryDirectory(dir=workload.OUT) as folder:
+    with workload.scratch() as folder:
         _throughput(rules, f"{folder}/warm.db", 2_000, 2_000)
         full = _throughput(rules, f"{folder}/full.db", n, head)
         rate = full * LOAD

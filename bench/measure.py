@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 
-from bench import checkpoint, latency, memory, reference, throughput, timing
+from bench import checkpoint, latency, memory, reference, stages, throughput, timing
 from cep.cli.memory import tune_garbage_collection
 
 MEASURES = {
@@ -23,6 +23,7 @@ MEASURES = {
     "memory": memory.partial_matches,
     "checkpoint": checkpoint.commits_and_restore,
     "latency": latency.append_to_committed,
+    "stages": stages.time_by_stage,
 }
 
 

@@ -1,6 +1,6 @@
 """Memory of partial matches: what a live one costs, and what is left of it afterwards.
 
-A million (with `--full`, ten million) keys make one live two-step run each, of the rule P1;
+A million (with `--memory`, also ten million) keys make one live two-step run each, of the rule P1;
 evidence, the raw bytes of events, is not kept.  The texts of the keys are counted apart.  Then
 event time passes the rule's window, and what still is resident above the beginning is left over.
 """
@@ -12,6 +12,7 @@ import gc
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import rulebook, workload
 from bench.columns import BATCH_ROWS, RowNumbers
@@ -66,15 +67,13 @@ def _keys(start: int, end: int) -> list[str]:
     return [f"u{i:08d}" for i in range(start, end)]
 
 
-def _batches(
-    keys: int, schema: Schema, start_ms: int = workload.START_MS
-) -> Iterator[Batch]:
+def _batches(keys: int, schema: Schema, start_ms: int = workload.START_MS) -> Iterator[Batch]:
     """A small payment of each key, in batches made one at a time."""
     (payment,) = (index for name, index in schema.event_index.items() if name == "Tx")
     for start in range(0, keys, BATCH_ROWS):
         rows = np.arange(start, min(start + BATCH_ROWS, keys))
         ts = start_ms + rows // KEYS_PER_MS
-        values = {
+        values: dict[tuple[str, ...], NDArray[np.int64]] = {
             ("ts",): ts,
             ("user",): rows,  # the codes of their texts: they were interned in this order
             ("amount",): np.full(len(rows), AMOUNT_CENTS),

@@ -49,9 +49,7 @@ def _naive(rules: RuleSet, stream: workload.Workload) -> list[Found]:
     )
 
 
-def _matches(
-    rule: Rule, events: list[ReferenceEvent]
-) -> list[ReferenceMatch] | list[WindowMatch]:
+def _matches(rule: Rule, events: list[ReferenceEvent]) -> list[ReferenceMatch] | list[WindowMatch]:
     if rule.window is not None:
         return window_matches(rule, events)
     return reference_matches(rule, events)

@@ -19,6 +19,10 @@ WORKLOADS = (*rulebook.SINGLE, *rulebook.GROWING, *rulebook.MANY)
 WAYS = {"matcher": "matcher_on_columns", "ndjson": "ndjson_to_detections"}
 FRAMES = {"arrow": "arrow_to_detections", "parquet": "parquet_to_detections"}
 WITH_FRAMES = ("R10",)
+WHOLE = 2_000_000  # events of the stream at which the figures have their full size
+STATE_MIB = (100, 300)
+LATENCY_SECONDS = 20
+MEMORY_KEYS = 1_000_000
 
 
 def measure_workload(name: str, events: int, runs: int) -> dict[str, object]:
@@ -70,8 +74,43 @@ def _processor() -> str:
     return platform.processor()
 
 
+def _stages(events: int, runs: int, full: bool) -> object:
+    return {"R10": child("stages", "R10", events, events, 1)}
+
+
+def _checkpoint(events: int, runs: int, full: bool) -> object:
+    """By MiB of state; a gigabyte takes a longer stream, and minutes."""
+    sizes = [_scaled(mib, events) for mib in STATE_MIB]
+    results = {f"{mib} MiB": child("checkpoint", "state", events, mib, 9) for mib in sizes}
+    if full:
+        results["1024 MiB"] = child("checkpoint", "state", 2 * max(events, WHOLE), 1024, 9)
+    return results
+
+
+def _latency(events: int, runs: int, full: bool) -> object:
+    head = max(1, events // rulebook.SIZES["R100"].share)
+    return {"R100": child("latency", "R100", events, head, _scaled(LATENCY_SECONDS, events))}
+
+
+def _memory(events: int, runs: int, full: bool) -> object:
+    sizes = [_scaled(MEMORY_KEYS, events)] + ([10 * MEMORY_KEYS] if full else [])
+    return {f"{keys:,} keys": child("memory", "P1", 0, keys, 1) for keys in sizes}
+
+
 def _startup(events: int, runs: int, full: bool) -> object:
     return startup.measure()
 
 
-FIGURES = {"startup": _startup}
+def _scaled(what: int, events: int) -> int:
+    """Smaller when the stream is made smaller, never larger."""
+    return max(1, what * min(events, WHOLE) // WHOLE)
+
+
+FIGURES = {
+    "stages": _stages,
+    "checkpoint": _checkpoint,
+    "latency": _latency,
+    "memory": _memory,
+    "startup": _startup,
+}
+"""Of the engine, each a function of (events, runs, full)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -138,6 +139,12 @@ def cached_ndjson(n: int, head: int, seed: int = 1) -> Path:
         part.write_bytes(ndjson(generate(n, seed).head(head)))
         part.rename(path)
     return path
+
+
+def scratch() -> TemporaryDirectory[str]:
+    """A folder beside the cached files, on the same disk, for databases that are thrown away."""
+    OUT.mkdir(exist_ok=True)
+    return TemporaryDirectory(dir=OUT)
 
 
 def _zipf(n: int, top: int, random: np.random.Generator) -> NDArray[np.int32]:

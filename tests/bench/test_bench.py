@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import cep
-from bench import rulebook, workload
+from bench import frames, rulebook, workload
 from bench.columns import batches
 from dsl.model import Kind
 from matcher.batch import NULL, Batch
@@ -20,6 +22,7 @@ from matcher.schema import Schema
 from matcher.strings import Strings
 
 ROOT = Path(__file__).parents[2]
+PLANTED = ("P1", "P2", "P3", "P4")
 
 
 def test_stream_is_a_function_of_its_arguments() -> None:
@@ -59,7 +62,7 @@ def values(batch: Batch, index: int, kind: Kind, strings: Strings) -> list[objec
     ]
 
 
-@pytest.mark.parametrize("name", rulebook.SINGLE)
+@pytest.mark.parametrize("name", PLANTED)
 def test_planted_instances_are_found(name: str) -> None:
     stream = workload.generate(20_000)
     planted = 20_000 // 200
@@ -73,16 +76,47 @@ def test_many_rules_are_as_many_as_their_name_says(name: str) -> None:
     assert rulebook.text(name).count("\nrule ") == int(name[1:])
 
 
-def test_benchmark_prints_one_json_object() -> None:
+def test_rows_of_a_frame_are_the_lines_of_the_stream(tmp_path: Path) -> None:
+    rules = rulebook.rules("R10")
+    stream = workload.generate(3_000)
+    table = frames.table(stream)
+    lines = [found.id for found in cep.detect(rules, workload.ndjson(stream))]
+    assert len(lines) > 0
+    assert [found.id for found in cep.detect(rules, table)] == lines
+    pq.write_table(table, tmp_path / "rows.parquet")
+    [again] = frames.tables_of(tmp_path / "rows.parquet")
+    assert again.equals(table)
+
+
+def test_rules_of_growing_state_match_nothing() -> None:
+    rules = rulebook.rules(rulebook.STATE)
+    assert list(cep.detect(rules, workload.ndjson(workload.generate(3_000)))) == []
+
+
+def bench(*arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--events", "4000", "--runs", "1", "--only", "P1"],
+        [sys.executable, "-m", "bench", *arguments, "--runs", "1"],
         cwd=ROOT,
         capture_output=True,
         check=False,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr.decode()
-    measured = json.loads(done.stdout)["workloads"]["P1"]
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
+def test_benchmark_prints_one_json_object() -> None:
+    measured = bench("--events", "4000", "--only", "P1")["workloads"]["P1"]
     assert measured["equal_to_reference"]["matches"] > 0
     assert measured["matcher_on_columns"]["events_per_second"] > 0
     assert measured["ndjson_to_detections"]["events_per_second"] > 0
+
+
+def test_figures_of_the_engine_are_measured_at_any_size() -> None:
+    figures = ("stages", "checkpoint", "latency", "memory")
+    measured = bench("--events", "20000", "--only", ",".join(figures))
+    assert sum(measured["stages"]["R10"]["share"].values()) == pytest.approx(1, abs=0.01)
+    assert all(size["state_bytes"] > 900_000 for size in measured["checkpoint"].values())
+    assert measured["latency"]["R100"]["detections"] > 0
+    assert measured["memory"]["10,000 keys"]["live"] == 10_000
