@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 CALIBRATION_STEPS = 5_000_000
+SLICE_STEPS = 500_000
 BLOCK_BYTES = 1 << 20
 
 
@@ -20,11 +21,22 @@ def calibration_steps_per_second() -> float:
 
 
 def _calibrate() -> float:
-    state = 1
     begin = time.perf_counter()
-    for _ in range(CALIBRATION_STEPS):
-        state = (state * 1_103_515_245 + 12_345) & 0x7FFFFFFF
+    _loop(CALIBRATION_STEPS)
     return CALIBRATION_STEPS / (time.perf_counter() - begin)
+
+
+def slice_processor_seconds() -> float:
+    """Processor time of a short piece of the loop, `SLICE_STEPS`: how fast the core is just now."""
+    begin = time.process_time()
+    _loop(SLICE_STEPS)
+    return time.process_time() - begin
+
+
+def _loop(steps: int) -> None:
+    state = 1
+    for _ in range(steps):
+        state = (state * 1_103_515_245 + 12_345) & 0x7FFFFFFF
 
 
 class _Event(msgspec.Struct, tag_field="type"):

@@ -14,17 +14,24 @@ from bench import baseline
 def timed(once: Callable[[], int], events: int, runs: int) -> dict[str, object]:
     """`once` handles `events` and returns what it found; the median of `runs`."""
     loaded = resident_bytes()
-    rates, found = [], set()
+    rates, ratios, found = [], [], set()
+    before = baseline.slice_processor_seconds()
     for _ in range(runs):
-        begin = time.perf_counter()
+        begin, begin_processor = time.perf_counter(), time.process_time()
         found.add(once())
         rates.append(events / (time.perf_counter() - begin))
+        seconds = time.process_time() - begin_processor
+        after = baseline.slice_processor_seconds()
+        slice_rate = 2 * baseline.SLICE_STEPS / (before + after)
+        ratios.append(events / seconds / slice_rate)
+        before = after
     assert len(found) == 1, f"runs disagree: {found}"
     steps = baseline.calibration_steps_per_second()
     return {
         "events_per_second": round(median(rates)),
         "runs": [round(rate) for rate in rates],
         "ratio_to_calibration": float(f"{median(rates) / steps:.4g}"),
+        "processor_ratio": float(f"{median(ratios):.4g}"),
         "detections": found.pop(),
         "memory_before_bytes": loaded,
         "memory_peak_bytes": peak_bytes(),
