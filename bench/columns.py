@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bench import workload as payments
 from bench.workload import Workload
 from dsl.model import Kind
-from matcher.batch import NULL, Batch, RawLines, storage_dtype
+from matcher.batch import NULL, Batch, RawChunk, RawLines, storage_dtype
 from matcher.schema import Schema
 from matcher.strings import Strings
 
@@ -16,7 +16,7 @@ BATCH_ROWS = 65_536
 TYPE_OF_EVENT = {"LoginFailed": 0, "LoginOk": 1, "Tx": 2, "PasswordChange": 3}
 
 
-class RowNumbers:
+class RowNumbers(RawChunk):
     """Stands for the bytes received: evidence is the row number, so that nothing is rendered."""
 
     def line(self, start: int, end: int) -> bytes:

@@ -33,9 +33,13 @@ class RawChunk(Protocol):
 
     def line(self, start: int, end: int) -> bytes: ...
 
+    def lines(self, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
+        """Many at once, which may be faster."""
+        return list(map(self.line, starts, ends))
+
 
 @dataclass(frozen=True, slots=True)
-class BytesChunk:
+class BytesChunk(RawChunk):
     """NDJSON as received; start and end are byte offsets."""
 
     data: bytes
@@ -72,9 +76,9 @@ class RawLines:
     def lines(self, rows: NDArray[np.integer]) -> list[bytes]:
         """The events of many rows."""
         starts, ends = self.start[rows].tolist(), self.end[rows].tolist()
+        if len(self.chunks) == 1:
+            return self.chunks[0].lines(starts, ends)
         readers = [chunk.line for chunk in self.chunks]
-        if len(readers) == 1:
-            return list(map(readers[0], starts, ends))
         places = zip(self.chunk[rows].tolist(), starts, ends, strict=True)
         return [readers[chunk](start, end) for chunk, start, end in places]
 

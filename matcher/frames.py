@@ -7,6 +7,7 @@ with JSON, what cannot be read in the simple way is read again by `matcher.recor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from dsl.model import Kind, Type
 from matcher.assemble import Assembler
-from matcher.batch import NULL, Column
+from matcher.batch import NULL, Column, RawChunk
 from matcher.building import Building, Decoded
 from matcher.json_text import json_of
 from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class TableChunk:
+class TableChunk(RawChunk):
     """start is the row of the table."""
 
     table: Any
@@ -42,13 +43,24 @@ class TableChunk:
         except BadEvent:
             return b""
 
+    def lines(self, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
+        try:
+            events = self.table.take(pa.array(starts, pa.int64())).to_pylist()
+            return [json_of(_without_nulls(event)) for event in events]
+        except (ValueError, OverflowError, NotImplementedError, BadEvent):  # a bad row or kind
+            return list(map(self.line, starts, ends))
+
     def event(self, row: int) -> dict[str, Any]:
         """The row as a dict, without the columns that are null in it."""
         try:
             (event,) = self.table.slice(row, 1).to_pylist()
         except (ValueError, OverflowError) as error:  # such as a date Python does not have
             raise BadEvent(f"row cannot be read: {error}") from None
-        return {name: value for name, value in event.items() if value is not None}
+        return _without_nulls(event)
+
+
+def _without_nulls(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if value is not None}
 
 
 class Frames:

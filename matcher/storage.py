@@ -44,12 +44,20 @@ def column_of(
     """`count` values as they are in JSON or Python, one at a time."""
     column = nulls(declared.kind, count)
     doubtful = np.zeros(count, np.bool_)
+    texts: dict[int, str] = {}  # by row: they are given their codes together
     for row, value in enumerate(values):
         if value is not None:
             try:
-                column[row] = to_storage(scalar_of(value, declared), strings)
+                scalar = scalar_of(value, declared)
             except BadEvent:
                 doubtful[row] = True
+                continue
+            if isinstance(scalar, str | tuple):
+                texts[row] = scalar if isinstance(scalar, str) else list_text(scalar)
+            else:
+                column[row] = to_storage(scalar, strings)
+    if texts:
+        column[list(texts)] = strings.codes(list(texts.values()))
     return column, doubtful
 
 
