@@ -6,7 +6,9 @@ for a loaded machine.
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,8 +24,13 @@ def load(text: str) -> Loaded:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def warm_parser() -> None:
+def warm_and_alone() -> Iterator[None]:
+    """The parser is loaded, and what other tests left in memory is not collected meanwhile."""
     load("event A { x: int y")
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def refused_soon(text: str) -> Loaded:
