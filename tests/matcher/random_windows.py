@@ -139,6 +139,10 @@ def window_rules(draw: st.DrawFn) -> Rule:
     when = draw(tests_of_windows(keys))
     if draw(st.booleans()):
         when = call(draw(st.sampled_from(("and", "or"))), when, draw(tests_of_windows(keys)))
+    if draw(st.integers(0, 3)) == 0:  # a least count: keys with fewer events are passed over
+        count = Aggregate(INT, "count", WINDOW, None, False, SPAN)
+        least = call("ge", count, const(draw(st.integers(2, 3)), INT))
+        when = call("and", least, when) if draw(st.booleans()) else least
     shape = draw(shapes(*WindowKind))
     told: list[Expr] = [
         draw(window_aggregates()),
