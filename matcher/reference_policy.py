@@ -333,8 +333,11 @@ class KeyRuns:
             self.room += 1
             completed = self._move(attempt, thread, event)
             if completed is not None:
-                self.room += sum(not other.final for other in before[number + 1 :])
+                later = sum(not other.final for other in before[number + 1 :])
+                closes = self.policy.fire is Fire.CLOSE  # what goes on takes its place first
+                self.room += 0 if closes else later
                 self._complete(attempt, completed, event.ts, timer=False)
+                self.room += later if closes else 0
                 break
         self._finish(attempt, event.ts, timer=False)
         if attempt.threads:

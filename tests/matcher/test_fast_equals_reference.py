@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from random_rules import EVENTS, ndjson, rules, streams
 
+from dsl import compile_text
 from dsl.model import Rule
 from matcher import limits
 from matcher.decode import Decoder
@@ -154,6 +155,20 @@ def test_matches_carry_the_bytes_of_their_events(
     for match in detect(rule, events, cuts, restart):
         for event in match.events:
             assert event.raw == lines[event.position]
+
+
+def test_a_candidate_takes_its_place_before_the_ways_behind_it_are_given_up() -> None:
+    rule = compile_text(
+        "event A { ts: timestamp @time  k: string?  x: int? }"
+        "rule r { by k match (a: A+ | b: A){2,} within 3ms fire close limit 2 runs alert 'x' }"
+    ).rules[0]
+    events: list[dict[str, object]] = [
+        {"type": "A", "ts": ts, "k": "p", "g": "p", "x": 1, "d": 1, "f": 1, "s": "u", "l": []}
+        for ts in range(4)
+    ]
+    found = outcomes(rule, events, [], False)
+    assert found == expected(rule, events)
+    assert found.capped > 0
 
 
 @pytest.mark.parametrize("number", range(3))
