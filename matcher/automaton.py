@@ -79,7 +79,8 @@ class Builder:
             self._loop(repeat, body, counter)
             rank = len(entries) if repeat.greedy else 0
             exits = tuple(
-                Exit(exit.state, End(exit.end.guards + enough), exit.rank + rank) for exit in exits
+                replace(exit, end=End(exit.end.guards + enough), rank=exit.rank + rank)
+                for exit in exits
             )
         loop: frozenset[int] = frozenset()
         if repeat.possessive:
@@ -99,7 +100,7 @@ class Builder:
                     _counted(entry, Count(counter, again=True)),
                     guards=exit.end.guards + room,
                     arrow=entry.arrow or repeat.arrow,
-                    absent=until + entry.absent,
+                    absent=until + exit.absent + entry.absent,
                     again=True,
                 )
                 for entry in self._renamed(body.entries)
@@ -114,13 +115,19 @@ class Builder:
         for place, part in enumerate(parts):
             rest, after = links[place + 1 :], parts[place + 1 :]
             ways, rank = _entries(rest, after)
-            end = _end(rest, after)
+            end, passed = _end(rest, after)
             for exit in part.exits:
                 guards = exit.end.guards
-                self.go_on(exit, (replace(way, guards=guards + way.guards) for way in ways))
+                self.go_on(
+                    exit,
+                    (
+                        replace(way, guards=guards + way.guards, absent=exit.absent + way.absent)
+                        for way in ways
+                    ),
+                )
                 if end is not None:
                     ending = replace(end, guards=guards + end.guards)
-                    exits.append(Exit(exit.state, ending, exit.rank + rank))
+                    exits.append(Exit(exit.state, ending, exit.rank + rank, exit.absent + passed))
         nullable = len(parts) == len(links) and all(part.nullable for part in parts)
         entries, _ = _entries(links, parts)
         return Fragment(tuple(entries), tuple(exits), nullable)
@@ -190,15 +197,23 @@ def _entries(
     return (past + into, rank) if part.skip_first else (into + past, len(into) + rank)
 
 
-def _end(links: tuple[Link | None, ...], parts: list[Fragment]) -> End | None:
-    """How a run completes before any of `links` binds an event; None if it cannot."""
+def _end(
+    links: tuple[Link | None, ...], parts: list[Fragment]
+) -> tuple[End | None, tuple[Absence, ...]]:
+    """How a run completes before any of `links` binds an event; None if it cannot.
+
+    And what must not come before that which follows the chain, when the chain binds nothing more.
+    """
     absent: tuple[int, ...] = ()
+    passed: tuple[Absence, ...] = ()
     for place, link in enumerate(links):
         assert link is not None, "only the first part has no link before it"
         absent += link.absent
+        passed += tuple(Absence(step, link.absent_for_ms) for step in link.absent)
         if link.to is None:
             strict = link.arrow.contiguity is Contiguity.STRICT
-            return End((), absent, timed=True, absent_for_ms=link.absent_for_ms, next=strict)
+            end = End((), absent, timed=True, absent_for_ms=link.absent_for_ms, next=strict)
+            return end, ()
         if not parts[place].nullable:
-            return None
-    return End(())
+            return None, ()
+    return End(()), passed

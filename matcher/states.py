@@ -99,12 +99,14 @@ class Automaton:
 class Exit:
     """A run in `state` has matched the fragment when `end.guards` hold.
 
-    The first `rank` transitions of the state are preferred to that; ways on come behind them.
+    The first `rank` transitions of the state are preferred to that; ways on come behind them, and
+    take on what is `absent` before them.
     """
 
     state: int
     end: End
     rank: int = 0
+    absent: tuple[Absence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
