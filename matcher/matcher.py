@@ -178,7 +178,7 @@ class Matcher:
         self._told = Told(sorted(told), schema, strings)
         self.rows = 0
         self._keep_raw = keep_raw
-        self._evidence = Evidence(self._held)
+        self._evidence = Evidence(self.held)
 
     def _plan(self, rule: Rule, schema: Schema, strings: Strings) -> Plan:
         try:
@@ -235,7 +235,7 @@ class Matcher:
         if self._told:
             self._told.keep(batch, held)
             if self._told.is_full():
-                self._told.tidy(self._held())
+                self._told.tidy(self.held())
         return matches
 
     def _censuses(self, batch: Batch) -> list[Moment]:
@@ -285,7 +285,7 @@ class Matcher:
                 )
         pages |= self._derived.snapshot(self._strings)
         if self._told.changed():
-            pages[TOLD_PAGE] = self._told.dump(self._held())
+            pages[TOLD_PAGE] = self._told.dump(self.held())
         return pages
 
     def restore(self, pages: Mapping[str, bytes]) -> list[str]:
@@ -364,10 +364,6 @@ class Matcher:
             return dict.fromkeys(positions.tolist(), b"")
         return self._evidence.read(positions, batch)
 
-    def evidence(self) -> NDArray[np.int64]:
-        """Positions of the events that partial matches hold."""
-        return self._held()
-
     def lines(self, positions: NDArray[np.int64]) -> dict[int, bytes]:
         """The bytes of events that partial matches hold, by position."""
         return self._evidence.read(positions)
@@ -379,7 +375,8 @@ class Matcher:
         found = [at for lane in lanes if (at := lane.oldest_looked_up) is not None]
         return min(found, default=None)
 
-    def _held(self) -> NDArray[np.int64]:
+    def held(self) -> NDArray[np.int64]:
+        """Positions of the events that partial matches hold."""
         held = [lane.held() for lane in self._lanes if not isinstance(lane, PairLane)]
         held += [group.held() for group in self._groups.all]
         return np.concatenate([np.empty(0, np.int64), *held])

@@ -292,7 +292,7 @@ class _Stratum:
 
     @property
     def oldest_seen(self) -> int | None:
-        held = self.matcher.evidence()
+        held = self.matcher.held()
         derived_by_time = held[(held < 0) | (held >= places.BEYOND)]
         records = np.setdiff1d(held, derived_by_time) >> places.ORDINAL_BITS
         lines = self.matcher.lines(derived_by_time).values()
