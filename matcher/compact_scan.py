@@ -181,6 +181,7 @@ def _complete(
         rows += 1
         node = nodes[node, OLDER]
     links.totals[MATCHED] += rows - first
+    links.totals[CHANGED] = 1  # the totals are state, too
     return rows
 
 

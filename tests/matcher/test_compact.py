@@ -145,6 +145,20 @@ def test_what_is_left_out_is_counted_exactly_and_the_newest_are_told() -> None:
     assert matcher.counters["r"].capped == comb(2_000, 2) - 7
 
 
+def test_what_was_left_out_is_known_after_a_restart() -> None:
+    rule = rule_of(THREE.replace("limit 7", "limit 1"))
+    matcher, _ = feed(rule, [("A", 0, "k"), ("A", 1, "k"), ("A", 2, "k")])
+    pages = matcher.snapshot()
+    schema, strings = Schema.of(compile_text(SCHEMA).events, [rule]), Strings()
+    decoder = Decoder(schema, strings)
+    matcher.advance(decoder.decode(b'{"type": "B", "ts": 3, "k": "k", "x": 1}\n', 3).batch, 3)
+    pages.update(matcher.snapshot())
+    again = Matcher([rule], schema, strings)
+    again.restore(pages)
+    assert again.counters["r"] == matcher.counters["r"]
+    assert (again.counters["r"].matched, again.counters["r"].capped) == (1, 2)
+
+
 def brute(events: list[tuple[str, int, str]], within_ms: int) -> int:
     """How many matches of four steps there are in events of one key."""
     times = [ts for _, ts, _ in events]
