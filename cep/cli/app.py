@@ -4,56 +4,58 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 from cep.cli import append, bench, check, explain, fmt, lsp, run_command, serve, test
 from cep.errors import CepError
 
-app = typer.Typer(
-    name="cep",
-    help="A rules engine that watches keyed event streams for timed sequences and tells people.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("check")(check.check)
-app.command("fmt")(fmt.fmt)
-app.command("test")(test.test)
-app.command("explain")(explain.explain)
-app.command("run")(run_command.run)
-app.command("append")(append.append)
-app.command("serve")(serve.serve)
-app.command("lsp")(lsp.lsp)
-app.command("bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    bench.bench
-)
 
-
-def _print_version(wanted: bool) -> None:
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
         print(f"cep {version('cep')}")
-        raise typer.Exit
+        context.exit()
 
 
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
-    pass
+class _InOrder(click.Group):
+    """Lists the commands as they are added: in the order of a rule's life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(name="cep", cls=_InOrder)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def app() -> None:
+    """A rules engine that watches keyed event streams for timed sequences and tells people."""
+
+
+for command in (
+    check.check,
+    fmt.fmt,
+    test.test,
+    explain.explain,
+    run_command.run,
+    append.append,
+    serve.serve,
+    lsp.lsp,
+    bench.bench,
+):
+    app.add_command(command)
 
 
 def run() -> None:
     try:
-        app()
+        app(prog_name="cep")
     except CepError as error:
         print(error if error.exit_code == 1 else f"cep: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

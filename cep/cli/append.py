@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 from cep.errors import UsageError
 
 
-def append(
-    source: Annotated[
-        str, typer.Argument(metavar="FILE", help="NDJSON file, .gz, or - for standard input.")
-    ],
-    to: Annotated[str, typer.Option("--to", metavar="LOG", help="Embedded log: app.db#topic.")],
-) -> None:
-    """Append the records of FILE to an embedded log, in order."""
+@click.command()
+@click.argument("source", metavar="FILE")
+@click.option("--to", metavar="LOG", required=True, help="Embedded log: app.db#topic.")
+def append(source: str, to: str) -> None:
+    """Append records to an embedded log. FILE is NDJSON, .gz, or - for standard input."""
     import sys
 
     from cep import limits

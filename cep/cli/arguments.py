@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-TableFiles = Annotated[
-    list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="Rows of a table, in place of its source."),
-]
-ListFiles = Annotated[
-    list[str] | None,
-    typer.Option("--list", metavar="NAME=FILE", help="Values of a list, in place of its source."),
-]
+rule_paths = click.argument(
+    "rules", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+"""Rule files, or folders to search for *.cep files."""
 
-RulePaths = Annotated[
-    list[Path],
-    typer.Argument(metavar="PATH…", help="Rule files, or folders to search for *.cep files."),
-]
+source = click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    required=True,
+    help="events.ndjson, events.ndjson.gz, -, or app.db#topic.",
+)
+
+table_files = click.option(
+    "--table",
+    "tables",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Rows of a table, in place of its source.",
+)
+
+list_files = click.option(
+    "--list",
+    "lists",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Values of a list, in place of its source.",
+)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import typer
+import click
 
 from cep.errors import UsageError
 
 
-def bench(context: typer.Context) -> None:
-    """Run the benchmarks and print JSON; arguments go to `python -m bench`."""
+@click.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+@click.pass_context
+def bench(context: click.Context) -> None:
+    """Run the benchmarks and print JSON. Arguments go to `python -m bench`."""
     import runpy
     import sys
     from pathlib import Path

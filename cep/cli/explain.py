@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
-from cep.cli.arguments import ListFiles, RulePaths, TableFiles
+from cep.cli.arguments import list_files, rule_paths, source, table_files
 from cep.cli.output import say
 from cep.errors import UsageError
 
 
+@click.command()
+@rule_paths
+@click.option("--rule", metavar="NAME", required=True, help="The rule to ask about.")
+@source
+@click.option("--key", metavar="NAME=VALUE", multiple=True, help="A part of the key to ask about.")
+@click.option(
+    "--keys",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="So many keys, the nearest ones.",
+)
+@click.option(
+    "--last",
+    type=click.IntRange(1, 100_000),
+    default=2_000,
+    show_default=True,
+    help="Look at so many events, the last ones.",
+)
+@table_files
+@list_files
 def explain(
-    rules: RulePaths,
-    rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="The rule to ask about.")],
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from", metavar="SOURCE", help="events.ndjson, events.ndjson.gz, -, or app.db#topic."
-        ),
-    ],
-    key: Annotated[
-        list[str] | None,
-        typer.Option("--key", metavar="NAME=VALUE", help="A part of the key to ask about."),
-    ] = None,
-    keys: Annotated[int, typer.Option(min=1, help="So many keys, the nearest ones.")] = 5,
-    last: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Look at so many events, the last ones.")
-    ] = 2_000,
-    table: TableFiles = None,
-    list_: ListFiles = None,
+    rules: tuple[Path, ...],
+    rule: str,
+    source: str,
+    key: tuple[str, ...],
+    keys: int,
+    last: int,
+    tables: tuple[str, ...],
+    lists: tuple[str, ...],
 ) -> None:
-    """Say how near a rule came to a match, and what was missing."""
+    """Say how near a rule came, and what was missing."""
     from cep.load import load_rules
     from cep.log import open_log
     from cep.tables.sources import given_files
     from cep.why import why
 
-    asked = dict(_part(text) for text in key or ())
+    asked = dict(_part(text) for text in key)
     log = open_log(source, follow=False)
     try:
-        given = given_files(table or (), list_ or ())
+        given = given_files(tables, lists)
         found = why(load_rules(rules), rule, log, asked, given, last, say)
     finally:
         log.close()

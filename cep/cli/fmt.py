@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
-from cep.cli.arguments import RulePaths
+from cep.cli.arguments import rule_paths
 from cep.errors import RulesError, UsageError
 
 
-def fmt(
-    paths: RulePaths,
-    check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 if a file would change.")
-    ] = False,
-) -> None:
-    """Format rule files in place; a file with syntax errors stays as it is."""
+@click.command()
+@rule_paths
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if a file would change.")
+def fmt(rules: tuple[Path, ...], check: bool) -> None:
+    """Format rule files in place. A file with syntax errors stays as it is."""
     import sys
 
     import dsl
@@ -24,7 +22,7 @@ def fmt(
 
     changed, broken = [], []
     try:
-        for path in dsl.rule_files(paths):
+        for path in dsl.rule_files(rules):
             text = path.read_text(encoding="utf-8")
             try:
                 formatted = format_text(text, str(path))
@@ -42,4 +40,4 @@ def fmt(
     if broken:
         raise RulesError("\n".join(broken))
     if check and changed:
-        raise typer.Exit(1)
+        raise SystemExit(1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import click
+
 from cep.errors import UsageError
 
 
+@click.command()
 def lsp() -> None:
-    """Serve editors over standard input and output (Language Server Protocol)."""
+    """Serve editors over standard input and output. Speaks the Language Server Protocol."""
     from importlib.metadata import version
 
     try:

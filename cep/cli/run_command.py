@@ -8,11 +8,12 @@ detections are printed after they are committed, and a restart goes on where the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from cep.cli.arguments import ListFiles, RulePaths, TableFiles
+from cep.cli.arguments import list_files, rule_paths, source, table_files
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import DeadLetters, Format, Progress, print_jsonl, print_pretty, say
 from cep.errors import UsageError
@@ -22,44 +23,59 @@ if TYPE_CHECKING:
     from cep.render import Rendered
 
 
+@click.command()
+@rule_paths
+@source
+@click.option("--store", metavar="URL", help="Keep state and detections: app.db or postgresql://…")
+@click.option("--no-store", is_flag=True, help="Keep nothing (default).")
+@click.option(
+    "--out",
+    type=click.Choice([form.value for form in Format]),
+    help="Default: pretty on a terminal, else jsonl.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Worker processes.",
+)
+@click.option(
+    "--follow/--no-follow",
+    default=None,
+    help="Wait for more at the end (default for app.db) or stop there (for files).",
+)
+@click.option(
+    "--batch-records",
+    type=click.IntRange(1, 65_536),
+    default=65_536,
+    show_default=True,
+    help="At most so many records a step; fewer is slower.",
+)
+@click.option(
+    "--commit-interval",
+    metavar="MS",
+    type=click.IntRange(min=0),
+    default=500,
+    show_default=True,
+    help="While catching up, commit so often.",
+)
+@click.option("--partition", metavar="NAME", help="Name of a file's log in the store.")
+@table_files
+@list_files
 def run(
-    rules: RulePaths,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from", metavar="SOURCE", help="events.ndjson, events.ndjson.gz, -, or app.db#topic."
-        ),
-    ],
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Keep state and detections: app.db or postgresql://…"),
-    ] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing (default).")] = False,
-    out: Annotated[
-        Format | None,
-        typer.Option(help="Default: pretty on a terminal, else jsonl.", show_default=False),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    follow: Annotated[
-        bool | None,
-        typer.Option(
-            "--follow/--no-follow",
-            help="Wait for more at the end (default for app.db) or stop there (for files).",
-            show_default=False,
-        ),
-    ] = None,
-    batch_records: Annotated[
-        int,
-        typer.Option(min=1, max=65_536, help="At most so many records a step; fewer is slower."),
-    ] = 65_536,
-    commit_interval: Annotated[
-        int, typer.Option(min=0, metavar="MS", help="While catching up, commit so often.")
-    ] = 500,
-    partition: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of a file's log in the store.")
-    ] = None,
-    table: TableFiles = None,
-    list_: ListFiles = None,
+    rules: tuple[Path, ...],
+    source: str,
+    store: str | None,
+    no_store: bool,
+    out: str | None,
+    workers: int,
+    follow: bool | None,
+    batch_records: int,
+    commit_interval: int,
+    partition: str | None,
+    tables: tuple[str, ...],
+    lists: tuple[str, ...],
 ) -> None:
     """Run rules over a file, standard input or an embedded log."""
     import signal
@@ -85,7 +101,7 @@ def run(
         from cep.store.store import open_store
 
         kept = open_store(store)
-    pretty = out is Format.PRETTY or (out is None and sys.stdout.isatty())
+    pretty = out == Format.PRETTY or (out is None and sys.stdout.isatty())
     progress = Progress(lambda: log.done if isinstance(log, FileLog) else None)
 
     def show(detections: Sequence[Rendered]) -> None:
@@ -102,7 +118,7 @@ def run(
         progress=progress,
         batch_records=batch_records,
         commit_interval_ms=commit_interval,
-        tables=given_files(table or (), list_ or ()),
+        tables=given_files(tables, lists),
     )
     _stop_on_signals(engine.stop)
     if not sys.stderr.isatty():  # a terminal that closes hangs up, too

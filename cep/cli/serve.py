@@ -6,42 +6,60 @@ SIGHUP reads the sources of tables and lists anew.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from cep.cli.arguments import ListFiles, RulePaths, TableFiles
+from cep.cli.arguments import list_files, rule_paths, table_files
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import say
 from cep.errors import UsageError
 
 
+@click.command()
+@rule_paths
+@click.option("--store", metavar="URL", required=True, help="app.db or postgresql://…")
+@click.option(
+    "--log",
+    metavar="LOG",
+    help="Log to follow; default: topic `events` in the store's database.",
+)
+@click.option(
+    "--destinations",
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where alerts go (TOML).",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    help="0: any free port.",
+)
+@click.option(
+    "--allow-host",
+    metavar="NAME",
+    multiple=True,
+    help="Further host name the API answers to; * for any.",
+)
+@click.option("--insecure-no-auth", is_flag=True, help="Listen beyond this machine without keys.")
+@table_files
+@list_files
 def serve(
-    rules: RulePaths,
-    store: Annotated[str, typer.Option(metavar="URL", help="app.db or postgresql://…")],
-    log: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LOG", help="Log to follow; default: topic `events` in the store's database."
-        ),
-    ] = None,
-    destinations: Annotated[
-        Path | None,
-        typer.Option("--destinations", "--config", metavar="FILE", help="Where alerts go (TOML)."),
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8080,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Further host name the API answers to; * for any."),
-    ] = None,
-    insecure_no_auth: Annotated[
-        bool, typer.Option("--insecure-no-auth", help="Listen beyond this machine without keys.")
-    ] = False,
-    table: TableFiles = None,
-    list_: ListFiles = None,
+    rules: tuple[Path, ...],
+    store: str,
+    log: str | None,
+    destinations: Path | None,
+    host: str,
+    port: int,
+    allow_host: tuple[str, ...],
+    insecure_no_auth: bool,
+    tables: tuple[str, ...],
+    lists: tuple[str, ...],
 ) -> None:
-    """Follow an embedded log, detect, deliver alerts, and serve the API."""
+    """Follow a log, deliver alerts, serve the API."""
     from alerts.config import Destinations, load_destinations
     from api.app import check_bind
     from cep.cli.serving import Service
@@ -69,8 +87,8 @@ def serve(
             known,
             host=host,
             port=port,
-            hosts=tuple(allow_host or ()),
-            tables=given_files(table or (), list_ or ()),
+            hosts=allow_host,
+            tables=given_files(tables, lists),
         ).run()
     finally:
         opened_log.close()

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from cep.cli.arguments import RulePaths
+from cep.cli.arguments import rule_paths
 from cep.errors import UsageError
 
 
-def test(
-    paths: RulePaths,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a JUnit XML report.")
-    ] = None,
-) -> None:
-    """Run the tests inside rule files; exit code 1 if one fails."""
+@click.command()
+@rule_paths
+@click.option(
+    "--junit",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also write a JUnit XML report.",
+)
+def test(rules: tuple[Path, ...], junit: Path | None) -> None:
+    """Run the tests inside rule files. Exit code 1 if one fails."""
     from cep.junit import junit_xml
     from cep.load import load_rules
     from cep.testing import place, run_test
 
-    rules = load_rules(paths)
+    rule_set = load_rules(rules)
     results = []
-    for inline_test in rules.tests:
-        result = run_test(rules, inline_test)
+    for inline_test in rule_set.tests:
+        result = run_test(rule_set, inline_test)
         results.append(result)
         if not result.passed:
             print(f"FAILED  {result.name}")
@@ -42,4 +44,4 @@ def test(
         except OSError as error:
             raise UsageError(f"{junit}: {error.strerror}") from error
     if failed:
-        raise typer.Exit(1)
+        raise SystemExit(1)
