@@ -10,6 +10,7 @@ from html import escape
 WIDTH = 760
 LABEL_WIDTH = 84
 RIGHT_WIDTH = 70  # for the number behind the longest bar
+NUMBER_WIDTH = 44
 BAR_HEIGHT = 11
 ROW_GAP = 9
 TOP_HEIGHT = 58
@@ -66,11 +67,11 @@ def bars(title: str, series: Sequence[str], rows: Sequence[Row], *, logarithmic:
     for number, row in enumerate(rows):
         top = TOP_HEIGHT + number * (group + ROW_GAP)
         parts.append(_text("", LABEL_WIDTH - 8, top + group / 2 + 4, row.label, "end"))
+        at = None if row.goal is None else x(row.goal)
         for index, value in enumerate(row.values):
             if value is not None:
-                parts += _bar(index, x(axis[0]), x(value), top + index * BAR_HEIGHT, value)
-        if row.goal is not None:
-            at = x(row.goal)
+                parts += _bar(index, x(axis[0]), x(value), top + index * BAR_HEIGHT, value, at)
+        if at is not None:
             parts.append(
                 f'<line class="goal" x1="{at}" x2="{at}" y1="{top - 3}" y2="{top + group + 3}"/>'
             )
@@ -90,12 +91,17 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _bar(index: int, start: float, end: float, top: float, value: float) -> list[str]:
+def _bar(
+    index: int, start: float, end: float, top: float, value: float, goal: float | None
+) -> list[str]:
     width = max(1.0, round(end - start, 1))
+    number = start + width + 5
+    if goal is not None and number - 3 < goal < number + NUMBER_WIDTH:
+        number = goal + 6  # not under the line
     return [
         f'<rect class="bar{index}" x="{start}" y="{top}" width="{width}" '
         f'height="{BAR_HEIGHT - 1}" rx="1.5"/>',
-        _text("value", start + width + 5, top + BAR_HEIGHT - 2, short(value), "start"),
+        _text("value", number, top + BAR_HEIGHT - 2, short(value), "start"),
     ]
 
 
