@@ -519,12 +519,14 @@ def _move(
             scratch,
         )  # fmt: skip
     blocked |= tables.strict_bits[state]
-    if blocked != memory.runs[run, RUN_BLOCKED]:
+    blocks = blocked != memory.runs[run, RUN_BLOCKED]
+    if blocks:
         memory.runs[run, RUN_BLOCKED] = blocked
         memory.totals[CHANGED] = 1
-        if last_ms(run, tables, memory) < ts:
-            _let_go(run, tables, memory, scratch)
-            return size, NONE
+    # Where the next event decides, that this was the next one has blocked the end before.
+    if (blocks or tables.end_next[state]) and last_ms(run, tables, memory) < ts:
+        _let_go(run, tables, memory, scratch)
+        return size, NONE
     scratch.line[size] = run
     return size + 1, NONE
 

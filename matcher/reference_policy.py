@@ -306,6 +306,7 @@ class KeyRuns:
     def _event(self, event: ReferenceEvent, full: bool) -> None:
         before = len(self.found.matches)
         self._decide_by_next(event)
+        self.drop_spent(event.ts)
         self.room = 0 if full and not self.shared else self.runs_max - self.pending
         self.horizon = NOTHING
         self.waiting, self.attempts = self.attempts, []

@@ -171,6 +171,25 @@ def test_a_candidate_takes_its_place_before_the_ways_behind_it_are_given_up() ->
     assert found.capped > 0
 
 
+def test_a_run_whose_end_the_next_event_has_blocked_takes_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = compile_text(
+        "event A { ts: timestamp @time  k: string?  x: int? }"
+        "rule r { by k match (a: A+ | 1 of (b: A[x > 5], c: A)) => not A[x == 9] within 3ms "
+        "where count(a) == 1 matches all limit 100 runs alert 'x' }"
+    ).rules[0]
+    monkeypatch.setattr(limits, "CENSUS_ROWS", 3)
+    monkeypatch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
+    events: list[dict[str, object]] = [
+        {"type": "A", "ts": 0, "k": "p", "g": "p", "x": x, "d": 1, "f": 1, "s": "u", "l": []}
+        for x in (9, 1, 1, 1, 1)
+    ]
+    found = outcomes(rule, events, [], False)
+    assert found == expected(rule, events)
+    assert found.capped > 0
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_random_rules_do_match(number: int) -> None:
     """The strategies are worth something: a fair share of random pairs has matches."""
