@@ -1,7 +1,8 @@
 """The rules that are measured: those of bench/rules/, windows that grow, and many rules at once.
 
-`variants(n)` is deterministic: rule i follows P1..P4 in turn with other thresholds, types, spans
-and keys, drawn from small sets so that rules share conditions the way real rule bases do.
+`variants(n)` is deterministic: rule i follows P1..P4 in turn with other thresholds, types, spans,
+countries and keys.  No two are alike; they share conditions the way rules of one rule base do, and
+detect as rarely as people can read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import dsl
+from bench.workload import country_names
 from dsl.model import RuleSet
 
 FOLDER = Path(__file__).parent / "rules"
@@ -37,9 +39,9 @@ class Size:
 SIZES = {name: Size() for name in (*SINGLE, *GROWING, *MANY)} | {
     "P5": Size(share=100, verified=2_500, dense=2_000_000),
     "W1": Size(dense=2_000_000),
-    "R100": Size(share=10, verified=1_000, dense=1_000),
-    "R1000": Size(share=40, verified=200, dense=200),
-    "R10000": Size(share=2_000, verified=0),
+    "R100": Size(share=5, verified=1_000, dense=1_000),
+    "R1000": Size(share=20, verified=200, dense=200),
+    "R10000": Size(share=100, verified=0),
 }
 
 
@@ -84,42 +86,58 @@ def _any_later(within: str) -> str:
 
 
 def variants(count: int) -> list[str]:
+    """So many different rules."""
     random = Random(count)
     makers = (_small_then_big, _escalation, _takeover, _silence)
-    return [makers[i % 4](f"r{i}", random) for i in range(count)]
+    drawn: set[str] = set()
+    rules = []
+    for i in range(count):
+        body = makers[i % len(makers)](random)
+        while body in drawn:
+            body = makers[i % len(makers)](random)
+        drawn.add(body)
+        rules.append(f"rule r{i} {{\n{body}}}\n")
+    return rules
 
 
-def _rule(name: str, key: str, match: str, within: str) -> str:
-    return (
-        f"rule {name} {{\n  severity low\n  by {key}\n  match {match}\n{within}"
-        f'  alert "{{{key}}}"\n}}\n'
-    )
+def _body(key: str, match: str, within: str = "") -> str:
+    return f'  severity low\n  by {key}\n  match {match}\n{within}  alert "{{{key}}}"\n'
 
 
-def _small_then_big(name: str, random: Random) -> str:
-    small, big = random.choice((1, 2, 3, 4, 5)), random.choice((400, 500, 600, 800, 1000))
+def _small_then_big(random: Random) -> str:
+    small, big = random.randrange(50, 251, 25) / 100, random.randrange(600, 2_501, 100)
     match = f"a: Tx[amount < {small}] -> b: Tx[amount > {big}]"
     key = random.choice(("user", "card", "ip"))
-    return _rule(name, key, match, f"  within {random.choice((30, 60, 90, 120))}s\n")
+    return _body(key, match, f"  within {random.randrange(15, 121, 15)}s\n")
 
 
-def _escalation(name: str, random: Random) -> str:
-    factor = random.choice((8, 10, 15, 20, 30))
-    match = f"a: Tx -> b: Tx[amount > {factor} * a.amount and country != a.country]"
-    key = random.choice(("user", "card", "ip"))
-    return _rule(name, key, match, f"  within {random.choice((2, 5, 10))}m\n")
-
-
-def _takeover(name: str, random: Random) -> str:
+def _escalation(random: Random) -> str:
+    factor, least = random.randrange(100, 291, 10), random.randrange(200, 2_001, 100)
     match = (
-        f"LoginFailed{{{random.choice((3, 4, 5))},}} -> LoginOk -> PasswordChange -> "
-        f"Tx[amount > {random.choice((50, 100, 200, 300))}]"
+        f"a: Tx -> b: Tx[amount > {least} and amount > {factor} * a.amount "
+        "and country != a.country]"
+    )
+    key = random.choice(("user", "card", "ip"))
+    return _body(key, match, f"  within {random.choice((2, 5, 10, 15))}m\n")
+
+
+def _takeover(random: Random) -> str:
+    """One in ten is for all countries."""
+    where = "" if random.random() < 0.1 else f'[country == "{_country(random)}"]'
+    match = (
+        f"LoginFailed{where}{{{random.randrange(4, 10)},}} -> LoginOk -> PasswordChange -> "
+        f"Tx[amount > {random.randrange(200, 501, 50)}]"
     )
     key = random.choice(("user", "ip"))
-    return _rule(name, key, match, f"  within {random.choice((5, 10, 15))}m\n")
+    return _body(key, match, f"  within {random.choice((5, 10, 15))}m\n")
 
 
-def _silence(name: str, random: Random) -> str:
-    first, absent = "PasswordChange", random.choice(("LoginOk", "Tx"))
+def _silence(random: Random) -> str:
+    absent = random.choice(("LoginOk", "Tx"))
+    match = f'PasswordChange[country == "{_country(random)}"] -> not {absent}'
     key = random.choice(("user", "ip"))
-    return _rule(name, key, f"{first} -> not {absent} for {random.choice((3, 5, 10))}m", "")
+    return _body(key, f"{match} for {random.randrange(5, 35)}m")
+
+
+def _country(random: Random) -> str:
+    return random.choice(country_names())
