@@ -44,6 +44,7 @@ from matcher.tables import (
     FIRE_CLOSE,
     FIRE_EACH,
     FORKS,
+    NO_LIMIT_MS,
     RUNS_PER_KEY,
     STARTS,
     TIMERS,
@@ -68,6 +69,20 @@ def sweep(watermark_ms: int, tables: Tables, memory: Memory, out: Out, scratch: 
             _drop(slot, NULL, NONE, NULL, 0, watermark_ms, tables, memory)
         if memory.keys[slot, SLOT_HEAD] == NONE or memory.keys[slot, SLOT_KEY] == key:
             slot += 1
+
+
+@kernel
+def first_deadline_ms(tables: Tables, memory: Memory) -> int:
+    """The first moment at which a run completes unless something comes; NO_LIMIT_MS: none does."""
+    first = NO_LIMIT_MS
+    for slot in range(memory.keys.shape[0]):
+        run = memory.keys[slot, SLOT_HEAD]
+        while run != NONE:
+            at_ms = deadline_ms(run, tables, memory)
+            if at_ms != NULL:
+                first = min(first, at_ms)
+            run = memory.runs[run, RUN_NEXT]
+    return int(first)
 
 
 @kernel

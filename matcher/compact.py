@@ -37,8 +37,9 @@ from matcher.compact_store import (
 )
 from matcher.evidence import Evidence
 from matcher.keys import KeyCodec
-from matcher.lane import SWEEPS_PER_WINDOW, Found
+from matcher.lane import SWEEPS_PER_WINDOW
 from matcher.plan import Plan
+from matcher.results import Found
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
 from matcher.shared_matches import matches_max

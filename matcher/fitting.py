@@ -65,18 +65,27 @@ class BatchFitting:
     def __init__(self, keyed: BatchKeys, atoms: BatchAtoms) -> None:
         self._keyed = keyed
         self._atoms = atoms
+        self._masks: dict[Condition, Bools] = {}
         self._found: dict[tuple[Condition, tuple[int, ...]], Fitting] = {}
 
     def rows(self, condition: Condition, columns: tuple[int, ...], codec: KeyCodec) -> Fitting:
         """`columns` hold the parts of the key; rules with equal columns share `codec`."""
         found = self._found.get((condition, columns))
         if found is None:
-            found = self._found[condition, columns] = self._fitting(condition, columns, codec)
+            mask = self.mask(condition)
+            found = self._found[condition, columns] = self.fitting(mask, columns, codec)
         return found
 
-    def _fitting(self, condition: Condition, columns: Sequence[int], codec: KeyCodec) -> Fitting:
+    def mask(self, condition: Condition) -> Bools:
+        """Which rows of the batch satisfy the condition."""
+        found = self._masks.get(condition)
+        if found is None:
+            found = self._masks[condition] = condition.mask(self._atoms)
+        return found
+
+    def fitting(self, mask: Bools, columns: Sequence[int], codec: KeyCodec) -> Fitting:
+        """The rows where `mask` holds; those of a condition are found once by `rows`."""
         batch = self._keyed.batch
-        mask = condition.mask(self._atoms)
         rows: Ints = np.flatnonzero(mask)
         if len(columns) == 1 and len(rows):
             put_in_order(self._keyed.order(columns[0]), mask, rows)

@@ -6,30 +6,29 @@ the matches back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsl.model import Aggregate
 from matcher import limits
-from matcher.absence import census, most_runs, sweep
+from matcher.absence import census, first_deadline_ms, most_runs, sweep
 from matcher.advance import advance
-from matcher.atoms import BatchAtoms
 from matcher.buffers import (
     EVENT_KEY,
     EVENT_POSITION,
     EVENT_TS,
-    Out,
     Scratch,
 )
-from matcher.chains import mark_held, read_matches
+from matcher.chains import mark_held
 from matcher.evidence import Evidence
 from matcher.host import Host
 from matcher.keys import KeyCodec
 from matcher.lookup.table import Table
 from matcher.plan import Plan
+from matcher.postings import BatchPostings, LaneSelection, Postings
+from matcher.results import Found, Resolved, Results
 from matcher.runs import (
     CANCELLED,
     CAPPED,
@@ -40,10 +39,7 @@ from matcher.runs import (
     FULL,
     KEYS,
     MATCHED,
-    NODE_POSITION,
-    NODE_STEP,
     NODES,
-    NONE,
     OPEN,
     RUNS,
     SKIPS_MISSED,
@@ -52,47 +48,28 @@ from matcher.runs import (
     Store,
 )
 from matcher.schema import Schema
-from matcher.selection import BatchKeys, Selection
 from matcher.silence import ring_due, write_clocks
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
 from matcher.table_keys import rows_of
 from matcher.tables import (
+    FIRE,
+    FIRE_CLOSE,
     FORKS,
     NO_LIMIT_MS,
     OPENS,
     PURE_SILENCE,
     STARTS,
+    TIMED,
     TIMERS,
     WITHIN_MS,
+    Tables,
 )
 
 Ints = NDArray[np.int64]
 
 SWEEPS_PER_WINDOW = 8
 """How often expired runs of silent keys are collected; it bounds memory, not meaning."""
-
-
-class Found(NamedTuple):
-    """A match as the kernel leaves it; the fields stand in canonical order, so matches sort.
-
-    `timer` is 0 for a match decided by its last event; by time, 1 when the events at `at_ms` come
-    first, and -1 when they no longer matter.  `by` is the position of the event that decided it, or
-    of the last one bound when time did.  `steps` and `positions` are in binding order; `rule`
-    is the number of the rule.  A match without events has the position it counts from as `by` and
-    `first`, and `text` to order its keys by.  `values` is for windows only.
-    """
-
-    at_ms: int
-    timer: int
-    by: int
-    rule: int
-    first: int
-    positions: tuple[int, ...]
-    steps: tuple[int, ...]
-    text: tuple[str, ...]
-    key: int
-    values: Mapping[Aggregate, object] | None = None
 
 
 class Moment(NamedTuple):
@@ -102,30 +79,28 @@ class Moment(NamedTuple):
     position: int
 
 
-class Resolved(NamedTuple):
-    """A resolution as the kernel leaves it; the fields stand in canonical order.
-
-    `phase` is 0 unless time resolved, before (-1) or after (1) the events of `at_ms`.
-    """
-
-    at_ms: int
-    phase: int
-    position: int
-    rule: int
-    key: int
-
-
 class Lane:
     """State and motion of one rule; see the module head."""
 
-    def __init__(self, plan: Plan, number: int, schema: Schema, strings: Strings) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        number: int,
+        schema: Schema,
+        strings: Strings,
+        postings: Postings,
+        results: Results,
+    ) -> None:
         self.plan = plan
         self._number = number
         self.page = f"rule/{plan.rule.name}"
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
         self._store = Store(len(plan.layout.registers), plan.layout.places)
-        self._selection = Selection(plan, schema, self.keys)
-        self._swept_ms = -NO_LIMIT_MS
+        self._selection = LaneSelection(plan, schema, self.keys, postings)
+        self._results = results
+        self._wait_ms = _least_wait_ms(plan.tables)
+        self._lasting_ms = _lasting_ms(plan.tables)
+        self._swept_ms = self._due_ms = -NO_LIMIT_MS
         slots = np.zeros(64, np.int64)
         floats = slots.view(np.float64)
         self._host = Host(plan.calls, slots, floats, strings, lambda: self._store.memory.nodes)
@@ -137,26 +112,27 @@ class Lane:
             floats,
             np.array([self._host.address], np.int64),
         )
-        self._out = _out(64, 256)
         self.resolved: list[Resolved] = []
 
     # ------------------------------------------------------------------ motion
 
     def advance(
         self,
-        keyed: BatchKeys,
-        atoms: BatchAtoms | None,
+        postings: BatchPostings | None,
         watermark_ms: int,
         censuses: Sequence[Moment] = (),
     ) -> list[Found]:
-        """Matches decided by the batch and by time reaching the watermark.
+        """Matches decided by the batch, if any, and by time reaching the watermark.
 
         `censuses` are the rows of the batch after which the rule's state is measured.
         """
-        self._out.counts[1] = 0
+        self._results.clear()
         self.resolved = []
+        memory = self._store.memory
+        events = None if postings is None else self._selection.events(postings, memory)
+        if events is None and not self._waits() and not memory.totals[FULL]:
+            return []
         found: list[Found] = []
-        events = None if atoms is None else self._selection.events(keyed, atoms)
         if censuses and self._may_be_crowded(events):
             for moment in censuses:
                 if events is not None:
@@ -181,27 +157,28 @@ class Lane:
         write_clocks(rows.keys, rows.alive, at_ms, self.plan.tables, self._store.memory)
 
     def newly_held(self) -> Ints:
-        """Positions of events bound in the last `advance` and still held by a run."""
-        nodes = self._store.memory.nodes
-        bound = self._out.bound[: self._out.counts[1]]
-        live: Ints = bound[nodes[bound, NODE_STEP] != NONE]
-        positions: Ints = nodes[live, NODE_POSITION]
-        return positions
+        """Positions of events bound in the last `advance` and still held by a run.
+
+        Asked for before another lane is moved.
+        """
+        return self._results.newly_held(self._store.memory)
 
     def _run(self, events: Ints) -> None:
         store, begin = self._store, 0
+        if len(events) and self._wait_ms is not None:
+            self._due_ms = min(self._due_ms, int(events[:, EVENT_TS].min()) + self._wait_ms)
         while begin < len(events):
             begin = advance(
                 begin,
                 events,
                 self.plan.tables,
                 store.memory,
-                self._out,
+                self._results.out,
                 self._scratch,
             )
             self._host.check()
             if begin < len(events):
-                self._make_room()
+                self._make_room(len(events) - begin)
 
     def _may_be_crowded(self, events: Ints | None) -> bool:
         """Whether a census during these events could find too much."""
@@ -253,97 +230,47 @@ class Lane:
         return bool(totals[RUNS] or (options[PURE_SILENCE] and totals[CLOCKS]))
 
     def _sweep_is_due(self, watermark_ms: int) -> bool:
-        options = self.plan.tables.options
-        if options[TIMERS] or options[PURE_SILENCE]:
-            return watermark_ms > self._swept_ms
-        window_ms = min(int(options[WITHIN_MS]), 2**40)
-        return watermark_ms - self._swept_ms > window_ms // SWEEPS_PER_WINDOW
+        """`_due_ms` is no later than the deadline of any run."""
+        since_ms = watermark_ms - self._swept_ms
+        return watermark_ms > self._due_ms or since_ms > self._lasting_ms // SWEEPS_PER_WINDOW
 
     def _sweep(self, watermark_ms: int) -> None:
-        store = self._store
-        if self.plan.tables.options[TIMERS]:
-            self._reserve_out(int(store.memory.totals[RUNS]), 0)
+        store, tables = self._store, self.plan.tables
+        if tables.options[TIMERS]:
+            self._results.reserve(int(store.memory.totals[RUNS]), 0)
             store.reserve(0, 0, 0, int(store.memory.totals[KEYS]))
-        if self.plan.tables.options[PURE_SILENCE]:
+        if tables.options[PURE_SILENCE]:
             clocks = int(store.memory.totals[CLOCKS])
-            self._reserve_out(clocks, 0)
+            self._results.reserve(clocks, 0)
             store.reserve(0, 0, 0, clocks)
-            ring_due(watermark_ms, self.plan.tables, store.memory, self._out)
+            ring_due(watermark_ms, tables, store.memory, self._results.out)
         sweep(
             watermark_ms,
-            self.plan.tables,
+            tables,
             store.memory,
-            self._out,
+            self._results.out,
             self._scratch,
         )
         self._host.check()
-        self._swept_ms = watermark_ms
+        self._swept_ms = self._due_ms = watermark_ms
+        if self._wait_ms is not None:
+            self._due_ms = first_deadline_ms(tables, store.memory)
 
-    def _make_room(self) -> None:
-        """Double what may be short, for the key with the most runs."""
-        store, options = self._store, self.plan.tables.options
+    def _make_room(self, left: int) -> None:
+        """Room for the key with the most runs; with many events left, for as much as there is."""
+        store, options, totals = self._store, self.plan.tables.options, self._store.memory.totals
         held = int(store.memory.keys[:, SLOT_RUNS].max(initial=0))
         more = held * int(options[FORKS]) + int(options[STARTS])
-        store.reserve(more, held + more, 1, 1, 1)
+        ahead = left * max(more, 1)
+        runs, nodes, keys = (min(int(totals[place]), ahead) for place in (RUNS, NODES, KEYS))
+        store.reserve(max(more, runs), max(held + more, nodes), max(1, keys), 1, 1)
         if len(self._scratch.line) < held + more:
             self._scratch = self._scratch._replace(line=np.zeros(2 * (held + more), np.int32))
-        self._reserve_out(2 * held + more + 1, held + more, 1)
-
-    def _reserve_out(self, matches: int, bound: int, resolved: int = 0) -> None:
-        out, counts = self._out, self._out.counts[:3].tolist()
-        sizes = len(out.at_ms), len(out.bound), len(out.resolved)
-        wanted = [
-            used + more for used, more in zip(counts, (matches, bound, resolved), strict=True)
-        ]
-        if all(size >= enough for size, enough in zip(sizes, wanted, strict=True)):
-            return
-        grown = _out(
-            *(
-                size if size >= enough else 2 * enough
-                for size, enough in zip(sizes, wanted, strict=True)
-            )
-        )
-        for old, new in zip(out, grown, strict=True):
-            new[: len(old)] = old
-        self._out = grown
+        self._results.reserve(2 * held + more + 1, held + more, 1)
 
     def _read(self) -> list[Found]:
-        """Take what was found out of the kernel's buffer and let go of the evidence."""
-        out = self._out
-        for at_ms, position, key in out.resolved[: out.counts[2]].tolist():
-            self.resolved.append(Resolved(at_ms, 0, position, self._number, key))
-        out.counts[2] = 0
-        count = int(out.counts[0])
-        if not count:
-            return []
-        begin = np.zeros(count + 1, np.int64)
-        steps = np.zeros(8 * count, np.int64)
-        positions = np.zeros(8 * count, np.int64)
-        size = read_matches(count, out, self._store.memory, begin, steps, positions)
-        if size > len(steps):
-            steps, positions = np.zeros(size, np.int64), np.zeros(size, np.int64)
-            read_matches(count, out, self._store.memory, begin, steps, positions)
-        out.counts[0] = 0
-        rows, number = begin.tolist(), self._number
-        bound_by, places = tuple(steps[:size].tolist()), tuple(positions[:size].tolist())
-        at_ms, timer, keys = out.at_ms[:count], out.timer[:count], out.key[:count]
-        by = out.by[:count].tolist()
-        columns = at_ms.tolist(), timer.tolist(), by, keys.tolist(), rows[:-1], rows[1:]
-        since = out.since[:count].tolist()
-        return [
-            Found(
-                at_ms,
-                timer,
-                (places[end - 1] if timer else by) if begin < end else since[match],
-                number,
-                places[begin] if begin < end else since[match],
-                places[begin:end],
-                bound_by[begin:end],
-                () if begin < end else tuple(map(str, self.keys.scalars(key))),
-                key,
-            )
-            for match, (at_ms, timer, by, key, begin, end) in enumerate(zip(*columns, strict=True))
-        ]
+        self.resolved += self._results.take_resolved(self._number)
+        return self._results.take(self._number, self.keys, self._store.memory)
 
     # ------------------------------------------------------------------ state
 
@@ -359,6 +286,7 @@ class Lane:
     def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
         self._store, raw = restore(self.plan, self.keys, strings, data)
         self._store.memory.totals[CHANGED] = 0
+        self._swept_ms = self._due_ms = -NO_LIMIT_MS
         return raw
 
     def held(self) -> Ints:
@@ -404,16 +332,20 @@ def _until(events: Ints, moment: Moment) -> NDArray[np.bool_]:
     return until
 
 
-def _out(matches: int, bound: int, resolved: int = 16) -> Out:
-    at_ms, timer, by, key, node, since = (np.zeros(matches, np.int64) for _ in range(6))
-    return Out(
-        at_ms,
-        timer,
-        by,
-        key,
-        node,
-        since,
-        np.zeros(bound, np.int64),
-        np.zeros((resolved, 3), np.int64),
-        np.zeros(4, np.int64),
-    )
+def _least_wait_ms(tables: Tables) -> int | None:
+    """The least time from an event to a deadline that it brings about; None when unknown."""
+    options = tables.options
+    if options[PURE_SILENCE]:
+        return None
+    if not options[TIMERS]:
+        return NO_LIMIT_MS
+    waits = tables.end_for_ms[tables.end_kind == TIMED]
+    known = options[FIRE] != FIRE_CLOSE and (waits >= 0).all()
+    return int(waits.min()) if known else None
+
+
+def _lasting_ms(tables: Tables) -> int:
+    """How long a run can stay as it is, at most; for rules that wait for nothing, `within`."""
+    longest_ms = int(tables.gap_max_ms[1:].max(initial=0))
+    within_ms = min(int(tables.options[WITHIN_MS]), 2**40)
+    return min(within_ms, longest_ms) if tables.options[TIMERS] else within_ms

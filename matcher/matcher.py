@@ -27,13 +27,16 @@ from matcher.compact import CompactLane
 from matcher.derived import PAGE_PREFIX as FACTS_PREFIX
 from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
+from matcher.families import families
 from matcher.fitting import BatchFitting
-from matcher.lane import Found, Lane, Moment
+from matcher.lane import Lane, Moment
 from matcher.lookup.reference_data import ReferenceData
 from matcher.lookup.table import Table
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
+from matcher.postings import BatchPostings, Postings
 from matcher.programs import UnsupportedRule
+from matcher.results import Found, Results
 from matcher.schema import Schema, derived_in, outputs
 from matcher.selection import BatchKeys
 from matcher.shared_matches import shares_matches
@@ -169,12 +172,15 @@ class Matcher:
         self._strings = strings
         self._atoms = Atoms(schema, strings, tables)
         self._groups = Groups()
+        self._postings = Postings()
+        self._results = Results()
         self._derived = DerivedFields(schema, self._atoms, strings)
         self._lanes = [
             self._lane(rule, number, schema, also.get(rule.name, ()))
             for number, rule in enumerate(rules)
         ]
         told = {field for rule in rules for field in _told(rule, also.get(rule.name, ()))}
+        self._families = families(lane for lane in self._lanes if isinstance(lane, PairLane))
         self._told = Told(sorted(told), schema, strings)
         self.rows = 0
         self._keep_raw = keep_raw
@@ -198,7 +204,7 @@ class Matcher:
             return CompactLane(plan, number, schema, self._strings)
         pair = pair_of(plan, schema)
         if pair is None:
-            return Lane(plan, number, schema, self._strings)
+            return Lane(plan, number, schema, self._strings, self._postings, self._results)
         types = tuple(key.type for key in plan.rule.keys)
         return PairLane(plan, pair, number, self._groups.of(pair, types, self._strings))
 
@@ -216,16 +222,17 @@ class Matcher:
             for group in self._groups.all:
                 group.take(fitting, batch)
                 held.append(group.newly_held())
+            for family in self._families:
+                found += family.advance(fitting)
+        postings = None if atoms is None else BatchPostings(self._postings, keyed, atoms)
         censuses = self._censuses(batch)
         for lane in self._lanes:
             if isinstance(lane, Lane):
-                found += lane.advance(keyed, atoms, watermark_ms, censuses)
+                found += lane.advance(postings, watermark_ms, censuses)
                 held.append(lane.newly_held())
             elif isinstance(lane, WindowLane | CompactLane):
                 found += lane.advance(keyed, atoms, watermark_ms)
                 held.append(lane.newly_held())
-            elif fitting is not None:
-                found += lane.advance(fitting)
         for group in self._groups.all:
             group.pass_time(watermark_ms, idle=fitting is None)
         found.sort()

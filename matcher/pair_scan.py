@@ -94,27 +94,26 @@ def find(
     `place` is working memory: where we are in each segment.
     """
     totals = used.totals
-    for segment in range(buffer.segments[0]):
-        place[segment, NEXT_KEY] = buffer.bounds[segment]
+    rewind(buffer, place)
     reachable = False
     for row in range(begin, seconds.keys.shape[0]):
         if found == out.shape[0] or 2 * (totals[USED_KEYS] + 1) > used.keys.shape[0]:
             return row, found
         key = seconds.keys[row]
         if row == begin or key != seconds.keys[row - 1]:
-            reachable = _go_to(key, buffer, used, place)
+            reachable = seek(key, buffer, place) and _pass_used(key, buffer, used, place)
         if not reachable:
             continue
         ts, position = seconds.ts[row], seconds.positions[row]
         fit = NONE
         live = 0
         for segment in range(buffer.segments[0]):
-            low, high = _narrow(segment, ts, position, window_ms, buffer, place)
+            low, high = narrow(segment, ts, position, window_ms, buffer, place)
             live += high - low
             if fit == NONE:
                 while high > low and ts - buffer.rows[START_TS, high - 1] < gap_from_ms:
                     high -= 1
-                fit = _first_fit(row, low, high, seconds, buffer)
+                fit = first_fit(row, low, high, seconds, buffer)
         if fit == NONE:
             continue
         out[found, FOUND_KEY] = key
@@ -130,17 +129,19 @@ def find(
 
 
 @inlined
-def _go_to(key: int, buffer: Buffer, used: Used, place: Ints) -> bool:
-    """Find the starts of the key that are not used up; False when there are none."""
-    slot = key_slot(used.keys, key)
+def rewind(buffer: Buffer, place: Ints) -> None:
+    """Look for the next key from the beginning of each segment on."""
+    for segment in range(buffer.segments[0]):
+        place[segment, NEXT_KEY] = buffer.bounds[segment]
+
+
+@inlined
+def seek(key: int, buffer: Buffer, place: Ints) -> bool:
+    """Find the starts of the key; False when there are none."""
     some = False
     for segment in range(buffer.segments[0]):
         low, end = key_range(buffer.keys, key, place[segment, NEXT_KEY], buffer.bounds[segment + 1])
         place[segment, NEXT_KEY] = end
-        if used.keys[slot, SLOT_HEAD] != NONE:
-            low = first_after(
-                buffer.rows, low, end, used.keys[slot, USED_TS], used.keys[slot, USED_POSITION]
-            )
         place[segment, LOW] = place[segment, HIGH] = low
         place[segment, END] = end
         some = some or low < end
@@ -148,7 +149,23 @@ def _go_to(key: int, buffer: Buffer, used: Used, place: Ints) -> bool:
 
 
 @inlined
-def _narrow(
+def _pass_used(key: int, buffer: Buffer, used: Used, place: Ints) -> bool:
+    """Pass by the starts of the key that are used up; False when there are no others."""
+    slot = key_slot(used.keys, key)
+    if used.keys[slot, SLOT_HEAD] == NONE:
+        return True
+    some = False
+    for segment in range(buffer.segments[0]):
+        low, end = place[segment, LOW], place[segment, END]
+        ts, position = used.keys[slot, USED_TS], used.keys[slot, USED_POSITION]
+        low = first_after(buffer.rows, low, end, ts, position)
+        place[segment, LOW] = place[segment, HIGH] = low
+        some = some or low < end
+    return some
+
+
+@inlined
+def narrow(
     segment: int, ts: int, position: int, window_ms: int, buffer: Buffer, place: Ints
 ) -> tuple[int, int]:
     """The key's starts in this segment that lie in the window before (ts, position)."""
@@ -205,7 +222,7 @@ def mark_used(keys: Ints, ts: Ints, positions: Ints, used: Used) -> None:
 
 
 @inlined
-def _first_fit(row: int, low: int, high: int, seconds: Seconds, buffer: Buffer) -> int:
+def first_fit(row: int, low: int, high: int, seconds: Seconds, buffer: Buffer) -> int:
     """The first of the starts low:high that passes all tests, or NONE."""
     if low == high:
         return NONE

@@ -24,7 +24,6 @@ from matcher.bytecode import Action
 from matcher.evidence import Evidence
 from matcher.fitting import BatchFitting, Condition, Fitting
 from matcher.keys import KeyCodec
-from matcher.lane import Found
 from matcher.layout import is_text
 from matcher.pair_pages import dump_starts, dump_used, restore_starts, restore_used, use
 from matcher.pair_scan import (
@@ -50,6 +49,7 @@ from matcher.pair_scan import (
     find,
 )
 from matcher.plan import Plan
+from matcher.results import Found
 from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, grown_keys, new_keys
 from matcher.schema import Schema
 from matcher.starts import SEGMENTS_MAX, START_POSITION, START_TS, Starts
@@ -272,7 +272,7 @@ class PairLane:
         self.page = f"rule/{plan.rule.name}"
         self.keys = group.codec
         self.group = group
-        self._pair = pair
+        self.pair = pair
         self._number = number
         self.used = Used(new_keys(16, USED_COLUMNS), np.zeros(USED_TOTALS, np.int64))
         self.appended_before = group.starts.appended
@@ -283,25 +283,20 @@ class PairLane:
         self._null_keys = 0
         self._dumped = False
 
-    def advance(self, rows: BatchFitting) -> list[Found]:
-        """Matches of the batch whose starts the group has just taken in."""
-        pair, group = self._pair, self.group
-        fitting = rows.rows(pair.second, pair.second_key, self.keys)
-        self._null_keys += self._without_key(fitting)
-        if not len(fitting.rows):
-            return []
+    def advance(self, fitting: Fitting, places: Ints | None = None) -> list[Found]:
+        """Matches of events that fit the second step; of those at `places`, in rising order.
+
+        The group has just taken in the starts of the batch.
+        """
+        pair, group = self.pair, self.group
+        keys, ts, positions = fitting.keys, fitting.ts, fitting.positions
         values = fitting.values(self._own)
-        tests = [(compare, group.values.index(value)) for compare, _, value in pair.tests]
-        seconds = Seconds(
-            fitting.keys,
-            fitting.ts,
-            fitting.positions,
-            values,
-            values.view(np.float64),
-            np.array(tests, np.int64).reshape(-1, 2),
-        )
+        if places is not None:
+            keys, ts, positions = keys[places], ts[places], positions[places]
+            values = np.ascontiguousarray(values[:, places])
+        seconds = Seconds(keys, ts, positions, values, values.view(np.float64), self.tests())
         begin = found = 0
-        while begin < len(fitting.rows):
+        while begin < len(keys):
             begin, found = find(
                 begin,
                 seconds,
@@ -313,9 +308,20 @@ class PairLane:
                 found,
                 self._place,
             )
-            if begin < len(fitting.rows):
+            if begin < len(keys):
                 self._grow(found)
         return self._matches(found)
+
+    def tests(self) -> Ints:
+        """The tests as `Seconds` has them."""
+        values = self.group.values
+        tests = [(compare, values.index(value)) for compare, _, value in self.pair.tests]
+        return np.array(tests, np.int64).reshape(-1, 2)
+
+    def count_null_keys(self, rows: BatchFitting) -> None:
+        """Count events that the rule cannot use for want of a key."""
+        second = rows.rows(self.pair.second, self.pair.second_key, self.keys)
+        self._null_keys += self._without_key(second)
 
     # ------------------------------------------------------------------ state
 
@@ -400,7 +406,7 @@ class PairLane:
         first = self.group.taken.null_rows
         if not len(first) or not len(second.null_rows):
             return len(first) + len(second.null_rows)
-        if self._pair.first_key == self._pair.second_key:
+        if self.pair.first_key == self.pair.second_key:
             return len(np.union1d(first, second.null_rows))
         return len(first) + len(second.null_rows)
 
@@ -411,7 +417,7 @@ class PairLane:
             self._out = np.concatenate([self._out, np.zeros_like(self._out)])
 
     def _matches(self, found: int) -> list[Found]:
-        steps, number = self._pair.steps, self._number
+        steps, number = self.pair.steps, self._number
         rows = self._out[:found]
         columns = (FOUND_TS, FOUND_KEY, FOUND_START, FOUND_POSITION)
         return [

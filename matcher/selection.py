@@ -149,9 +149,9 @@ class Selection:
         rows, keys, masks = parts[0] if len(parts) == 1 else merged(parts)
         batch = keyed.batch
         events = np.empty((len(rows), EVENT_VALUES + len(self._plan.columns)), np.int64)
-        _fill(events, rows, keys, masks, batch.ts, batch.position)
+        fill(events, rows, keys, masks, batch.ts, batch.position)
         for place, column in enumerate(self._plan.columns):
-            _fill_column(events, EVENT_VALUES + place, rows, atoms.values(column).view(np.int64))
+            fill_column(events, EVENT_VALUES + place, rows, atoms.values(column).view(np.int64))
         return Selected(events, null_keys)
 
     def _group(
@@ -169,23 +169,31 @@ class Selection:
 
     def _entry(self, entry: Entry, batch: Batch, atoms: BatchAtoms, masks: Ints) -> Bools:
         """The rows that may matter; the bit of each step they may fit is set in `masks`."""
-        fits = [
-            (step, reduce(np.logical_and, map(atoms.mask, conditions)))
-            for step, conditions in entry.steps
-        ]
-        if entry.always:
-            relevant: Bools = batch.event_type == self._event_index[entry.event]
-        else:
-            relevant = reduce(np.logical_or, (mask for _, mask in fits))
-        if entry.visible:
-            sets = (reduce(np.logical_and, map(atoms.mask, ids)) for ids in entry.visible)
-            relevant = relevant & reduce(np.logical_or, sets)
-            fits = [(step, mask & relevant) for step, mask in fits]
+        relevant, fits = entry_fits(entry, self._event_index[entry.event], batch, atoms)
         for step, mask in fits:
             masks |= mask.astype(np.int64) << step
         if entry.marks:
             masks[relevant] |= entry.marks
         return relevant
+
+
+def entry_fits(
+    entry: Entry, event: int, batch: Batch, atoms: BatchAtoms
+) -> tuple[Bools, list[tuple[int, Bools]]]:
+    """(the rows that may matter, by step those of them that may fit it)."""
+    fits = [
+        (step, reduce(np.logical_and, map(atoms.mask, conditions)))
+        for step, conditions in entry.steps
+    ]
+    if entry.always:
+        relevant: Bools = batch.event_type == event
+    else:
+        relevant = reduce(np.logical_or, (mask for _, mask in fits))
+    if entry.visible:
+        sets = (reduce(np.logical_and, map(atoms.mask, ids)) for ids in entry.visible)
+        relevant = relevant & reduce(np.logical_or, sets)
+        fits = [(step, mask & relevant) for step, mask in fits]
+    return relevant, fits
 
 
 @kernel
@@ -199,7 +207,7 @@ def put_in_order(order: Ints, relevant: Bools, rows: Ints) -> None:
 
 
 @kernel
-def _fill(events: Ints, rows: Ints, keys: Ints, masks: Ints, ts: Ints, position: Ints) -> None:
+def fill(events: Ints, rows: Ints, keys: Ints, masks: Ints, ts: Ints, position: Ints) -> None:
     for place in range(rows.shape[0]):
         row = rows[place]
         events[place, EVENT_TS] = ts[row]
@@ -209,7 +217,7 @@ def _fill(events: Ints, rows: Ints, keys: Ints, masks: Ints, ts: Ints, position:
 
 
 @kernel
-def _fill_column(events: Ints, column: int, rows: Ints, values: Ints) -> None:
+def fill_column(events: Ints, column: int, rows: Ints, values: Ints) -> None:
     for place in range(rows.shape[0]):
         events[place, column] = values[rows[place]]
 

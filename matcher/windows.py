@@ -20,8 +20,8 @@ from matcher.atoms import BatchAtoms
 from matcher.buffers import EVENT_KEY, EVENT_VALUES
 from matcher.evidence import Evidence
 from matcher.keys import KeyCodec
-from matcher.lane import Found, Resolved
 from matcher.layout import is_float
+from matcher.results import Found, Resolved
 from matcher.runs import NONE, SLOT_HEAD
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection

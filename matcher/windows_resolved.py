@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.atoms import BatchAtoms
-from matcher.lane import Found, Resolved
+from matcher.results import Found, Resolved
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
 from matcher.strings import Strings
