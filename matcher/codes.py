@@ -30,6 +30,9 @@ REFUSED = -1
 ROWS_AHEAD = 16
 """How far ahead of the row at hand slots are fetched."""
 
+BLOCK_TEXTS = 4096
+"""For so many texts at a time is room made."""
+
 # A packed text: its place in the data, its length, and whether there are escapes in it.
 _LENGTH_BITS = 20
 _PLACE_SHIFT = _LENGTH_BITS + 1
@@ -78,6 +81,35 @@ def intern_rows(
             else:
                 code = _intern_in(data, start, length, domain, in_enum, interner)
             columns[column, row] = code
+            unsettled = unsettled or code < 0
+    return unsettled
+
+
+@kernel
+def intern_texts(
+    data: Octets,
+    bounds: Ints,
+    null: NDArray[np.bool_],
+    domain: int,
+    in_enum: NDArray[np.bool_],
+    interner: Interner,
+    codes: Ints,
+) -> bool:
+    """codes[i] = the code of data[bounds[i]:bounds[i + 1]], as `intern_rows` writes it.
+
+    There is room for all.  Returns whether there is any that is refused or an address not plain.
+    """
+    unsettled = False
+    for row in range(len(codes)):
+        ahead = row + ROWS_AHEAD
+        if ahead < len(codes) and not null[ahead]:
+            prefetch_text(data, bounds[ahead], bounds[ahead + 1] - bounds[ahead], interner)
+        if null[row]:
+            codes[row] = NULL
+        else:
+            length = bounds[row + 1] - bounds[row]
+            code = _intern_in(data, bounds[row], length, domain, in_enum, interner)
+            codes[row] = code
             unsettled = unsettled or code < 0
     return unsettled
 
@@ -185,10 +217,29 @@ class Codes:
         ):
             return
         for column in np.flatnonzero(plan.column_is_text).tolist():
-            fresh = columns[column, rows]
-            left = np.flatnonzero((fresh < REFUSED) & (fresh != NULL))
-            fresh[left] = self._addresses.of(-2 - fresh[left])
-            wrong[rows] |= fresh == REFUSED
+            wrong[rows] |= self._refused(columns[column, rows])
+
+    def of_texts(self, octets: Octets, bounds: Ints, null: NDArray[np.bool_], domain: int) -> Ints:
+        """The codes of octets[bounds[i]:bounds[i + 1]], NULL where `null`; REFUSED as above.
+
+        The texts are UTF-8.
+        """
+        codes = np.empty(len(null), np.int64)
+        for begin in range(0, len(codes), BLOCK_TEXTS):
+            rows = slice(begin, begin + BLOCK_TEXTS)
+            part = bounds[begin : begin + BLOCK_TEXTS + 1]
+            self._strings.make_room(len(part) - 1, int(part[-1] - part[0]))
+            interner = self._strings.interner
+            if intern_texts(octets, part, null[rows], domain, self._in_enum, interner, codes[rows]):
+                self._refused(codes[rows])
+        return codes
+
+    def _refused(self, codes: Ints) -> NDArray[np.bool_]:
+        """Gives addresses that are not plain their codes; which texts have none."""
+        left = np.flatnonzero((codes < REFUSED) & (codes != NULL))
+        codes[left] = self._addresses.of(-2 - codes[left])
+        refused: NDArray[np.bool_] = codes == REFUSED
+        return refused
 
     def _codes_of_ips(self, spellings: Ints) -> Ints:
         """The codes of the canonical forms of addresses, REFUSED for what is no address."""

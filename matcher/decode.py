@@ -50,17 +50,20 @@ BLOCK_LINES = 4096
 
 
 class Decoder:
-    """Decodes for one schema; keeps nothing between calls but the codes of texts."""
+    """Decodes for one schema; keeps nothing between calls but the codes of texts.
+
+    `plan` and `codes` are what `frames` shares.
+    """
 
     def __init__(self, schema: Schema, strings: Strings) -> None:
         self.schema = schema
         self.strings = strings
         self.events = {event.discriminator: event for event in schema.events}
         builder = PlanBuilder(schema)
-        self._plan = builder.plan
-        self._codes = Codes(strings, builder.enums)
-        self._scratch = new_scratch(len(self._plan.node_parent))
-        widths = self._plan.events[:, READERS_END] - self._plan.events[:, READERS]
+        self.plan = builder.plan
+        self.codes = Codes(strings, builder.enums)
+        self._scratch = new_scratch(len(self.plan.node_parent))
+        widths = self.plan.events[:, READERS_END] - self.plan.events[:, READERS]
         self._floats_max = int(widths.max(initial=0))
 
     def decode(self, data: bytes, first_position: int) -> Decoded:
@@ -79,7 +82,7 @@ class Decoder:
         building.doubtful.extend(out.doubtful[: out.counts[DOUBTS]].tolist())
         columns: list[Column] = [
             column[:count].view(np.float64) if is_float else column[:count]
-            for column, is_float in zip(out.columns, self._plan.column_is_float, strict=True)
+            for column, is_float in zip(out.columns, self.plan.column_is_float, strict=True)
         ]
         rows = Rows(out.row_line[:count], out.row_type[:count], out.row_ts[:count], columns)
         building.add(rows, wrong[:count])
@@ -115,10 +118,10 @@ class Decoder:
                 wrong = np.append(wrong, np.zeros(len(out.row_line) - len(wrong), np.bool_))
             lines_max = min(int(out.counts[LINES]) + BLOCK_LINES, len(out.line_start))
             first_row = int(out.counts[ROWS])
-            scan(octets, self._plan, self._scratch, out, lines_max, self._floats_max)
+            scan(octets, self.plan, self._scratch, out, lines_max, self._floats_max)
             rows = slice(first_row, int(out.counts[ROWS]))
             size = int(out.counts[PLACE]) - begin
-            self._codes.settle(octets, size, out.columns, out.row_type, self._plan, rows, wrong)
+            self.codes.settle(octets, size, out.columns, out.row_type, self.plan, rows, wrong)
             _settle_floats(data, out, wrong)
         return out, wrong
 

@@ -1,4 +1,4 @@
-"""Arrow tables and data frames → a batch of columns, column by column; and events as JSON.
+"""Arrow tables and data frames → a batch of columns, column by column.
 
 A table means what its rows mean as JSON objects: a timestamp column is a timestamp, a duration a
 duration, a decimal a decimal, a struct column a record.  NaN is a bad value, as it is in JSON.  As
@@ -7,8 +7,6 @@ with JSON, what cannot be read in the simple way is read again by `matcher.recor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,50 +15,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dsl.model import Kind, Type
-from matcher.assemble import Assembler
-from matcher.batch import NULL, Column, RawChunk
+from matcher.assemble import Assembler, Reader
+from matcher.batch import NULL, Column
 from matcher.building import Building, Decoded
-from matcher.json_text import json_of
+from matcher.codes import REFUSED
+from matcher.frame_rows import TableChunk
 from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
-from matcher.record import BadEvent
+from matcher.scan_plan import TEXT_KINDS, Plan
 from matcher.storage import Doubtful, column_of, nulls, scaled
 from matcher.strings import Strings
 from matcher.timestamps import BAD_TIMESTAMP, timestamps_ms
 
 if TYPE_CHECKING:
     from matcher.decode import Decoder
-
-
-@dataclass(frozen=True, slots=True)
-class TableChunk(RawChunk):
-    """start is the row of the table."""
-
-    table: Any
-
-    def line(self, start: int, end: int) -> bytes:
-        try:
-            return json_of(self.event(start))
-        except BadEvent:
-            return b""
-
-    def lines(self, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
-        try:
-            events = self.table.take(pa.array(starts, pa.int64())).to_pylist()
-            return [json_of(_without_nulls(event)) for event in events]
-        except (ValueError, OverflowError, NotImplementedError, BadEvent):  # a bad row or kind
-            return list(map(self.line, starts, ends))
-
-    def event(self, row: int) -> dict[str, Any]:
-        """The row as a dict, without the columns that are null in it."""
-        try:
-            (event,) = self.table.slice(row, 1).to_pylist()
-        except (ValueError, OverflowError) as error:  # such as a date Python does not have
-            raise BadEvent(f"row cannot be read: {error}") from None
-        return _without_nulls(event)
-
-
-def _without_nulls(event: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in event.items() if value is not None}
 
 
 class Frames:
@@ -70,6 +37,7 @@ class Frames:
         self._decoder = decoder
         self._assembler = Assembler(decoder.schema)
         self._index = {event.discriminator: i for i, event in enumerate(decoder.schema.events)}
+        self._domains = [_domain(reader, decoder.plan) for reader in self._assembler.readers]
 
     def decode_arrow(self, frame: Any, first_position: int) -> Decoded:
         table = frame if isinstance(frame, pa.Table) else pa.table(frame)
@@ -91,12 +59,15 @@ class Frames:
         building.doubtful.extend(np.flatnonzero(index < 0).tolist())  # no type
         line = np.flatnonzero(types >= 0)
         building.ignored += int(np.count_nonzero(index >= 0)) - len(line)
+        whole = len(line) == len(types)
         types = types[line]
 
         def read_column(reader: int) -> tuple[Column, Doubtful]:
             spec = self._assembler.readers[reader]
             try:
                 column, bad = self._column(reader, _at(table, spec.source))
+                if whole:
+                    return column, bad
                 return column[line], None if bad is None else bad[line]
             except LookupError:
                 return nulls(spec.type.kind, len(line)), np.ones(len(line), np.bool_)
@@ -114,6 +85,8 @@ class Frames:
             return nulls(declared.kind, len(values)), None
         strings = self._decoder.strings
         if _is_text(values.type):
+            if declared.kind in TEXT_KINDS:
+                return self._codes(values, self._domains[reader])
             texts, index = _texts(values)
             column, doubtful = _of_texts(declared, texts, strings)
             padded: Any = np.append(column, nulls(declared.kind, 1))  # index -1: null
@@ -123,6 +96,52 @@ class Frames:
             if numbers is not None:
                 return _of_numbers(declared, numbers, _null_mask(values))
         return column_of(values.to_pylist(), len(values), declared, strings)
+
+    def _codes(self, values: Any, domain: int) -> tuple[Column, Doubtful]:
+        """Texts as their codes; of a dictionary each text is looked up once."""
+        if pa.types.is_dictionary(values.type):
+            column, doubtful = self._codes(values.dictionary, domain)
+            index = values.indices.fill_null(len(column)).to_numpy()
+            padded: Any = np.append(column, NULL)
+            return padded[index], None if doubtful is None else np.append(doubtful, False)[index]
+        if pa.types.is_string_view(values.type):
+            values = values.cast(pa.large_string())
+        if not len(values):
+            return nulls(Kind.STRING, 0), None
+        octets, bounds = _octets(values)
+        ascii_only = octets[bounds[0] :].max(initial=0) <= _ASCII_MAX
+        if not ascii_only and not _is_utf8(values):
+            return nulls(Kind.STRING, len(values)), np.ones(len(values), np.bool_)
+        codes = self._decoder.codes.of_texts(octets, bounds, _null_mask(values), domain)
+        return codes, codes == REFUSED
+
+
+def _domain(reader: Reader, plan: Plan) -> int:
+    """That of the texts of a reader; those of all its event types are the same."""
+    event = 0 if reader.owned is None else int(reader.owned.argmax())
+    return int(plan.domains[reader.column, event])
+
+
+_ASCII_MAX = 127
+
+
+def _octets(values: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of an array of texts, and where each text begins and the last one ends."""
+    _, offsets, data = values.buffers()
+    size = np.int64 if pa.types.is_large_string(values.type) else np.int32
+    rows = slice(values.offset, values.offset + len(values) + 1)
+    bounds = np.frombuffer(offsets, size)[rows].astype(np.int64)
+    octets = np.frombuffer(data or b"", np.uint8)[: bounds[-1]]
+    octets.flags.writeable = False  # as those of lines, so that kernels are compiled for one type
+    return octets, bounds
+
+
+def _is_utf8(values: Any) -> bool:
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 _OF_NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.TIMESTAMP, Kind.DURATION})
@@ -217,5 +236,7 @@ def _texts(values: Any) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _null_mask(values: Any) -> NDArray[np.bool_]:
+    if not values.null_count:
+        return np.zeros(len(values), np.bool_)
     mask: NDArray[np.bool_] = values.is_null().to_numpy(zero_copy_only=False)
     return mask

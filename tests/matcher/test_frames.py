@@ -205,3 +205,63 @@ def test_date_that_python_does_not_have_is_a_dead_letter() -> None:
         table, 0
     )
     assert len(decoded.dead) == 1
+
+
+def texts(kind: pa.DataType, values: Sequence[str | None]) -> pa.Array:
+    return pa.array(values, pa.string()).cast(kind)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())],
+    ids=str,
+)
+def test_texts_of_every_layout_are_read_alike(kind: pa.DataType) -> None:
+    addresses = ["x", None, "::0001", "10.0.0.1", "::ffff:10.0.0.1", "ü"]
+    table = pa.table(
+        {
+            "type": texts(kind, ["Payment", "Other", "Payment", "Payment", "Payment", "Payment"]),
+            "ts": pa.array([TS_MS] * 6),
+            "user": texts(kind, ["cut off", "ann", "ann", "ünal", "a" * 20, "bob"]),
+            "amount": pa.array([1.0] * 6),
+            "status": texts(kind, ["approved", None, "approved", None, "declined", "approved"]),
+            "net": pa.array([{"ip": address} for address in addresses]),
+        }
+    ).slice(1)
+    strings = Strings()
+    decoded = Decoder(SCHEMA, strings).decode_arrow(table, 50)
+    rows = [{k: v for k, v in row.items() if v is not None} for row in table.to_pylist()]
+    assert outcome(decoded, strings) == naive(rows, 50)
+    assert len(decoded.batch) == 3
+
+
+def test_a_text_that_is_not_utf8_is_a_dead_letter_of_its_own() -> None:
+    user = pa.array([b"ann", b"\xff\xfe", b"bob"]).cast(pa.string(), safe=False)
+    table = pa.table(
+        {"type": ["Payment"] * 3, "ts": [TS_MS] * 3, "user": user, "amount": [1.0] * 3}
+    )
+    decoded = Decoder(SCHEMA, Strings()).decode_arrow(table, 0)
+    assert decoded.batch.position.tolist() == [0, 2]
+    assert [each.position for each in decoded.dead] == [1]
+    assert decoded.batch.raw.lines(np.array([0, 1]))[1].startswith(b'{"type":"Payment"')
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_rows_are_written_together_as_one_by_one(unit: str, zone: str | None) -> None:
+    at = pa.array([TS_MS * 1000, None, -1_000_000]).cast(pa.timestamp("us"))
+    at = at.cast(pa.timestamp(unit)).cast(pa.timestamp(unit, zone))
+    raw = Decoder(SCHEMA, Strings()).decode_arrow(
+        pa.table({"type": ["Payment"] * 3, "ts": [TS_MS] * 3, "user": list("abc"),
+                  "amount": [1.0] * 3, "at": at, "n": [1, None, 3]}), 0
+    ).batch.raw  # fmt: skip
+    assert raw.lines(np.arange(3)) == [raw.line(row) for row in range(3)]
+
+
+def test_a_year_that_python_does_not_have_is_left_out_of_no_other_row() -> None:
+    far = pa.array([2**60, 0]).cast(pa.timestamp("ms"))
+    table = pa.table({"type": ["Payment"] * 2, "ts": [TS_MS] * 2, "user": ["a", "b"],
+                      "amount": [1.0] * 2, "at": far})  # fmt: skip
+    lines = Decoder(SCHEMA, Strings()).decode_arrow(table, 0).batch.raw.lines(np.arange(2))
+    assert lines[0] == b""
+    assert json.loads(lines[1])["at"] == "1970-01-01T00:00:00Z"
