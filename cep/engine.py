@@ -1,4 +1,4 @@
-"""The loop of one partition: read, step, commit.
+"""The loop of a partition: read, step, commit; and of several, in turns.
 
 Everything a step changed is committed at once, so a crash anywhere means: load the last commit,
 read on.  Detections are shown to `sink` after they are durable.  While catching up, steps share a
@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from cep import limits
 from cep.errors import SourceError
 from cep.fold import Fold, Outcome
+from cep.intake import Gate, Intake
 from cep.ports import Clock, DeadLetterRow, Lease, Log, Records, ResolutionRow, Store, SystemClock
 from cep.render import Rendered
 from cep.tables.changes import RowChange, TableChanges
@@ -37,13 +39,51 @@ class Summary:
     counters: Mapping[str, int]
 
 
+class Turn(Enum):
+    """What a turn of an engine came to."""
+
+    READ = auto()
+    IDLE = auto()  # nothing could be read yet
+    OVER = auto()  # the source ended, or the engine was told to stop
+
+
+def run_in_turns(
+    engines: Sequence[Engine], clock: Clock, between: Callable[[], None] = lambda: None
+) -> list[Summary]:
+    """Folds several partitions in one thread, a step of each in turn, until all are over.
+
+    `between` is called before each round.
+    """
+    summaries: dict[str, Summary] = {}
+    try:
+        for engine in engines:
+            engine.start()
+        idle_ms = 0
+        while running := [engine for engine in engines if engine.partition not in summaries]:
+            between()
+            idle = True
+            for engine in running:
+                turn = engine.turn()
+                idle = idle and turn is Turn.IDLE
+                if turn is Turn.OVER:
+                    summaries[engine.partition] = engine.finish()
+            idle_ms = min(2 * idle_ms + 1, limits.LOG_POLL_INTERVAL_MS_MAX) if idle else 0
+            if idle:
+                clock.sleep_ms(idle_ms)
+        return [summaries[engine.partition] for engine in engines]
+    finally:
+        for engine in engines:
+            engine.close()
+
+
 class Engine:
     """Folds one partition of `log`; without a store nothing is kept.
 
     `sink` is shown the detections of a commit, `dead_letters` its dead letters.  `notify` takes
     sentences for the operator.  `progress` is called after each step with the number of records
-    read by this run.  `tables` are sources that take the place of those in the rule files.  `stop`,
-    `reload_tables` and `change_rows` may be called from a signal handler or thread.
+    read by this run.  `tables` are sources that take the place of those in the rule files.  While
+    `outbox_full` says so, nothing is read.  `stop`, `reload_tables` and `change_rows` may be called
+    from a signal handler or thread.
     """
 
     def __init__(
@@ -61,6 +101,7 @@ class Engine:
         batch_records: int = limits.BATCH_RECORDS_MAX,
         commit_interval_ms: int = limits.COMMIT_INTERVAL_MS,
         tables: Mapping[str, Source] | None = None,
+        outbox_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self.partition = partition or log.partitions[0]
         self.fold: Fold | None = None
@@ -72,11 +113,14 @@ class Engine:
         self._notify = notify
         self._progress = progress
         self._clock = clock or SystemClock()
+        self._gate = Gate(outbox_full, self._clock)
         self._batch_records = batch_records
         self._commit_interval_ms = commit_interval_ms
         self._sources = sources_of(rules, tables or {})
         self._changes = TableChanges()
         self._stopping = False
+        self._ended = False
+        self._records_read = 0
         self._lease: Lease | None = None
         self._source = ""
         self._detections: list[Rendered] = []
@@ -100,41 +144,58 @@ class Engine:
         return self._changes.ask(RowChange(name, tuple(upserts), tuple(deletes)))
 
     def run(self) -> Summary:
-        try:
-            return self._run()
-        finally:
-            self._changes.close()
+        """Reads until the source ends or `stop` is called."""
+        (summary,) = run_in_turns([self], self._clock)
+        return summary
 
-    def _run(self) -> Summary:
-        fold = self.fold = self._start()
-        ended = False
-        records_read = 0
-        idle_ms = 0
-        while not self._stopping:
-            self._change_tables(fold)
-            records = self._read(fold.position, self._batch_records)
-            if records is None:
-                ended = True
-                self._add(fold.finish())
-                break
-            if records.count == 0:
-                self._commit(fold)
-                idle_ms = min(2 * idle_ms + 1, limits.LOG_POLL_INTERVAL_MS_MAX)
-                self._clock.sleep_ms(idle_ms)
-                continue
-            if not records_read and fold.watermark_ms >= limits.END_OF_TIME_MS:
-                self._notify(
-                    f"{self.partition} was read to its end before: the events added since then, "
-                    f"from record {records.first_position} on, are late"
-                )
-            idle_ms = 0
-            self._add(fold.step(records))
-            if self._commit_due(records):
-                self._commit(fold)
-            records_read += records.count
-            self._progress(records_read)
-        self._commit(fold)
-        return Summary(self.partition, fold.position, ended, dict(fold.counters))
+    def start(self) -> None:
+        """Takes the partition over and restores its state."""
+        self.fold = self._start()
+
+    def turn(self) -> Turn:
+        """One step, if there is something to read; see `run_in_turns`."""
+        assert self.fold is not None
+        fold = self.fold
+        if self._stopping:
+            return Turn.OVER
+        self._change_tables(fold)
+        if self._gate.held():
+            self._commit(fold)
+            return Turn.IDLE
+        records = self._read(fold.position, self._batch_records)
+        if records is None:
+            self._ended = True
+            self._add(fold.finish())
+            return Turn.OVER
+        if records.count == 0:
+            self._commit(fold)
+            self._gate.idle()
+            return Turn.IDLE
+        if not self._records_read and fold.watermark_ms >= limits.END_OF_TIME_MS:
+            self._notify(
+                f"{self.partition} was read to its end before: the events added since then, "
+                f"from record {records.first_position} on, are late"
+            )
+        self._add(fold.step(records))
+        if self._commit_due(records):
+            self._commit(fold)
+        self._records_read += records.count
+        self._progress(self._records_read)
+        return Turn.READ
+
+    def finish(self) -> Summary:
+        """Commits what the last turns gave."""
+        assert self.fold is not None
+        self._commit(self.fold)
+        return Summary(self.partition, self.fold.position, self._ended, dict(self.fold.counters))
+
+    def close(self) -> None:
+        """Refuses the changes of tables that still wait."""
+        self._changes.close()
+
+    @property
+    def intake(self) -> Intake:
+        return self._gate.state
 
     # ------------------------------------------------------------------------------------- start
 
@@ -205,6 +266,7 @@ class Engine:
         if not self._dirty:
             return
         if self._store is not None and self._lease is not None:
+            begin_ms = self._clock.now_ms()
             self._source = self._source or self._log.mark(self.partition)
             self._store.commit(
                 self._lease,
@@ -214,6 +276,7 @@ class Engine:
                 self._dead_letters,
                 self._resolutions,
             )
+            self._gate.committed(self._clock.now_ms() - begin_ms)
         if self._dead_letters:
             self._show_dead_letters(self._dead_letters)
         if self._detections:

@@ -19,6 +19,10 @@ LOG_POLL_INTERVAL_MS_MAX = 20  # how long an idle follower waits before it looks
 STDIN_PAUSE_MS = 20  # a pause of the writer that ends a batch
 STDIN_SILENCE_MS = 200  # how long a read waits before it looks whether to stop
 SOURCE_MARK_BYTES = 4 * KIB  # how much of the first record tells one source from another
+PARTITIONS_MAX = 256  # of a topic
+TOPIC_CHARACTERS_MAX = 190  # with the number of a partition it fits its column
+EVENT_IDS_MAX = 200_000  # the ids of so many events of a topic are known when a new one comes
+KEYS_PLACED_MAX = 100_000  # partitions remembered by key while appending
 
 # ---------------------------------------------------------------------------------- store
 DEAD_LETTER_RAW_BYTES = 4 * KIB  # how much of a bad record is kept
@@ -29,6 +33,18 @@ PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column
 RULE_NAME_CHARACTERS_MAX = 150
 READ_PAGE_ROWS_MAX = 1_000  # rows of one page of a listing
 CHECKPOINT_FORMAT = 1
+OUTBOX_ROWS_MAX = 50_000  # with more rows that no dispatcher has taken, nothing is read
+INTAKE_LOOK_MS = 200  # how often that is looked at
+STORE_SLOW_MS = 1_000  # a commit that takes longer is told of
+
+# ---------------------------------------------------------------------------------- workers
+WORKER_RESTART_MS = 500  # before a worker that died is started again; doubled each time in a row
+WORKER_RESTART_MS_MAX = 30_000
+WORKER_DEATHS_MAX = 8  # in a row, with nothing read in between: then all is stopped
+WORKER_REPORT_MS = 200  # how often a worker says how far it is
+DRAIN_MS_MAX = 8_000  # how long workers may take to commit and end when told to stop
+
+DEAD_LETTERS_TOLD_MAX = 5  # by `cep run`; the others are counted only
 
 # ---------------------------------------------------------------------------------- time
 BEGINNING_OF_TIME_MS = -(2**62)  # the watermark before the first event
@@ -52,6 +68,11 @@ assert DEAD_LETTER_RAW_BYTES < LINE_BYTES_MAX
 assert SOURCE_MARK_BYTES <= LINE_BYTES_MAX
 assert STDIN_PAUSE_MS < STDIN_SILENCE_MS < COMMIT_INTERVAL_MS
 assert LOG_POLL_INTERVAL_MS_MAX < COMMIT_INTERVAL_MS < STORE_BUSY_TIMEOUT_MS
+assert TOPIC_CHARACTERS_MAX + len(f"/{PARTITIONS_MAX}") <= 200
+assert APPEND_BYTES_MAX // LINE_BYTES_MAX < EVENT_IDS_MAX
+assert UNCOMMITTED_ROWS_MAX < OUTBOX_ROWS_MAX
+assert WORKER_RESTART_MS < WORKER_RESTART_MS_MAX
+assert WORKER_REPORT_MS < DRAIN_MS_MAX < 10_000
 assert RULE_NAME_CHARACTERS_MAX + len("suppress//00") <= PAGE_NAME_CHARACTERS_MAX
 assert MESSAGE_BYTES_MAX > FORMAT_WIDTH_MAX
 # Any event time plus any span of a rule stays inside 64 bits.

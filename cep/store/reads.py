@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine, func, select
 
 from cep import limits
-from cep.store.tables import checkpoint, dead_letter, detection, resolution
+from cep.store.tables import checkpoint, dead_letter, detection, outbox, resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,13 @@ def partitions(engine: Engine) -> list[PartitionStatus]:
             PartitionStatus(name, position, watermark_ms, epoch, orjson.loads(counters) or {})
             for name, position, watermark_ms, epoch, counters in connection.execute(query)
         ]
+
+
+def outbox_is_full(engine: Engine) -> bool:
+    """Whether more rows than `limits.OUTBOX_ROWS_MAX` wait for a dispatcher."""
+    over = select(outbox.c.sequence).limit(1).offset(limits.OUTBOX_ROWS_MAX)
+    with _reading(engine) as connection:
+        return connection.execute(over).first() is not None
 
 
 def _page_size(limit: int) -> int:
