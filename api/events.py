@@ -13,6 +13,7 @@ from api.ingest import Parsed, parse_events
 from api.paging import json_response
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
+from cep.log.sqlite import Appended
 
 router = APIRouter(prefix="/api/v1")
 
@@ -21,7 +22,8 @@ router = APIRouter(prefix="/api/v1")
 async def post_events(request: Request, state: Annotated[ApiState, Depends(state_of)]) -> Response:
     """A JSON object, an array of objects, or NDJSON.
 
-    What is accepted is durable in the log, in order and in one append, when this answers.
+    What is accepted is durable in the log, in order and in one append, when this answers.  Events
+    whose `@id` is known are left out and counted as duplicates.
     """
     if state.log is None:
         raise Problem(Kind.NO_LOG, "it was started without an embedded log to append to")
@@ -50,10 +52,18 @@ def _append(state: ApiState, content_type: str | None, body: bytes) -> Response:
     errors = _errors(parsed)
     if not parsed.lines and parsed.errors:
         raise Problem(Kind.NO_EVENT_ACCEPTED, None, **errors)
-    answer: dict[str, object] = {"accepted": len(parsed.lines)}
+    appended = Appended({})
     if parsed.lines and state.log is not None:
-        positions = state.log.append(state.topic, b"\n".join(parsed.lines) + b"\n")
-        answer |= {"partition": state.topic, "first_position": positions.start}
+        appended = state.log.publish(b"\n".join(parsed.lines) + b"\n", state.ids)
+    places = [
+        {"partition": name, "first_position": positions.start, "accepted": len(positions)}
+        for name, positions in appended.positions.items()
+    ]
+    answer: dict[str, object] = {
+        "accepted": appended.count,
+        "duplicates": appended.duplicates,
+        "partitions": places,
+    }
     return json_response(orjson.dumps(answer | errors))
 
 

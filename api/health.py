@@ -1,4 +1,4 @@
-"""GET /healthz: whether the store answers and the engine runs."""
+"""GET /healthz: whether the store answers and the engine runs, and how far it is behind the log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.paging import json_response
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
+from cep.store import reads
 from cep.store.tables import checkpoint
 
 router = APIRouter()
@@ -29,4 +30,19 @@ def healthz(state: Annotated[ApiState, Depends(state_of)]) -> Response:
             connection.execute(select(checkpoint.c.partition).limit(1))
     except SQLAlchemyError as error:
         raise Problem(Kind.UNAVAILABLE, "the store does not answer") from error
-    return json_response(orjson.dumps({"status": "ok"}))
+    intake = state.intake()
+    partitions = [
+        {"partition": name, "behind": behind, "intake": intake.get(name)}
+        for name, behind in records_behind(state).items()
+    ]
+    return json_response(orjson.dumps({"status": "ok", "partitions": partitions}))
+
+
+def records_behind(state: ApiState) -> dict[str, int]:
+    """Records of the log that are not committed, by partition."""
+    if state.log is None:
+        return {}
+    committed = {found.partition: found.position for found in reads.partitions(state.engine)}
+    return {
+        name: max(0, state.log.end(name) - committed.get(name, 0)) for name in state.log.partitions
+    }

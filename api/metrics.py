@@ -18,7 +18,9 @@ from prometheus_client.registry import Collector
 from alerts.deliveries import counts_by_state, disabled_destinations
 from alerts.listings import attempts_by_reason, outbox_rows
 from alerts.reasons import State
+from api.health import records_behind
 from api.state import ApiState, state_of
+from cep.intake import Intake
 from cep.limits import BEGINNING_OF_TIME_MS, END_OF_TIME_MS
 from cep.store import reads
 
@@ -66,6 +68,7 @@ class _StoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._events()
         yield from self._time()
+        yield from self._intake()
         yield from self._detections()
         yield from self._deliveries()
 
@@ -96,15 +99,26 @@ class _StoreCollector(Collector):
             "cep_records_behind", "Records of the log not yet committed.", labels=["partition"]
         )
         now_ms = self._state.clock.now_ms()
-        log, topic = self._state.log, self._state.topic
         for partition in reads.partitions(self._state.engine):
             name = partition.partition
             position.add_metric([name], partition.position)
             if BEGINNING_OF_TIME_MS < partition.watermark_ms < END_OF_TIME_MS:
                 lag.add_metric([name], (now_ms - partition.watermark_ms) / 1000)
-            if log is not None and name == topic:
-                behind.add_metric([name], max(0, log.end(topic) - partition.position))
+        for name, records in records_behind(self._state).items():
+            behind.add_metric([name], records)
         yield from (lag, position, behind)
+
+    def _intake(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "cep_intake",
+            "1 for the state of reading: flowing, held while the outbox is full, or slowed by "
+            "commits that take long.",
+            labels=["partition", "state"],
+        )
+        for name, now in sorted(self._state.intake().items()):
+            for one in Intake:
+                family.add_metric([name, one], one is now)
+        yield family
 
     def _detections(self) -> Iterator[Metric]:
         family = CounterMetricFamily("cep_detections", "Detections committed.", labels=["rule"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,21 +10,31 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from alerts.ports import Clock, SystemClock
+from cep.intake import Intake
+from cep.log.routing import EventIds
+from cep.log.sqlite import Appended
 from dsl.model import RuleSet
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class EventLog(Protocol):
-    """The part of `cep.ports.Log` that ingestion needs."""
+    """The part of a log that ingestion and figures need; see `cep.log.sqlite.SqliteLog`."""
 
-    def append(self, partition: str, data: bytes) -> range: ...
+    @property
+    def partitions(self) -> tuple[str, ...]: ...
+
+    def publish(self, data: bytes, ids: EventIds = ...) -> Appended: ...
 
     def end(self, partition: str) -> int: ...
 
 
 def _healthy() -> str | None:
     return None
+
+
+def _nothing_read() -> Mapping[str, Intake]:
+    return {}
 
 
 @dataclass(slots=True)
@@ -39,10 +49,14 @@ class ApiState:
     engine: Engine
     rules: RuleSet
     log: EventLog | None = None
-    topic: str = "events"
     health: Callable[[], str | None] = _healthy
+    intake: Callable[[], Mapping[str, Intake]] = _nothing_read
     hosts: tuple[str, ...] = LOOPBACK_HOSTS
     clock: Clock = field(default_factory=SystemClock)
+    ids: EventIds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = EventIds.of_rules(self.rules)
 
 
 def state_of(request: Request) -> ApiState:

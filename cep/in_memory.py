@@ -49,14 +49,18 @@ def _fold(rules: RuleSet, partition: str, sources: Mapping[str, Source]) -> Fold
 
 def _log_steps(rules: RuleSet, url: str, sources: Mapping[str, Source]) -> Iterator[Outcome]:
     log = open_log(url, follow=False)
-    partition = log.partitions[0]
-    fold = _fold(rules, partition, sources)
+    if len(log.partitions) > 1:
+        from cep.partitioning import check_log
+
+        check_log(rules, log)
     try:
-        while records := log.read(partition, fold.position, limits.BATCH_RECORDS_MAX):
-            yield fold.step(records)
+        for partition in log.partitions:
+            fold = _fold(rules, partition, sources)
+            while records := log.read(partition, fold.position, limits.BATCH_RECORDS_MAX):
+                yield fold.step(records)
+            yield fold.finish()
     finally:
         log.close()
-    yield fold.finish()
 
 
 def _line_steps(fold: Fold, data: bytes) -> Iterator[Outcome]:

@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from cep.errors import UsageError
+
+if TYPE_CHECKING:
+    from cep.log.sqlite import SqliteLog
 
 
 @click.command()
 @click.argument("source", metavar="FILE")
 @click.option("--to", metavar="LOG", required=True, help="Embedded log: app.db#topic.")
-def append(source: str, to: str) -> None:
+@click.option("--partitions", type=int, help="Make the topic, with so many partitions.")
+@click.option("--key", metavar="FIELD", help="The field whose value decides the partition.")
+@click.option("--dedupe", metavar="FIELD", help="Leave out events whose id there is known.")
+def append(
+    source: str, to: str, partitions: int | None, key: str | None, dedupe: str | None
+) -> None:
     """Append records to an embedded log. FILE is NDJSON, .gz, or - for standard input."""
     import sys
 
     from cep import limits
-    from cep.log import is_embedded, open_log
-    from cep.log.buffer import line_ends
+    from cep.log import is_embedded, open_embedded, open_log
+    from cep.log.routing import NO_IDS, EventIds
 
     if not is_embedded(to):
         raise UsageError(f"cannot append to {to!r}: use an embedded log, app.db#topic")
-    reading, log = open_log(source, follow=False), open_log(to, create=True)
-    topic = log.partitions[0]
-    position, appended, too_long = 0, 0, 0
+    ids = NO_IDS if dedupe is None else EventIds(anywhere=tuple(dedupe.split(".")))
+    reading, log = open_log(source, follow=False), open_embedded(to, create=True)
+    _make_topic(log, partitions, key)
+    position = appended = duplicates = too_long = 0
     while records := reading.read(reading.partitions[0], position, limits.BATCH_RECORDS_MAX):
         position = records.end_position
         too_long += len(records.oversized)
-        rest = records.data
-        while rest:
-            cut = len(rest)
-            if cut > limits.APPEND_BYTES_MAX:
-                ends = line_ends(rest[: limits.APPEND_BYTES_MAX + 1])
-                cut = int(ends[-1]) + 1
-            appended += len(log.append(topic, rest[:cut]))
-            rest = rest[cut:]
+        for chunk in _chunks(records.data):
+            done = log.publish(chunk, ids)
+            appended += done.count
+            duplicates += done.duplicates
     reading.close()
     log.close()
     print(f"{appended} records appended to {to}", file=sys.stderr)
+    if duplicates:
+        print(f"{duplicates} duplicates were left out", file=sys.stderr)
     if too_long:
         raise UsageError(
             f"{too_long} records over {limits.LINE_BYTES_MAX} bytes were left out (blank records)"
         )
+
+
+def _make_topic(log: SqliteLog, partitions: int | None, key: str | None) -> None:
+    """What is not said is as it is."""
+    from cep.log.topics import Topic
+
+    before = log.topic
+    if partitions is not None or key is not None:
+        count = before.partitions if partitions is None else partitions
+        said = key or (before.key if count > 1 else "")
+        log.declare(Topic(before.name, count, said))
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """Whole lines, of at most `limits.APPEND_BYTES_MAX` together."""
+    from cep import limits
+
+    while data:
+        cut = len(data)
+        if cut > limits.APPEND_BYTES_MAX:
+            cut = data.rindex(b"\n", 0, limits.APPEND_BYTES_MAX + 1) + 1
+        yield data[:cut]
+        data = data[cut:]

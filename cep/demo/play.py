@@ -52,7 +52,7 @@ def play(scenario: Scenario, pace: Pace, log: SqliteLog, idle: Callable[[], None
             due += 1
         if due > done:
             lines = [_line(happening, pace) for happening in happenings[done:due]]
-            log.append(log.topic, b"".join(lines))
+            log.publish(b"".join(lines))
             done = due
         idle()
         time.sleep(TICK_SECONDS)

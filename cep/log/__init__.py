@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
+    from cep.log.sqlite import SqliteLog
     from cep.ports import Log
 
 _DEFAULT_TOPIC = "events"
@@ -19,6 +20,7 @@ def open_log(url: str, *, follow: bool | None = None, create: bool = False) -> L
         -                                   standard input
         events.ndjson, events.ndjson.gz     a file
         app.db, app.db#logins               an embedded log; after # the topic, else `events`
+        app.db#logins/2                     one partition of it
         sqlite:///app.db#logins             the same
         postgresql://host/base#logins       the same tables in PostgreSQL
 
@@ -26,17 +28,20 @@ def open_log(url: str, *, follow: bool | None = None, create: bool = False) -> L
     `create` may the file of an embedded log be a new one.
     """
     if is_embedded(url):
-        from cep.log.sqlite import SqliteLog
-
-        database, _, topic = url.partition("#")
-        return SqliteLog(
-            database, topic or _DEFAULT_TOPIC, follow=follow is not False, create=create
-        )
+        return open_embedded(url, follow=follow is not False, create=create)
     if "://" in url and not url.startswith("file://"):
         raise UsageError(f"no such kind of log: {url!r} (use a file, -, x.db#topic)")
     from cep.log.file import FileLog
 
     return FileLog(url.removeprefix("file://"), follow=bool(follow))
+
+
+def open_embedded(url: str, *, follow: bool = True, create: bool = False) -> SqliteLog:
+    """A log in a database; see `open_log`."""
+    from cep.log.sqlite import SqliteLog
+
+    database, _, topic = url.partition("#")
+    return SqliteLog(database, topic or _DEFAULT_TOPIC, follow=follow, create=create)
 
 
 def is_embedded(url: str) -> bool:

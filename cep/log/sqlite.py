@@ -1,15 +1,17 @@
 """The embedded log: topics of NDJSON chunks in the table `log_chunk` of a store's database.
 
-One row holds a chunk of consecutive records of a topic; a partition is a topic.  Appending a chunk
-is one transaction and is durable when it returns.  Reading never blocks an appender.
+One row holds a chunk of consecutive records of a partition (`cep.log.topics`).  Appending is one
+transaction and is durable when it returns.  Reading never blocks an appender.
 Works on every database the store works on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
@@ -18,31 +20,60 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from cep import limits
 from cep.errors import SourceError, UsageError
 from cep.log.buffer import Block, count_lines, line_ends
+from cep.log.event_ids import take_in
+from cep.log.routing import NO_IDS, EventIds, placed
+from cep.log.topics import Topic, checked, declare, known
 from cep.ports import Records, mark_of
 from cep.store.connect import open_database
-from cep.store.tables import log_chunk, metadata
+from cep.store.tables import log_chunk, log_event_id, log_topic, metadata
+
+T = TypeVar("T")
 
 _APPEND_ATTEMPTS = 20  # appenders of one topic that collide on PostgreSQL try again
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where events went: positions by partition; `duplicates` were there already."""
+
+    positions: Mapping[str, range]
+    duplicates: int = 0
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.positions.values()))
+
+
 class SqliteLog:
-    """`follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one."""
+    """`follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one.
+
+    `topic` may be the name of one partition, `events/2`, to read that one alone.
+    """
 
     def __init__(
         self, database: str, topic: str, *, follow: bool = True, create: bool = True
     ) -> None:
-        self.topic = topic
         self._follow = follow
         self._engine = open_database(database)
         is_file = self._engine.dialect.name == "sqlite"
         if not create and is_file and not Path(str(self._engine.url.database)).exists():
             raise UsageError(f"no such log: {self._engine.url.database}")
         with _named_errors(f"open {database}"):
-            metadata.create_all(self._engine, tables=[log_chunk])
+            metadata.create_all(self._engine, tables=[log_chunk, log_topic, log_event_id])
+            with self._engine.connect() as connection:
+                connection.execution_options(read_only=True)
+                self.topic = known(connection, topic) or Topic(topic)
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        return (self.topic,)
+        return self.topic.names
+
+    def declare(self, topic: Topic) -> None:
+        """Makes the topic of this log; raises UsageError when it is something else already."""
+        assert topic.name == self.topic.name
+        with _named_errors("make the topic"), self._engine.begin() as connection:
+            declare(connection, checked(topic))
+        self.topic = topic
 
     def read(self, partition: str, position: int, max_records: int) -> Records | None:
         """Chunks are joined up to `max_records` records and `BATCH_BYTES_MAX` bytes."""
@@ -50,6 +81,9 @@ class SqliteLog:
             connection.execution_options(read_only=True)
             chunks = _chunks_from(connection, partition, position, max_records)
             end = position if chunks else _end(connection, partition)
+            made = None if chunks or position else known(connection, self.topic.name)
+        if made not in (None, self.topic):
+            raise SourceError(f"log: it has become a {made} since it was opened: start again")
         if end < position:
             raise SourceError(f"log: {partition} ends at record {end}, before record {position}")
         if not chunks:
@@ -75,34 +109,65 @@ class SqliteLog:
         if not data:
             end = self.end(partition)
             return range(end, end)
-        if not data.endswith(b"\n"):
-            data += b"\n"
-        if len(data) > limits.BATCH_BYTES_MAX:
-            raise UsageError(f"log: {len(data)} bytes are too many for one chunk")
-        ends = line_ends(data)
-        longest = int(np.diff(ends, prepend=-1).max()) - 1
-        if longest > limits.LINE_BYTES_MAX:
-            raise UsageError(
-                f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
-            )
-        count = len(ends)
+        data = _whole_lines(data)
+        return self._appending(lambda connection: _append(connection, partition, data))
+
+    def publish(self, data: bytes, ids: EventIds = NO_IDS) -> Appended:
+        """Appends NDJSON to the partitions the events belong to, in one transaction.
+
+        Those that say an id (`ids`) that is known are left out and counted.
+        """
+        topic = checked(self.topic)
+        if topic.partitions == 1 and not ids:
+            return Appended({topic.name: self.append(topic.name, data)})
+        if not data:
+            return Appended({})
+        events = placed(_whole_lines(data), topic, ids)
+
+        def append(connection: Connection) -> Appended:
+            known = take_in(connection, topic.name, events.ids)
+            parts = events.parts(left_out=known)
+            positions = {}
+            for place, lines in parts.items():
+                name = topic.names[place]
+                positions[name] = _append(connection, name, b"\n".join(lines) + b"\n")
+            return Appended(positions, len(known))
+
+        return self._appending(append)
+
+    def _appending(self, append: Callable[[Connection], T]) -> T:
         for _ in range(_APPEND_ATTEMPTS):
             try:
-                return self._append(partition, data, count)
-            except IntegrityError:  # another appender took the position
+                with _named_errors("append"), self._engine.begin() as connection:
+                    return append(connection)
+            except IntegrityError:  # another appender took the position, or the id
                 continue
         raise SourceError("log: cannot append: too many others append to this topic")
 
-    def _append(self, topic: str, data: bytes, count: int) -> range:
-        with _named_errors("append"), self._engine.begin() as connection:
-            first = _end(connection, topic)
-            connection.execute(
-                insert(log_chunk).values(topic=topic, position=first, count=count, data=data)
-            )
-        return range(first, first + count)
-
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """`data` with its last line terminated; raises UsageError for what is too long."""
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    if len(data) > limits.BATCH_BYTES_MAX:
+        raise UsageError(f"log: {len(data)} bytes are too many for one chunk")
+    longest = int(np.diff(line_ends(data), prepend=-1).max()) - 1
+    if longest > limits.LINE_BYTES_MAX:
+        raise UsageError(
+            f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
+        )
+    return data
+
+
+def _append(connection: Connection, partition: str, data: bytes) -> range:
+    first, count = _end(connection, partition), count_lines(data)
+    connection.execute(
+        insert(log_chunk).values(topic=partition, position=first, count=count, data=data)
+    )
+    return range(first, first + count)
 
 
 def _end(connection: Connection, topic: str) -> int:

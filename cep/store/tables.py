@@ -101,3 +101,20 @@ log_chunk = Table(
     Column("count", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False),  # NDJSON, one record a line
 )
+
+log_topic = Table(  # a topic that is not here has one partition, which bears its name
+    "log_topic",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("partitions", Integer, nullable=False),
+    Column("key", Text, nullable=False),  # the field whose value decides; dotted, "" for one
+)
+
+log_event_id = Table(  # of the newest limits.EVENT_IDS_MAX events that said their id
+    "log_event_id",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("id", LargeBinary(16), primary_key=True),  # hash of the event's type and id
+    Column("number", BigInteger, nullable=False),  # counts them
+    Index("log_event_id_by_number", "topic", "number"),
+)
