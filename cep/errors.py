@@ -6,6 +6,8 @@
     ├── StoreError           3   the store cannot be used: gone, disk full, locked
     │   └── StaleWriter      3   another engine took the partition over
     ├── RowsError            2   rows do not fit the table they are for
+    ├── WorkerError          4   a worker process dies again and again, or stopped for a reason of
+    │                            its own, whose exit code it then carries
     └── RulesError           1   the rule files do not compile
 
 Bad events are no errors: they become dead letters.
@@ -54,3 +56,11 @@ class RulesError(CepError):
     def __init__(self, report: str) -> None:
         super().__init__(report)
         self.report = report
+
+
+class WorkerError(CepError):
+    """What a worker process stopped with."""
+
+    def __init__(self, message: str, exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

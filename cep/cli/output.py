@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from cep import limits
+
 if TYPE_CHECKING:
+    from cep.detection import Detection
     from cep.ports import DeadLetterRow
     from cep.render import Rendered
 
 _PROGRESS_INTERVAL_SECONDS = 0.2
-_DEAD_LETTERS_SHOWN = 5
 
 
 class Format(StrEnum):
@@ -25,24 +27,30 @@ def say(sentence: str) -> None:
     print(f"cep: {sentence}", file=sys.stderr, flush=True)
 
 
-def print_jsonl(detections: Sequence[Rendered]) -> None:
-    """One JSON object a line and nothing else."""
-    sys.stdout.buffer.write(b"".join(found.body + b"\n" for found in detections))
+def print_lines(lines: bytes) -> None:
+    """Whole lines and nothing else."""
+    sys.stdout.buffer.write(lines)
     sys.stdout.buffer.flush()
 
 
-def print_pretty(detections: Sequence[Rendered]) -> None:
+def jsonl(detections: Sequence[Rendered]) -> bytes:
+    """One JSON object a line."""
+    return b"".join(found.body + b"\n" for found in detections)
+
+
+def pretty(detections: Sequence[Rendered]) -> bytes:
+    return "".join(_pretty(found.detection) for found in detections).encode("utf-8", "replace")
+
+
+def _pretty(detection: Detection) -> str:
     from cep.values import iso_time
 
-    for found in detections:
-        detection = found.detection
-        hidden = f"  (suppressed by {detection.suppressed_by})" if detection.suppressed_by else ""
-        message = " ".join(detection.message.split())
-        print(
-            f"{iso_time(detection.at_ms)}  {detection.severity.upper():8}  "
-            f"{detection.rule}: {_plain(message)}{hidden}"
-        )
-    sys.stdout.flush()
+    hidden = f"  (suppressed by {detection.suppressed_by})" if detection.suppressed_by else ""
+    message = " ".join(detection.message.split())
+    return (
+        f"{iso_time(detection.at_ms)}  {detection.severity.upper():8}  "
+        f"{detection.rule}: {_plain(message)}{hidden}\n"
+    )
 
 
 def _plain(text: str) -> str:
@@ -53,14 +61,16 @@ def _plain(text: str) -> str:
 class DeadLetters:
     """Shows the first few reasons: without a store this is where they are seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, several: bool) -> None:
+        self._several = several  # partitions
         self._shown = 0
 
-    def __call__(self, letters: Sequence[DeadLetterRow]) -> None:
-        for letter in letters[: _DEAD_LETTERS_SHOWN - self._shown]:
-            say(f"record {letter.position} is a dead letter: {_plain(letter.reason)}")
+    def __call__(self, partition: str, letters: Sequence[DeadLetterRow]) -> None:
+        of = f" of {partition}" if self._several else ""
+        for letter in letters[: limits.DEAD_LETTERS_TOLD_MAX - self._shown]:
+            say(f"record {letter.position}{of} is a dead letter: {_plain(letter.reason)}")
             self._shown += 1
-            if self._shown == _DEAD_LETTERS_SHOWN:
+            if self._shown == limits.DEAD_LETTERS_TOLD_MAX:
                 say("… further dead letters are counted only")
 
 

@@ -3,11 +3,11 @@
 A finite source is read to its end, which moves time to its end too; an endless one is followed
 until SIGTERM or SIGINT; SIGHUP reads the tables anew.  Without --store nothing is kept.  With it,
 detections are printed after they are committed, and a restart goes on where the last commit was.
+With several workers the partitions of the log are spread over so many processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,13 @@ import click
 
 from cep.cli.arguments import list_files, rule_paths, source, table_files
 from cep.cli.memory import tune_garbage_collection
-from cep.cli.output import DeadLetters, Format, Progress, print_jsonl, print_pretty, say
+from cep.cli.output import DeadLetters, Format, Progress, jsonl, pretty, print_lines, say
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
     from cep.engine import Summary
-    from cep.render import Rendered
+    from cep.ports import Log
+    from cep.workers.runner import Runner
 
 
 @click.command()
@@ -78,69 +79,71 @@ def run(
     lists: tuple[str, ...],
 ) -> None:
     """Run rules over a file, standard input or an embedded log."""
-    import signal
     import sys
 
-    if workers > 1:
-        raise UsageError("one worker for now: a log has one partition (--workers 1)")
     if store is not None and no_store:
         raise UsageError("--store and --no-store exclude each other")
 
-    from cep.engine import Engine
     from cep.load import load_rules
-    from cep.log import open_log
     from cep.log.file import FileLog
     from cep.tables.sources import given_files
+    from cep.workers.job import Job, Listener
+    from cep.workers.runner import running
 
-    rule_set = load_rules(rules)
-    log = open_log(source, follow=follow)
-    if isinstance(log, FileLog) and partition is not None:
-        log.partition = partition
-    kept = None
-    if store is not None:
-        from cep.store.store import open_store
-
-        kept = open_store(store)
-    pretty = out == Format.PRETTY or (out is None and sys.stdout.isatty())
-    progress = Progress(lambda: log.done if isinstance(log, FileLog) else None)
-
-    def show(detections: Sequence[Rendered]) -> None:
-        progress.clear()
-        (print_pretty if pretty else print_jsonl)(detections)
-
-    engine = Engine(
-        rule_set,
-        log,
-        kept,
-        sink=show,
-        dead_letters=DeadLetters(),
-        notify=say,
-        progress=progress,
+    to_terminal = out == Format.PRETTY or (out is None and sys.stdout.isatty())
+    job = Job(
+        rules=load_rules(rules),
+        log=source,
+        follow=follow,
+        store=store,
+        lines=pretty if to_terminal else jsonl,
         batch_records=batch_records,
         commit_interval_ms=commit_interval,
         tables=given_files(tables, lists),
     )
-    _stop_on_signals(engine.stop)
-    if not sys.stderr.isatty():  # a terminal that closes hangs up, too
-        signal.signal(signal.SIGHUP, lambda *_: engine.reload_tables())
+    log = job.open_log()
+    if isinstance(log, FileLog) and partition is not None:
+        log.partition = partition
+    kept = job.open_store()
+    progress = Progress(lambda: log.done if isinstance(log, FileLog) else None)
+
+    def show(lines: bytes) -> None:
+        progress.clear()
+        print_lines(lines)
+
+    dead_letters = DeadLetters(several=len(log.partitions) > 1)
+    runner = running(job, log, kept, workers, Listener(show, say, dead_letters, progress))
+    _obey_signals(runner)
     _announce_compiling()
     tune_garbage_collection()
     try:
-        summary = engine.run()
+        summaries = runner.run()
+        for summary in summaries:
+            _report(summary, progress.seconds, _behind(log, summary))
     finally:
         progress.clear()
         log.close()
         if kept is not None:
             kept.close()
-    _report(summary, progress.seconds)
 
 
-def _stop_on_signals(stop: object) -> None:
+def _obey_signals(runner: Runner) -> None:
     import signal
+    import sys
 
-    assert callable(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+        signal.signal(number, lambda *_: runner.stop())
+    if not sys.stderr.isatty():  # a terminal that closes hangs up, too
+        signal.signal(signal.SIGHUP, lambda *_: runner.reload_tables())
+
+
+def _behind(log: Log, summary: Summary) -> int | None:
+    """Records of the log that were not read; None where counting them means reading them."""
+    from cep.log.sqlite import SqliteLog
+
+    if not isinstance(log, SqliteLog):
+        return None
+    return max(0, log.end(summary.partition) - summary.position)
 
 
 def _announce_compiling() -> None:
@@ -153,9 +156,11 @@ def _announce_compiling() -> None:
         say("first start on this machine: compiling the kernels, about half a minute")
 
 
-def _report(summary: Summary, seconds: float) -> None:
+def _report(summary: Summary, seconds: float, behind: int | None) -> None:
     count = summary.counters
     ending = "read to its end" if summary.ended else f"stopped at record {summary.position}"
+    if behind is not None and not summary.ended:
+        ending += f", {behind:,} behind the log's end,"
     say(
         f"{summary.partition} {ending} in {seconds:.2f} s: {count['received']:,} events "
         f"({count['processed']:,} processed, {count['late']:,} late, "

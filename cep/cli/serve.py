@@ -45,6 +45,13 @@ from cep.errors import UsageError
     help="Further host name the API answers to; * for any.",
 )
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond this machine without keys.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Worker processes for the partitions of the log.",
+)
 @table_files
 @list_files
 def serve(
@@ -56,6 +63,7 @@ def serve(
     port: int,
     allow_host: tuple[str, ...],
     insecure_no_auth: bool,
+    workers: int,
     tables: tuple[str, ...],
     lists: tuple[str, ...],
 ) -> None:
@@ -64,9 +72,11 @@ def serve(
     from api.app import check_bind
     from cep.cli.serving import Service
     from cep.load import load_rules
-    from cep.log import is_embedded, open_log
+    from cep.log import is_embedded, open_embedded
     from cep.store.store import open_store
     from cep.tables.sources import given_files
+    from cep.workers.job import Job, Listener
+    from cep.workers.runner import running
 
     check_bind(host, insecure_no_auth=insecure_no_auth)
     rule_set = load_rules(rules)
@@ -77,18 +87,26 @@ def serve(
     log_url = log or store
     if not is_embedded(log_url):
         raise UsageError(f"cep serve follows an embedded log (app.db#topic), not {log_url!r}")
-    opened_store, opened_log = open_store(store), open_log(log_url, follow=True, create=True)
+    job = Job(
+        rules=rule_set,
+        log=log_url,
+        store=store,
+        tables=given_files(tables, lists),
+        hold_when_outbox_full=True,
+    )
+    opened_store, opened_log = open_store(store), open_embedded(log_url, create=True)
     tune_garbage_collection()
     try:
+        opened_log.declare(opened_log.topic)  # while it is read it stays what it is
         Service(
             rule_set,
             opened_store,
             opened_log,
             known,
+            running(job, opened_log, opened_store, workers, Listener(say=say)),
             host=host,
             port=port,
             hosts=allow_host,
-            tables=given_files(tables, lists),
         ).run()
     finally:
         opened_log.close()

@@ -1,7 +1,8 @@
-"""Engine, dispatcher and API in one process: the composition behind `cep serve`.
+"""Engine, dispatcher and API together: the composition behind `cep serve`.
 
-The engine runs in a thread of its own; dispatcher and API share an event loop.  When one of them
-ends, all end: an engine that stops for a reason ends the program with that reason.
+The engine, or the supervisor of its workers, runs in a thread of its own; dispatcher and API share
+an event loop.  When one of them ends, all end: an engine that stops for a reason ends the program
+with that reason.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -20,11 +21,10 @@ from alerts.dispatcher import Dispatcher
 from api.app import create_app
 from api.state import LOOPBACK_HOSTS, ApiState
 from cep.cli.output import say
-from cep.engine import Engine
 from cep.errors import UsageError
-from cep.ports import Log
+from cep.log.sqlite import SqliteLog
 from cep.store.store import SqlStore
-from cep.tables.reading import Source
+from cep.workers.runner import Runner
 from dsl.model import RuleSet
 
 _SHUTDOWN_SECONDS = 5
@@ -43,15 +43,15 @@ class Service:
         self,
         rules: RuleSet,
         store: SqlStore,
-        log: Log,
+        log: SqliteLog,
         destinations: Destinations,
+        runner: Runner,
         *,
         host: str,
         port: int,
         hosts: tuple[str, ...],
-        tables: Mapping[str, Source],
     ) -> None:
-        self._engine = Engine(rules, log, store, notify=say, tables=tables)
+        self._runner = runner
         self._dispatcher = Dispatcher(store.engine, destinations)
         self._failure: BaseException | None = None
         self._socket = _listen(host, port)
@@ -59,8 +59,8 @@ class Service:
             engine=store.engine,
             rules=rules,
             log=log,
-            topic=log.partitions[0],
             health=self._health,
+            intake=runner.intake,
             hosts=("*",) if "*" in hosts else (*LOOPBACK_HOSTS, host, *hosts),
         )
         config = uvicorn.Config(
@@ -81,7 +81,7 @@ class Service:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._engine.reload_tables)
+        loop.add_signal_handler(signal.SIGHUP, self._runner.reload_tables)
         thread = threading.Thread(
             target=self._run_engine, args=(loop, stop), name="engine", daemon=True
         )
@@ -94,13 +94,13 @@ class Service:
         await asyncio.wait({server, dispatcher, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         self._server.should_exit = True
-        self._engine.stop()
+        self._runner.stop()
         await asyncio.gather(server, dispatcher)
         await asyncio.to_thread(thread.join)
 
     def _run_engine(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         try:
-            self._engine.run()
+            self._runner.run()
         except BaseException as error:
             self._failure = error
         loop.call_soon_threadsafe(stop.set)
@@ -108,7 +108,7 @@ class Service:
     def _health(self) -> str | None:
         if self._failure is not None:
             return f"the engine stopped: {self._failure}"
-        return "the engine is starting" if self._engine.fold is None else None
+        return self._runner.trouble()
 
 
 def _listen(host: str, port: int) -> socket.socket:

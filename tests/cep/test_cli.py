@@ -133,7 +133,7 @@ def test_derived_events_are_counted_apart_from_received_ones(tmp_path: Path) -> 
     [
         (["--from", "nothing.ndjson"], 2, b"no such file"),
         (["--from", "pigeon://x"], 2, b"no such kind of log"),
-        (["--from", "{events}", "--workers", "2"], 2, b"one worker for now"),
+        (["--from", "{events}", "--workers", "2"], 2, b"has one partition"),
         (["--from", "{events}", "--store", "s.db", "--no-store"], 2, b"exclude each other"),
         (["--from", "{events}", "--store", "/no/such/s.db"], 2, b"no such folder"),
         (["--from", "{events}", "--store", "postgresql://127.0.0.1:1/x"], 3, b"cannot open"),

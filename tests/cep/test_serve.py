@@ -61,7 +61,7 @@ def get(url: str) -> Any:
 def healthy(url: str) -> bool:
     """503 until the engine has taken its partition over."""
     try:
-        return get(f"{url}/healthz") == {"status": "ok"}
+        return get(f"{url}/healthz")["status"] == "ok"
     except urllib.error.HTTPError as error:
         assert error.code == 503
         return False
