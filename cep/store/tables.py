@@ -69,6 +69,7 @@ outbox = Table(
     Column("detection_id", String(32), ForeignKey("detection.id"), nullable=False),
     Column("destination", String(200), nullable=False),
     UniqueConstraint("detection_id", "destination"),
+    sqlite_autoincrement=True,  # numbers of rows that are gone never come again
 )
 
 resolution = Table(

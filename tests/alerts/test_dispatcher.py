@@ -41,6 +41,15 @@ from cep.store.tables import outbox
 Detect = Callable[..., str]
 
 
+def test_numbers_of_deliveries_go_on_after_the_outbox_was_emptied(
+    engine: Engine, receiver: HttpReceiver, detect: Detect
+) -> None:
+    for _ in range(3):
+        detect("soc")
+        asyncio.run(dispatcher(engine, hook(receiver)).run_once())
+    assert [row.sequence for row in all_deliveries(engine)] == [1, 2, 3]
+
+
 def test_webhook_carries_the_detection_and_verifies(
     engine: Engine, receiver: HttpReceiver, detect: Detect
 ) -> None:
