@@ -120,7 +120,9 @@ class Fold:
         self._restore(start.rules or {}, pages or {})
         self._losses = self._matcher.losses
         for name, written in rules.lists.items():
-            if name in self.tables and written.values is not None and name not in elsewhere:
+            if name not in self.tables or written.values is None or name in elsewhere:
+                continue
+            if self.tables.takes_up(name, written.values):
                 self.replace_rows(name, written.values)
         for table in self.tables:  # of rules that are new; the others have these keys already
             name = table.declared.name

@@ -43,10 +43,12 @@ class TablePages:
     """What of a table is written down; `base` is the number of version 0 over its whole life.
 
     `loaded` says whether a source was read: its first reading counts from the beginning.
+    `written` tells the values of a rule file that were loaded last from others.
     """
 
     table: Table
     loaded: bool = False
+    written: str = ""
     bad_rows: int = 0
     base: int = 0
     _stretches: list[_Stretch] = field(default_factory=list)
@@ -105,6 +107,7 @@ class TablePages:
                 "loaded": self.loaded,
                 "bad_rows": self.bad_rows,
                 "base": self.base,
+                "written": self.written,
             }
         )
 
@@ -140,6 +143,7 @@ class TablePages:
         if head["declared"] != shape(self.table.declared):
             raise PageMismatch("its declaration has changed")
         self.loaded, self.bad_rows, self.base = head["loaded"], head["bad_rows"], head["base"]
+        self.written = head.get("written", "")
         for page_name in sorted(page for page in pages if page.startswith(f"{PAGE_PREFIX}{name}/")):
             page = msgspec.msgpack.decode(pages[page_name])
             rows = page["rows"]

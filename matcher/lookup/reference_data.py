@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
+from hashlib import blake2b
 
 from dsl.model import Call, Const, Expr, Rule, RuleSet, Type
 from dsl.model import Table as Declaration
@@ -41,6 +42,16 @@ class ReferenceData:
 
     def was_loaded(self, name: str) -> bool:
         return self._pages[name].loaded
+
+    def takes_up(self, name: str, values: Sequence[object]) -> bool:
+        """Whether a rule file has other values for a list now than when they were last loaded.
+
+        If not, its rows stay what they have been changed to since.
+        """
+        written = blake2b(repr(tuple(values)).encode(), digest_size=8).hexdigest()
+        pages = self._pages[name]
+        before, pages.written = pages.written, written
+        return before != written
 
     # ------------------------------------------------------------------------------- changes
 

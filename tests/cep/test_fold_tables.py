@@ -130,6 +130,22 @@ def test_a_change_between_two_steps_is_seen_by_the_next_record_only() -> None:
     assert [one.events[0].position for one in risky] == [1]
 
 
+def test_a_restart_does_not_undo_what_was_changed_in_a_list_of_the_rule_file() -> None:
+    def listed(fold: Fold) -> list[bool]:
+        return [fold.tables.holds("watched", (card,), fold.tables.now) for card in ("c1", "c2")]
+
+    before = Fold(RULE_SET, "p")
+    assert listed(before) == [True, False]
+    before.change_rows("watched", ["c2"], ["c1"])
+    pages = {name: data for name, data in before.changed_pages().items() if data}
+    again = Fold(RULE_SET, "p", before.checkpoint(), pages)
+    assert listed(again) == [False, True]
+    edited = cep.compile(
+        TABLE_RULES.replace('watched: [string] = ["c1"]', "watched: [string] = []")
+    )
+    assert listed(Fold(edited, "p", before.checkpoint(), pages)) == [False, False]
+
+
 def test_a_derived_event_sees_the_rows_that_the_event_behind_it_saw() -> None:
     fold = Fold(WITH_DERIVED, "p")
     lines = [payment(0), payment(60_000, "s2")]
