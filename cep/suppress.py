@@ -2,7 +2,8 @@
 
 A detection is hidden when another one of the same rule with the same values was shown at most
 `for_ms` earlier (inclusive, in event time).  The hidden one is recorded with the id of the one that
-hid it; it does not extend the time.
+hid it; it does not extend the time.  What was shown hides for as long as the rule said then, so a
+changed `for` counts from the next one shown, however often the state was written in between.
 
 State is kept in pages by a hash of the values, so a commit writes what changed and little else.
 """
@@ -25,7 +26,7 @@ class Suppression:
 
     def __init__(self, rules: RuleSet) -> None:
         self._for_ms = {r.name: r.suppress.for_ms for r in rules.rules if r.suppress is not None}
-        # page name → values → (when shown, id)
+        # page name → values → (until when it hides, id)
         self._pages: dict[str, dict[str, tuple[int, str]]] = {}
         self._changed: set[str] = set()
         self._sweep_ms = limits.BEGINNING_OF_TIME_MS  # when all pages are looked through again
@@ -36,9 +37,9 @@ class Suppression:
         name = _page_name(rule, text)
         page = self._pages.setdefault(name, {})
         shown = page.get(text)
-        if shown is not None and shown[1] != id and at_ms - shown[0] <= self._for_ms[rule]:
+        if shown is not None and shown[1] != id and at_ms <= shown[0]:
             return shown[1]
-        page[text] = (at_ms, id)
+        page[text] = (at_ms + self._for_ms[rule], id)
         self._changed.add(name)
         return None
 
@@ -50,8 +51,7 @@ class Suppression:
         changed: dict[str, bytes] = {}
         for name in sorted(self._pages if sweep else self._changed):
             page = self._pages[name]
-            horizon_ms = watermark_ms - self._for_ms[_rule_of(name)]
-            kept = {k: v for k, v in page.items() if v[0] >= horizon_ms}
+            kept = {k: v for k, v in page.items() if v[0] >= watermark_ms}
             if name in self._changed or len(kept) < len(page):
                 changed[name] = orjson.dumps(kept) if kept else b""
             if kept:

@@ -63,6 +63,18 @@ def test_nothing_is_left_once_time_has_passed() -> None:
     assert not any(pages.values())
 
 
+def test_a_changed_span_counts_from_the_next_one_shown_whenever_the_state_was_written() -> None:
+    longer = cep.compile(RULES.replace("suppress by card for 5m", "suppress by card for 10m"))
+    for written_ms in (1, FOR_MS, FOR_MS + 1):
+        state = Suppression(RULE_SET)
+        hidden(state, 0, "a")
+        pages = {name: data for name, data in state.changed_pages(written_ms).items() if data}
+        changed = Suppression(longer)
+        changed.restore(pages)
+        assert hidden(changed, FOR_MS + 1, "b") is None
+        assert hidden(changed, 3 * FOR_MS + 1, "c") == "b"
+
+
 def test_page_of_a_rule_that_no_longer_suppresses_is_given_back() -> None:
     state = Suppression(RULE_SET)
     hidden(state, 0, "a")
