@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher import limits
-from matcher.absence import census, first_deadline_ms, most_runs, sweep
+from matcher.absence import census, most_runs, sweep
 from matcher.advance import advance
+from matcher.atoms import BatchAtoms
 from matcher.buffers import (
     EVENT_KEY,
     EVENT_POSITION,
@@ -26,8 +27,18 @@ from matcher.evidence import Evidence
 from matcher.host import Host
 from matcher.keys import KeyCodec
 from matcher.lookup.table import Table
+from matcher.motion import (
+    DUE_MS,
+    NOW_MS,
+    SWEPT_MS,
+    UNKNOWN_MS,
+    expect,
+    is_due,
+    move,
+    passed,
+)
 from matcher.plan import Plan
-from matcher.postings import BatchPostings, LaneSelection, Postings
+from matcher.postings import BatchPostings, Need, Posting, Postings
 from matcher.results import Found, Resolved, Results
 from matcher.runs import (
     CANCELLED,
@@ -40,6 +51,7 @@ from matcher.runs import (
     KEYS,
     MATCHED,
     NODES,
+    NONE,
     OPEN,
     RUNS,
     SKIPS_MISSED,
@@ -48,6 +60,7 @@ from matcher.runs import (
     Store,
 )
 from matcher.schema import Schema
+from matcher.selection import BatchKeys, Selection
 from matcher.silence import ring_due, write_clocks
 from matcher.snapshot import dump, restore
 from matcher.strings import Strings
@@ -59,6 +72,10 @@ from matcher.tables import (
     NO_LIMIT_MS,
     OPENS,
     PURE_SILENCE,
+    RUNS_PER_KEY,
+    SIGNALS,
+    SILENCE_MS,
+    START_STEPS,
     STARTS,
     TIMED,
     TIMERS,
@@ -71,12 +88,26 @@ Ints = NDArray[np.int64]
 SWEEPS_PER_WINDOW = 8
 """How often expired runs of silent keys are collected; it bounds memory, not meaning."""
 
+FEW_RATIO, FEW_ROWS = 8, 4_096
+"""Keys are few when so many times as many are no more than the rows in the rule's lists, a number
+of rows aside that are taken quickly either way."""
+
 
 class Moment(NamedTuple):
     """The place of an event in the order of the stream."""
 
     ts: int
     position: int
+
+
+class LaneBatch:
+    """A batch as lanes see it; `of_rules` are those of its postings, as lists."""
+
+    def __init__(self, postings: Postings, keyed: BatchKeys, atoms: BatchAtoms) -> None:
+        self.keyed = keyed
+        self.atoms = atoms
+        self.postings = BatchPostings(postings, keyed, atoms)
+        self.of_rules: list[list[int]] = self.postings.of_rules.tolist()
 
 
 class Lane:
@@ -96,11 +127,12 @@ class Lane:
         self.page = f"rule/{plan.rule.name}"
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
         self._store = Store(len(plan.layout.registers), plan.layout.places)
-        self._selection = LaneSelection(plan, schema, self.keys, postings)
+        self._selection = Selection(plan, schema, self.keys)
+        self._postings = postings
         self._results = results
-        self._wait_ms = _least_wait_ms(plan.tables)
-        self._lasting_ms = _lasting_ms(plan.tables)
-        self._swept_ms = self._due_ms = -NO_LIMIT_MS
+        self.place = NONE  # among the rules of `postings`
+        self._need = self._needed(schema)
+        self._times = _times(plan.tables)
         slots = np.zeros(64, np.int64)
         floats = slots.view(np.float64)
         self._host = Host(plan.calls, slots, floats, strings, lambda: self._store.memory.nodes)
@@ -114,11 +146,33 @@ class Lane:
         )
         self.resolved: list[Resolved] = []
 
+    def _needed(self, schema: Schema) -> Need | None:
+        """What to take when few keys matter.
+
+        None for rules that hear of every event, and when keys have several parts.
+        """
+        plan, options = self.plan, self.plan.tables.options
+        hears = options[SILENCE_MS] >= 0 or options[SIGNALS]
+        if hears or any(len(entry.key) != 1 for entry in plan.entries):
+            return None
+        start_steps = int(options[START_STEPS])
+        lists = [
+            Posting(
+                entry,
+                schema.event_index[entry.event],
+                schema.column(entry.event, entry.key[0]),
+                start_steps & sum(1 << step for step, _ in entry.steps),
+            )
+            for entry in plan.entries
+        ]
+        self.place, numbers = self._postings.add(lists, len(plan.columns))
+        return Need(numbers, start_steps, np.zeros(len(numbers), np.int64))
+
     # ------------------------------------------------------------------ motion
 
     def advance(
         self,
-        postings: BatchPostings | None,
+        batch: LaneBatch | None,
         watermark_ms: int,
         censuses: Sequence[Moment] = (),
     ) -> list[Found]:
@@ -128,11 +182,11 @@ class Lane:
         """
         self._results.clear()
         self.resolved = []
-        memory = self._store.memory
-        events = None if postings is None else self._selection.events(postings, memory)
-        if events is None and not self._waits() and not memory.totals[FULL]:
-            return []
+        self._times[NOW_MS] = watermark_ms
+        if batch is not None and self._few_keys_matter(batch, censuses):
+            return self._move(batch)
         found: list[Found] = []
+        events = None if batch is None else self._selection.events(batch.keyed, batch.atoms)
         if censuses and self._may_be_crowded(events):
             for moment in censuses:
                 if events is not None:
@@ -145,10 +199,60 @@ class Lane:
         if events is not None:
             self._run(events)
             found += self._read()
-        if self._waits() and self._sweep_is_due(watermark_ms):
-            self._sweep(watermark_ms)
-            found += self._read()
-        return found
+        return found + self._pass_time()
+
+    def concerns(self, batch: LaneBatch | None) -> bool:
+        """Whether the batch or the passing of time can change anything.  If not, nothing is
+        resolved either, as no rule that resolves is ever left out."""
+        if self._need is None or self._store.memory.totals[RUNS] or self._store.memory.totals[FULL]:
+            return True
+        return batch is not None and batch.of_rules[self.place][1] > 0
+
+    def _few_keys_matter(self, batch: LaneBatch, censuses: Sequence[Moment]) -> bool:
+        """Whether to take the rows of those keys alone; a census is then surely not needed."""
+        if self._need is None:
+            return False
+        rows, starts, _ = batch.of_rules[self.place]
+        totals = self._store.memory.totals
+        keys = int(totals[KEYS]) + starts
+        if keys * FEW_RATIO > rows + FEW_ROWS:
+            return False
+        return not censuses or not (
+            totals[FULL]
+            or keys * int(self.plan.tables.options[RUNS_PER_KEY]) > limits.RUNS_PER_RULE_MAX
+        )
+
+    def _move(self, batch: LaneBatch) -> list[Found]:
+        """What `advance` does, mostly in one call."""
+        assert self._need is not None
+        postings, rows = batch.postings, batch.keyed.batch
+        count, begin, passed = move(
+            self._need,
+            postings.bounds,
+            postings.lists,
+            postings.taken,
+            rows.ts,
+            rows.position,
+            postings.values(self.plan.columns),
+            postings.events,
+            self._times,
+            self.plan.tables,
+            self._store.memory,
+            self._results.out,
+            self._scratch,
+        )
+        self._host.check()
+        if begin < count:
+            self._make_room(count - begin)
+            self._run(postings.events[begin:count])
+        found = self._read() if self._results.out.counts[0] else []
+        return found if passed else found + self._pass_time()
+
+    def _pass_time(self) -> list[Found]:
+        if not self.waits() or not is_due(self._times):
+            return []
+        self._sweep(int(self._times[NOW_MS]))
+        return self._read()
 
     def follow(self, table: Table, first: int | None, at_ms: int) -> None:
         """See `Matcher.follow`; only for the table of the rule's keys."""
@@ -165,8 +269,7 @@ class Lane:
 
     def _run(self, events: Ints) -> None:
         store, begin = self._store, 0
-        if len(events) and self._wait_ms is not None:
-            self._due_ms = min(self._due_ms, int(events[:, EVENT_TS].min()) + self._wait_ms)
+        expect(events, self._times)
         while begin < len(events):
             begin = advance(
                 begin,
@@ -224,15 +327,10 @@ class Lane:
         totals = self._store.memory.totals
         return int(totals[OPEN] + totals[RUNS] + totals[CLOCKS])
 
-    def _waits(self) -> bool:
+    def waits(self) -> bool:
         """Whether the passing of time can change anything."""
         totals, options = self._store.memory.totals, self.plan.tables.options
-        return bool(totals[RUNS] or (options[PURE_SILENCE] and totals[CLOCKS]))
-
-    def _sweep_is_due(self, watermark_ms: int) -> bool:
-        """`_due_ms` is no later than the deadline of any run."""
-        since_ms = watermark_ms - self._swept_ms
-        return watermark_ms > self._due_ms or since_ms > self._lasting_ms // SWEEPS_PER_WINDOW
+        return bool(totals[RUNS] or totals[FULL] or (options[PURE_SILENCE] and totals[CLOCKS]))
 
     def _sweep(self, watermark_ms: int) -> None:
         store, tables = self._store, self.plan.tables
@@ -252,9 +350,7 @@ class Lane:
             self._scratch,
         )
         self._host.check()
-        self._swept_ms = self._due_ms = watermark_ms
-        if self._wait_ms is not None:
-            self._due_ms = first_deadline_ms(tables, store.memory)
+        passed(self._times, tables, store.memory)
 
     def _make_room(self, left: int) -> None:
         """Room for the key with the most runs; with many events left, for as much as there is."""
@@ -286,7 +382,7 @@ class Lane:
     def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
         self._store, raw = restore(self.plan, self.keys, strings, data)
         self._store.memory.totals[CHANGED] = 0
-        self._swept_ms = self._due_ms = -NO_LIMIT_MS
+        self._times[[SWEPT_MS, DUE_MS]] = -NO_LIMIT_MS
         return raw
 
     def held(self) -> Ints:
@@ -301,11 +397,17 @@ class Lane:
         return (
             int(totals[EXPIRED]),
             int(totals[CAPPED]),
-            self._selection.null_keys,
+            self._null_keys(),
             int(totals[CANCELLED]),
             int(totals[SKIPS_MISSED]),
             int(totals[FORGOTTEN]),
         )
+
+    def _null_keys(self) -> int:
+        """How many events the rule could not use for want of a key."""
+        if self._need is None:
+            return self._selection.null_keys
+        return int(self._postings.null_keys[self.place])
 
     def counters(self) -> tuple[int, ...]:
         """In the order of `Counters`."""
@@ -314,7 +416,7 @@ class Lane:
         history = [int(totals[place]) for place in places]
         return (
             *history,
-            self._selection.null_keys,
+            self._null_keys(),
             int(totals[RUNS]),
             int(max(totals[KEYS], totals[CLOCKS])),
             self._store.bytes,
@@ -332,16 +434,22 @@ def _until(events: Ints, moment: Moment) -> NDArray[np.bool_]:
     return until
 
 
-def _least_wait_ms(tables: Tables) -> int | None:
-    """The least time from an event to a deadline that it brings about; None when unknown."""
+def _times(tables: Tables) -> Ints:
+    """As `matcher.motion` has them, before anything has happened."""
+    every_ms = _lasting_ms(tables) // SWEEPS_PER_WINDOW
+    return np.array([-NO_LIMIT_MS, -NO_LIMIT_MS, _least_wait_ms(tables), every_ms, 0])
+
+
+def _least_wait_ms(tables: Tables) -> int:
+    """The least time from an event to a deadline that it brings about, or UNKNOWN_MS."""
     options = tables.options
     if options[PURE_SILENCE]:
-        return None
+        return UNKNOWN_MS
     if not options[TIMERS]:
         return NO_LIMIT_MS
     waits = tables.end_for_ms[tables.end_kind == TIMED]
     known = options[FIRE] != FIRE_CLOSE and (waits >= 0).all()
-    return int(waits.min()) if known else None
+    return int(waits.min()) if known else UNKNOWN_MS
 
 
 def _lasting_ms(tables: Tables) -> int:

@@ -29,12 +29,12 @@ from matcher.derived import DerivedFields
 from matcher.evidence import Evidence
 from matcher.families import families
 from matcher.fitting import BatchFitting
-from matcher.lane import Lane, Moment
+from matcher.lane import Lane, LaneBatch, Moment
 from matcher.lookup.reference_data import ReferenceData
 from matcher.lookup.table import Table
 from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
 from matcher.plan import Plan, compile_rule
-from matcher.postings import BatchPostings, Postings
+from matcher.postings import Postings
 from matcher.programs import UnsupportedRule
 from matcher.results import Found, Results
 from matcher.schema import Schema, derived_in, outputs
@@ -224,12 +224,13 @@ class Matcher:
                 held.append(group.newly_held())
             for family in self._families:
                 found += family.advance(fitting)
-        postings = None if atoms is None else BatchPostings(self._postings, keyed, atoms)
+        seen = None if atoms is None else LaneBatch(self._postings, keyed, atoms)
         censuses = self._censuses(batch)
         for lane in self._lanes:
             if isinstance(lane, Lane):
-                found += lane.advance(postings, watermark_ms, censuses)
-                held.append(lane.newly_held())
+                if lane.concerns(seen):
+                    found += lane.advance(seen, watermark_ms, censuses)
+                    held.append(lane.newly_held())
             elif isinstance(lane, WindowLane | CompactLane):
                 found += lane.advance(keyed, atoms, watermark_ms)
                 held.append(lane.newly_held())

@@ -9,6 +9,7 @@ once per batch for all rules with an equal entry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -19,28 +20,23 @@ from matcher.atoms import BatchAtoms
 from matcher.batch import NULL
 from matcher.buffers import EVENT_VALUES
 from matcher.compiled import inlined, kernel
-from matcher.keys import KeyCodec
-from matcher.plan import Entry, Plan
-from matcher.runs import KEYS, NONE, SLOT_HEAD, SLOT_KEY, Memory, key_slot
-from matcher.schema import Schema
-from matcher.selection import (
-    BatchKeys,
-    Selection,
-    entry_fits,
-    fill,
-    fill_column,
-    put_in_order,
-)
-from matcher.tables import SIGNALS, SILENCE_MS, START_STEPS
+from matcher.plan import Entry
+from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, key_slot
+from matcher.selection import BatchKeys, entry_fits, put_in_order
 
 Ints = NDArray[np.int64]
 
 SPARSE_RATIO = 16
 """When fewer than one row in so many is in a list, it is sorted by itself."""
 
-FEW_RATIO, FEW_ROWS = 8, 4_096
-"""Keys are few when so many times as many are no more than the rows in the rule's lists, a number
-of rows aside that are taken quickly either way."""
+NO_ROW = 2**62
+
+# Columns of `BatchPostings.bounds`: where a list lies, how many of its rows may start a run, and
+# how many more there would be if they had a key.
+BEGIN, END, STARTING, NULL_KEYS = range(4)
+
+# Columns of `BatchPostings.of_rules`: rows in all lists of a rule, and the sums of the latter two.
+ROWS, STARTS, UNKEYED = range(3)
 
 
 class Lists(NamedTuple):
@@ -65,13 +61,29 @@ class Posting(NamedTuple):
 
 
 class Postings:
-    """The distinct lists of all rules; `number` is stable."""
+    """The distinct lists of all rules, and the lists of each rule; what is numbered is stable."""
 
     def __init__(self) -> None:
         self.all: list[Posting] = []
+        self.of_rules: list[int] = []  # the lists of each rule, one rule after another
+        self.begins: list[int] = []
+        self.null_keys = np.zeros(0, np.int64)  # by rule, events it could not use for want of a key
+        self.columns_max = 0
         self._numbers: dict[Posting, int] = {}
 
-    def number(self, posting: Posting) -> int:
+    def add(self, lists: Sequence[Posting], columns: int) -> tuple[int, Ints]:
+        """(number of the rule that takes its rows from these lists, numbers of the lists).
+
+        With the rows it takes so many `columns`.
+        """
+        self.columns_max = max(self.columns_max, columns)
+        numbers = [self._number(posting) for posting in lists]
+        self.begins.append(len(self.of_rules))
+        self.of_rules += numbers
+        self.null_keys = np.zeros(len(self.begins), np.int64)
+        return len(self.begins) - 1, np.array(numbers, np.int64)
+
+    def _number(self, posting: Posting) -> int:
         found = self._numbers.setdefault(posting, len(self.all))
         if found == len(self.all):
             self.all.append(posting)
@@ -79,37 +91,47 @@ class Postings:
 
 
 class BatchPostings:
-    """The lists of one batch, each made when first asked for.
+    """The lists of one batch: list n is the rows BEGIN to END of `bounds[n]` of `lists`.
 
-    List n is begin[n]:end[n] of `lists`, which grows.
+    `of_rules[i]` says how much there is for rule i.  `taken` and `events` are working memory, large
+    enough for what any rule takes.
     """
 
     def __init__(self, postings: Postings, keyed: BatchKeys, atoms: BatchAtoms) -> None:
         self.keyed = keyed
         self.atoms = atoms
         self.lists = new_lists(len(keyed.batch))
-        self.taken = new_lists(len(keyed.batch))  # working memory
-        self._postings = postings.all
-        self._size = 0
-        self._bounds: list[tuple[int, int, int, int] | None] = [None] * len(postings.all)
+        self.bounds = np.zeros((len(postings.all), 4), np.int64)
+        end = 0
+        for number, posting in enumerate(postings.all):
+            end = self._add(posting, self.bounds[number], end)
+        self.of_rules = np.zeros((len(postings.begins), 3), np.int64)
+        if postings.begins:
+            counts = self.bounds[postings.of_rules]
+            counts[:, BEGIN] = counts[:, END] - counts[:, BEGIN]
+            sums = np.add.reduceat(counts, postings.begins)
+            self.of_rules = sums[:, [BEGIN, STARTING, NULL_KEYS]]
+        postings.null_keys += self.of_rules[:, UNKEYED]
+        most = int(self.of_rules[:, ROWS].max(initial=0))
+        self.taken = new_lists(most)
+        self.events = np.empty((most, EVENT_VALUES + postings.columns_max), np.int64)
+        self._values: dict[tuple[int, ...], Ints] = {}
 
-    def bounds(self, number: int) -> tuple[int, int, int, int]:
-        """(begin, end, how many of the rows may start a run, how many rows lack a key)."""
-        found = self._bounds[number]
+    def values(self, columns: tuple[int, ...]) -> Ints:
+        """The derived columns of the whole batch as bits, a row each."""
+        found = self._values.get(columns)
         if found is None:
-            found = self._bounds[number] = self._add(self._postings[number])
+            found = np.empty((len(columns), len(self.keyed.batch)), np.int64)
+            for place, column in enumerate(columns):
+                found[place] = self.atoms.values(column).view(np.int64)
+            self._values[columns] = found
         return found
 
-    def room(self, size: int) -> Lists:
-        """Working memory for so many rows."""
-        if len(self.taken.keys) < size:
-            self.taken = new_lists(2 * size)
-        return self.taken
-
-    def _add(self, posting: Posting) -> tuple[int, int, int, int]:
+    def _add(self, posting: Posting, bounds: Ints, begin: int) -> int:
+        """Make a list, behind those that end at `begin`; returns its end."""
         rows, keys, masks = self._rows(posting)
         null = int(np.count_nonzero(keys == NULL))
-        begin, end = self._size, self._size + len(rows) - null
+        end = begin + len(rows) - null
         if end > len(self.lists.keys):
             grown = new_lists(2 * end)
             for old, new in zip(self.lists, grown, strict=True):
@@ -117,9 +139,8 @@ class BatchPostings:
             self.lists = grown
         for values, pool in zip((keys, rows, masks), self.lists, strict=True):
             pool[begin:end] = values[null:]
-        self._size = end
-        starting = np.count_nonzero(masks[null:] & posting.start_steps)
-        return begin, end, int(starting), null
+        bounds[:] = begin, end, np.count_nonzero(masks[null:] & posting.start_steps), null
+        return end
 
     def _rows(self, posting: Posting) -> tuple[Ints, Ints, Ints]:
         """(rows, keys, masks) in order of (key, row); those without a key come first."""
@@ -134,144 +155,92 @@ class BatchPostings:
         return rows, column[rows], reduce(np.bitwise_or, masks, np.zeros(len(rows), np.int64))
 
 
-class LaneSelection:
-    """What one rule is offered of a batch: from lists while few keys matter, else a `Selection`.
+class Need(NamedTuple):
+    """What a rule takes: from which lists, and which bits of masks start a run.
 
-    Rules that hear of every event, and keys of several parts, always take the latter.
+    `place` is working memory, as long as `lists`.
     """
 
-    def __init__(self, plan: Plan, schema: Schema, keys: KeyCodec, postings: Postings) -> None:
-        self._plan = plan
-        self._whole = Selection(plan, schema, keys)
-        self._null_keys = 0
-        self._start_steps = int(plan.tables.options[START_STEPS])
-        self._numbers: list[int] = []
-        hears = plan.tables.options[SILENCE_MS] >= 0 or plan.tables.options[SIGNALS]
-        if hears or any(len(entry.key) != 1 for entry in plan.entries):
-            return
-        for entry in plan.entries:
-            column = schema.column(entry.event, entry.key[0])
-            starts = sum(1 << step for step, _ in entry.steps) & self._start_steps
-            posting = Posting(entry, schema.event_index[entry.event], column, starts)
-            self._numbers.append(postings.number(posting))
-        self._place = np.zeros(len(self._numbers), np.int64)
-
-    @property
-    def null_keys(self) -> int:
-        """How many events the rule could not use for want of a key."""
-        return self._null_keys + self._whole.null_keys
-
-    def events(self, postings: BatchPostings, memory: Memory) -> Ints | None:
-        """Rows as laid out in `matcher.buffers`; None when no event of the batch may matter."""
-        if not self._numbers:
-            return self._whole.events(postings.keyed, postings.atoms)
-        bounds = [postings.bounds(number) for number in self._numbers]
-        mattering = int(memory.totals[KEYS])
-        size = 0
-        for begin, end, starting, _ in bounds:
-            mattering += starting
-            size += end - begin
-        if mattering * FEW_RATIO > size + FEW_ROWS:
-            return self._whole.events(postings.keyed, postings.atoms)
-        for _, _, _, null in bounds:
-            self._null_keys += null
-        if not mattering or not size:
-            return None
-        taken = postings.room(size)
-        count = take_rows(
-            memory.keys,
-            self._start_steps,
-            np.array(bounds, np.int64),
-            postings.lists,
-            taken,
-            self._place,
-        )
-        return self._filled(postings, count) if count else None
-
-    def _filled(self, postings: BatchPostings, count: int) -> Ints:
-        taken, batch = postings.taken, postings.keyed.batch
-        columns = self._plan.columns
-        events = np.empty((count, EVENT_VALUES + len(columns)), np.int64)
-        rows = taken.rows[:count]
-        fill(events, rows, taken.keys, taken.masks, batch.ts, batch.position)
-        for place, column in enumerate(columns, EVENT_VALUES):
-            fill_column(events, place, rows, postings.atoms.values(column).view(np.int64))
-        return events
+    lists: Ints
+    start_steps: int
+    place: Ints
 
 
 @kernel
-def take_rows(
-    keys: Ints, start_steps: int, bounds: Ints, lists: Lists, taken: Lists, place: Ints
-) -> int:
+def take_rows(keys: Ints, need: Need, bounds: Ints, lists: Lists, taken: Lists) -> int:
     """Take the rows of keys that have runs or start one; returns how many.
 
-    `keys` is the table of keys with runs, `bounds` has (begin, end) of each list of the rule, and
-    `place` is working memory as long.
+    `keys` is the table of keys with runs; keys come in any order, the rows of one together.
     """
     size = 0
     for slot in range(keys.shape[0]):
         if keys[slot, SLOT_HEAD] != NONE:
-            size = _take_key(keys[slot, SLOT_KEY], size, bounds, lists, taken, place)
-    for number in range(bounds.shape[0]):
-        low, high = bounds[number, 0], bounds[number, 1]
+            size = _take_key(keys[slot, SLOT_KEY], size, need, bounds, lists, taken)
+    for number in range(need.lists.shape[0]):
+        if bounds[need.lists[number], STARTING] == 0:
+            continue
+        low, high = bounds[need.lists[number], BEGIN], bounds[need.lists[number], END]
         while low < high:
             key = lists.keys[low]
             starts = False
             while low < high and lists.keys[low] == key:
-                starts = starts or lists.masks[low] & start_steps != 0
+                starts = starts or lists.masks[low] & need.start_steps != 0
                 low += 1
             if (
                 starts
                 and keys[key_slot(keys, key), SLOT_HEAD] == NONE
-                and not _starts_before(key, number, start_steps, bounds, lists)
+                and not _starts_before(key, number, need, bounds, lists)
             ):
-                size = _take_key(key, size, bounds, lists, taken, place)
+                size = _take_key(key, size, need, bounds, lists, taken)
     return size
 
 
 @inlined
-def _take_key(key: int, size: int, bounds: Ints, lists: Lists, taken: Lists, place: Ints) -> int:
+def _take_key(key: int, size: int, need: Need, bounds: Ints, lists: Lists, taken: Lists) -> int:
     """Take the rows of one key, in order; a row of several lists is one with all their steps."""
-    for number in range(bounds.shape[0]):
-        place[number] = _first_of(key, bounds[number, 0], bounds[number, 1], lists.keys)
+    place = need.place
+    for number in range(place.shape[0]):
+        place[number] = _first_of(key, bounds[need.lists[number]], lists.keys)
     while True:
-        row = 2**62
-        for number in range(bounds.shape[0]):
+        row = NO_ROW
+        for number in range(place.shape[0]):
             at = place[number]
-            if at < bounds[number, 1] and lists.keys[at] == key:
+            if at < bounds[need.lists[number], END] and lists.keys[at] == key:
                 row = min(row, lists.rows[at])
-        if row == 2**62:
+        if row == NO_ROW:
             return size
         taken.keys[size] = key
         taken.rows[size] = row
         taken.masks[size] = 0
-        for number in range(bounds.shape[0]):
+        for number in range(place.shape[0]):
             at = place[number]
-            if at < bounds[number, 1] and lists.keys[at] == key and lists.rows[at] == row:
+            here = at < bounds[need.lists[number], END] and lists.keys[at] == key
+            if here and lists.rows[at] == row:
                 taken.masks[size] |= lists.masks[at]
                 place[number] += 1
         size += 1
 
 
 @inlined
-def _starts_before(key: int, before: int, start_steps: int, bounds: Ints, lists: Lists) -> bool:
-    """Whether the key starts in one of the first `before` lists."""
+def _starts_before(key: int, before: int, need: Need, bounds: Ints, lists: Lists) -> bool:
+    """Whether the key starts in one of the first `before` lists of the rule."""
     for number in range(before):
-        at = _first_of(key, bounds[number, 0], bounds[number, 1], lists.keys)
-        while at < bounds[number, 1] and lists.keys[at] == key:
-            if lists.masks[at] & start_steps != 0:
+        at = _first_of(key, bounds[need.lists[number]], lists.keys)
+        while at < bounds[need.lists[number], END] and lists.keys[at] == key:
+            if lists.masks[at] & need.start_steps != 0:
                 return True
             at += 1
     return False
 
 
 @inlined
-def _first_of(key: int, low: int, high: int, keys: Ints) -> int:
-    """The first place of the sorted keys[low:high] that is not below `key`."""
+def _first_of(key: int, bounds: Ints, keys: Ints) -> int:
+    """The first place of a list that is not below `key`."""
+    low, high = bounds[BEGIN], bounds[END]
     while low < high:
         middle = (low + high) >> 1
         if keys[middle] < key:
             low = middle + 1
         else:
             high = middle
-    return low
+    return int(low)
