@@ -28,8 +28,8 @@ from matcher.lookup.rows import keys_of_json, rows_of_json
 from matcher.lookup.table import Applied, Columns
 from matcher.matcher import Match
 from matcher.programs import UnsupportedRule
+from matcher.saved import PageMismatch
 from matcher.schema import Schema
-from matcher.snapshot import PageMismatch
 from matcher.strata import RULE_PREFIX, Strata
 from matcher.strings import Strings
 

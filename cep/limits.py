@@ -32,7 +32,7 @@ UNCOMMITTED_ROWS_MAX = 10_000  # … until about so many detections and dead let
 PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column
 RULE_NAME_CHARACTERS_MAX = 150
 READ_PAGE_ROWS_MAX = 1_000  # rows of one page of a listing
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 OUTBOX_ROWS_MAX = 50_000  # with more rows that no dispatcher has taken, nothing is read
 INTAKE_LOOK_MS = 200  # how often that is looked at
 STORE_SLOW_MS = 1_000  # a commit that takes longer is told of
@@ -74,6 +74,7 @@ assert UNCOMMITTED_ROWS_MAX < OUTBOX_ROWS_MAX
 assert WORKER_RESTART_MS < WORKER_RESTART_MS_MAX
 assert WORKER_REPORT_MS < DRAIN_MS_MAX < 10_000
 assert RULE_NAME_CHARACTERS_MAX + len("suppress//00") <= PAGE_NAME_CHARACTERS_MAX
+assert RULE_NAME_CHARACTERS_MAX + len("rule//") + len(str(2**63)) <= PAGE_NAME_CHARACTERS_MAX
 assert MESSAGE_BYTES_MAX > FORMAT_WIDTH_MAX
 # Any event time plus any span of a rule stays inside 64 bits.
 assert END_OF_TIME_MS - BEGINNING_OF_TIME_MS < 2**63 + 1

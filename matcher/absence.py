@@ -21,7 +21,6 @@ from matcher.policy import (
     report,
 )
 from matcher.runs import (
-    CHANGED,
     EXPIRED,
     NONE,
     RUN_BLOCKED,
@@ -37,6 +36,7 @@ from matcher.runs import (
     Memory,
     free_run,
     key_slot,
+    touch,
 )
 from matcher.tables import (
     EVERY,
@@ -130,7 +130,7 @@ def fire_due(
         due, due_ms = _first_due(slot, before_ms, tables, memory)
         if due == NONE:
             return
-        memory.totals[CHANGED] = 1
+        touch(memory, key)
         family = memory.runs[due, RUN_START_POSITION]
         kept = NONE
         if tables.options[FIRE] != FIRE_CLOSE:
@@ -168,7 +168,7 @@ def decide_by_next(
         if not _next_decides(event, run, events, tables, memory, scratch):
             run = following
             continue
-        memory.totals[CHANGED] = 1
+        touch(memory, key)
         holds = where_holds(run, tables, memory, scratch)
         if not holds or tables.options[EVERY] or tables.options[FIRE] == FIRE_EACH:
             _block_end(run, tables, memory)

@@ -30,7 +30,6 @@ from matcher.compiled import inlined, kernel
 from matcher.policy import began_by, hear, horizon, is_final, last_ms, make_room, report
 from matcher.runs import (
     CAPPED,
-    CHANGED,
     CLOCKS,
     EXPIRED,
     FULL,
@@ -59,6 +58,7 @@ from matcher.runs import (
     key_slot,
     new_run,
     remove_key,
+    touch,
 )
 from matcher.silence import is_known, keep_clock, quiet, ring
 from matcher.tables import (
@@ -522,7 +522,7 @@ def _move(
     blocks = blocked != memory.runs[run, RUN_BLOCKED]
     if blocks:
         memory.runs[run, RUN_BLOCKED] = blocked
-        memory.totals[CHANGED] = 1
+        touch(memory, memory.runs[run, RUN_KEY])
     # Where the next event decides, that this was the next one has blocked the end before.
     if (blocks or tables.end_next[state]) and last_ms(run, tables, memory) < ts:
         _let_go(run, tables, memory, scratch)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Kind
+from matcher.octets import bounds_of, gather
 from matcher.strings import NULL
 
 __all__ = ["NULL", "Batch", "Column", "RawLines", "storage_dtype"]
@@ -81,6 +82,21 @@ class RawLines:
         readers = [chunk.line for chunk in self.chunks]
         places = zip(self.chunk[rows].tolist(), starts, ends, strict=True)
         return [readers[chunk](start, end) for chunk, start, end in places]
+
+    def packed(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], bytes]:
+        """The events of many rows behind one another: (where each begins and ends, bytes)."""
+        if not all(isinstance(chunk, BytesChunk) for chunk in self.chunks):
+            lines = self.lines(rows)
+            return bounds_of(np.fromiter(map(len, lines), np.int64, len(lines))), b"".join(lines)
+        starts, ends, chunk = self.start[rows], self.end[rows], self.chunk[rows]
+        bounds = bounds_of(ends - starts)
+        octets = np.empty(bounds[-1], np.uint8)
+        for number, each in enumerate(self.chunks):
+            assert isinstance(each, BytesChunk)
+            own = slice(None) if len(self.chunks) == 1 else np.flatnonzero(chunk == number)
+            data = np.frombuffer(each.data, np.uint8)
+            gather(data, starts[own], ends[own], bounds[:-1][own], octets)
+        return bounds, octets.tobytes()
 
     def take(self, rows: NDArray[np.integer]) -> RawLines:
         raw = RawLines(

@@ -9,7 +9,6 @@ from matcher.buffers import EVENT_POSITION, EVENT_TS, EVENT_VALUES, Ints, Out, S
 from matcher.bytecode import Action
 from matcher.compiled import inlined
 from matcher.runs import (
-    CHANGED,
     MATCHED,
     NODE_PREVIOUS,
     NODE_REFERENCES,
@@ -22,6 +21,7 @@ from matcher.runs import (
     RUN_STATE,
     Memory,
     new_node,
+    touch,
 )
 from matcher.tables import AT_ONCE, NO_PROGRAM, WHERE, Tables
 from matcher.vm import add, among_bound, evaluate
@@ -130,7 +130,7 @@ def bind(
     memory.runs[run, RUN_BLOCKED] = 0
     out.bound[out.counts[1]] = node
     out.counts[1] += 1
-    memory.totals[CHANGED] = 1
+    touch(memory, memory.runs[run, RUN_KEY])
 
 
 @inlined

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.atoms import BatchAtoms
-from matcher.buffers import EVENT_MASK, EVENT_POSITION
 from matcher.compact_scan import (
     BEGUN,
-    CHANGED,
     DROPPED,
+    EVENT_AT,
+    EVENT_MS,
+    EVENT_OF,
+    EVENT_STEP,
     FOUND_KEY,
     FOUND_POSITIONS,
     FOUND_TS,
@@ -23,30 +25,29 @@ from matcher.compact_scan import (
     LEFT_OUT,
     MATCHED,
     NODES_USED,
+    TAKEN,
     sweep,
     take,
 )
-from matcher.compact_store import (
-    EVENT_AT,
-    bytes_used,
-    dump,
-    events_of,
-    grown,
-    new_links,
-    restore,
-)
-from matcher.evidence import Evidence
+from matcher.compact_store import bytes_used, events_of, filled, grown, new_links
+from matcher.journal import Journal
 from matcher.keys import KeyCodec
 from matcher.lane import SWEEPS_PER_WINDOW
 from matcher.plan import Plan
 from matcher.results import Found
+from matcher.saved import Head, PageMismatch, Saved
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
 from matcher.shared_matches import matches_max
 from matcher.strings import Strings
 from matcher.tables import NO_LIMIT_MS
+from matcher.timed_rows import TimedRows, timed_form
+from matcher.unsaved import Unsaved
 
 Ints = NDArray[np.int64]
+
+FORMAT = "compact 3"
+COUNTERS = (BEGUN, MATCHED, LEFT_OUT, DROPPED)
 
 ROWS_MIN = 4_096
 """Matches that there is room for at once."""
@@ -58,7 +59,8 @@ class CompactLane:
     def __init__(self, plan: Plan, number: int, schema: Schema, strings: Strings) -> None:
         assert plan.rule.within_ms is not None, "asked for by `shares_matches`"
         self.plan = plan
-        self.page = f"rule/{plan.rule.name}"
+        self.owner = f"rule/{plan.rule.name}"
+        self.span_ms = plan.rule.within_ms
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
         self._number = number
         self._selection = Selection(plan, schema, self.keys)
@@ -69,7 +71,11 @@ class CompactLane:
         rows = max(ROWS_MIN, 2 * self._most)
         self._found = np.zeros((rows, FOUND_POSITIONS + self._steps), np.int64)
         self._swept_ms = -NO_LIMIT_MS
+        self._cut_ms = -NO_LIMIT_MS
         self._newly_held = np.empty(0, np.int64)
+        self._head = Head(self.owner)
+        self._journal = Journal(self.owner, timed_form([("step", False)], self.keys, strings))
+        self._unsaved: Unsaved[TimedRows] = Unsaved()
 
     # ------------------------------------------------------------------ motion
 
@@ -79,6 +85,7 @@ class CompactLane:
         events = None if atoms is None else self._selection.events(keyed, atoms)
         self._newly_held = np.empty(0, np.int64)
         if events is not None:
+            self._make_note_of(len(events) * (self._steps - 1))
             begin = 0
             while begin < len(events):
                 rows, begin = divmod(
@@ -96,12 +103,26 @@ class CompactLane:
                 found += self._read(rows)
                 if begin < len(events):
                     self._links = grown(self._links, self._steps)
-            goes_on = events[:, EVENT_MASK] & ((1 << (self._steps - 1)) - 1) != 0
-            self._newly_held = events[goes_on, EVENT_POSITION]
+            self._remember()
         if watermark_ms - self._swept_ms > self._within_ms // SWEEPS_PER_WINDOW:
-            sweep(self._steps, watermark_ms - self._within_ms, self._links)
+            self._cut_ms = watermark_ms - self._within_ms
+            sweep(self._steps, self._cut_ms, self._links)
             self._swept_ms = watermark_ms
         return found
+
+    def _make_note_of(self, most: int) -> None:
+        """Have room to note so many events that are kept."""
+        self._links.totals[TAKEN] = 0
+        if len(self._links.taken) < most:
+            self._links = self._links._replace(taken=np.empty((2 * most, 4), np.int64))
+
+    def _remember(self) -> None:
+        """The events that were kept are held, and in no checkpoint yet."""
+        taken = self._links.taken[: self._links.totals[TAKEN]]
+        self._newly_held = taken[:, EVENT_AT].copy()
+        if len(taken):
+            live = int(self._links.totals[NODES_USED])
+            self._unsaved.add(_rows(taken), len(taken), int(taken[:, EVENT_MS].max()), live)
 
     def _read(self, rows: int) -> list[Found]:
         table, steps, number = self._found[:rows], tuple(range(self._steps)), self._number
@@ -117,21 +138,38 @@ class CompactLane:
 
     # ------------------------------------------------------------------ state
 
-    def changed(self) -> bool:
-        """Whether the state differs from the last `dump`."""
-        return bool(self._links.totals[CHANGED])
-
-    def dump(self, strings: Strings, evidence: Evidence) -> bytes:
-        self._links.totals[CHANGED] = 0
-        events = events_of(self._links, self._steps)
-        raw = evidence.read(events[:, EVENT_AT])
-        return dump(self.plan.rule.pattern_version, events, self._links, self.keys, raw)
-
-    def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
-        """Fill an empty state; the bytes of events that are held.  Raises PageMismatch."""
+    def snapshot(self, watermark_ms: int) -> dict[str, bytes]:
+        """Pages that changed since the last snapshot; b"" when a page is gone."""
+        unsaved = self._unsaved.take()
+        if unsaved is None:
+            self._journal.clear()
+            events = events_of(self._links, self._steps)
+            unsaved = [(_rows(events), int(events[:, EVENT_MS].max()))] if len(events) else []
+        for rows, newest_ms in unsaved:
+            self._journal.add(rows, newest_ms)
+        self._journal.expire(watermark_ms - self._within_ms)
+        counters = self._links.totals[list(COUNTERS)].tolist()
+        if not any(counters):
+            return {}
         version = self.plan.rule.pattern_version
-        self._links, raw = restore(version, self._links, self._within_ms, self.keys, data)
-        return raw
+        head = self._head.take(FORMAT, version, self._cut_ms, *counters)
+        return self._journal.take() | head
+
+    def restore(self, saved: Saved) -> None:
+        """Fill an empty state; raises PageMismatch."""
+        if not saved.head:
+            return
+        format_, version, self._cut_ms, *counters = self._head.restore(saved.head, 7)
+        if format_ != FORMAT:
+            raise PageMismatch(f"page format {format_}, this version reads {FORMAT}")
+        if version != self.plan.rule.pattern_version:
+            raise PageMismatch("the pattern has changed")
+        if parts := self._journal.restore(saved.pages):
+            keys, (ts, positions, steps) = TimedRows.joined(parts)
+            events = np.stack([keys, steps, ts, positions], axis=1)
+            begins = (steps == 0) & (ts < self._cut_ms)  # let go of, with all that came of it
+            self._links = filled(self._links, events[~begins], self._within_ms)
+        self._links.totals[list(COUNTERS)] = counters
 
     def held(self) -> Ints:
         """Positions of all events held as evidence."""
@@ -149,3 +187,9 @@ class CompactLane:
         history = [int(totals[place]) for place in places]
         held, keys = int(totals[NODES_USED]), int(totals[KEYS_USED])
         return *history, self._selection.null_keys, held, keys, bytes_used(self._links)
+
+
+def _rows(events: Ints) -> TimedRows:
+    """As they are saved, of events with the columns of `Links.taken`."""
+    columns = (EVENT_OF, EVENT_MS, EVENT_AT, EVENT_STEP)
+    return TimedRows.of(*(events[:, column].copy() for column in columns))

@@ -31,8 +31,11 @@ NEWEST, OLDEST, NUMBER_BEFORE, SUM_BEFORE, SUM_2_BEFORE = range(5)
 HEAD_COLUMNS = 5
 
 # Places in `Links.totals`.
-FREE_NODE, NODES_USED, FREE_ROW, KEYS_USED, BEGUN, MATCHED, LEFT_OUT, DROPPED, CHANGED = range(9)
+FREE_NODE, NODES_USED, FREE_ROW, KEYS_USED, BEGUN, MATCHED, LEFT_OUT, DROPPED, TAKEN = range(9)
 TOTALS = 9
+
+# Columns of `Links.taken`: key, step, event time, position.
+EVENT_OF, EVENT_STEP, EVENT_MS, EVENT_AT = range(4)
 
 COUNT_MAX = 2**62
 """Where the count of matches of one event stops."""
@@ -48,6 +51,7 @@ class Links(NamedTuple):
     heads: Ints  # (keys, steps - 1, HEAD_COLUMNS); the first NEWEST of a free row: the next one
     nodes: Ints  # (…, NODE_COLUMNS)
     totals: Ints
+    taken: Ints  # (…, 4): the events kept since somebody took note of it, as far as there is room
     at: Ints  # (steps - 1,), scratch
 
 
@@ -86,12 +90,14 @@ def take(
         for step in range(steps - 2, -1, -1):  # so that no event comes below itself
             if (mask >> step) & 1:
                 ts, position = events[event, EVENT_TS], events[event, EVENT_POSITION]
-                append(row, step, ts, position, since_ms, links)
+                append(row, events[event, EVENT_KEY], step, ts, position, since_ms, links)
     return int(rows * 2**32 + events.shape[0])
 
 
 @inlined
-def append(row: int, step: int, ts: int, position: int, since_ms: int, links: Links) -> None:
+def append(
+    row: int, key: int, step: int, ts: int, position: int, since_ms: int, links: Links
+) -> None:
     """Add an event to the list of its step, unless nothing in the window can come before it."""
     nodes, totals = links.nodes, links.totals
     below = NONE
@@ -106,7 +112,7 @@ def append(row: int, step: int, ts: int, position: int, since_ms: int, links: Li
     node = totals[FREE_NODE]
     totals[FREE_NODE] = nodes[node, OLDER]
     totals[NODES_USED] += 1
-    totals[CHANGED] = 1
+    _note(key, step, ts, position, links)
     head = links.heads[row, step]
     older = head[NEWEST]
     for column in range(3):
@@ -126,6 +132,17 @@ def append(row: int, step: int, ts: int, position: int, since_ms: int, links: Li
     if head[OLDEST] == NONE:
         head[OLDEST] = node
     head[NEWEST] = node
+
+
+@inlined
+def _note(key: int, step: int, ts: int, position: int, links: Links) -> None:
+    place = links.totals[TAKEN]
+    if place < links.taken.shape[0]:
+        links.taken[place, EVENT_OF] = key
+        links.taken[place, EVENT_STEP] = step
+        links.taken[place, EVENT_MS] = ts
+        links.taken[place, EVENT_AT] = position
+        links.totals[TAKEN] = place + 1
 
 
 @inlined
@@ -181,7 +198,6 @@ def _complete(
         rows += 1
         node = nodes[node, OLDER]
     links.totals[MATCHED] += rows - first
-    links.totals[CHANGED] = 1  # the totals are state, too
     return rows
 
 
@@ -269,7 +285,6 @@ def _cut(row: int, step: int, since_ms: int, links: Links) -> None:
         totals[FREE_NODE] = node
         totals[NODES_USED] -= 1
         totals[DROPPED] += step == 0
-        totals[CHANGED] = 1
         node = older
 
 
@@ -283,7 +298,8 @@ def add(
         if links.keys[slot, SLOT_HEAD] == NONE:
             _begin_key(slot, keys[place], links)
         row = links.keys[slot, SLOT_HEAD]
-        append(row, steps_of[place], ts[place], positions[place], ts[place] - within_ms, links)
+        since_ms = ts[place] - within_ms
+        append(row, keys[place], steps_of[place], ts[place], positions[place], since_ms, links)
 
 
 @kernel
@@ -297,10 +313,10 @@ def listed(steps: int, links: Links, out: Ints) -> int:
         for step in range(steps - 1):
             node = links.heads[row, step, NEWEST]
             while node != NONE:
-                out[size, 0] = links.keys[slot, SLOT_KEY]
-                out[size, 1] = step
-                out[size, 2] = links.nodes[node, TS]
-                out[size, 3] = links.nodes[node, POSITION]
+                out[size, EVENT_OF] = links.keys[slot, SLOT_KEY]
+                out[size, EVENT_STEP] = step
+                out[size, EVENT_MS] = links.nodes[node, TS]
+                out[size, EVENT_AT] = links.nodes[node, POSITION]
                 size += 1
                 node = links.nodes[node, OLDER]
     return size

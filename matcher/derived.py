@@ -23,18 +23,19 @@ from matcher.expressions import conjuncts
 from matcher.keys import KeyCodec
 from matcher.layout import is_float
 from matcher.measures import Measures
+from matcher.saved import NOTHING, Saved
 from matcher.schema import Schema
 from matcher.selection import merged, order_by
 from matcher.storage import nulls
 from matcher.strings import Strings
-from matcher.window_layout import ENTERS, OPTION_ROW, READ, READS, ROW_POSITION, WINDOW_CHANGED
-from matcher.window_pages import Extra, dump, restore
+from matcher.window_layout import ENTERS, OPTION_ROW, READ, READS, ROW_POSITION
+from matcher.window_pages import WindowPages
 from matcher.window_plan import column_of, window_options
 from matcher.window_state import WindowState
 
 Ints = NDArray[np.int64]
 
-PAGE_PREFIX = "facts/"
+KIND = "facts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,25 @@ class DerivedFields:
         for fact in self.facts:
             fact.compute(batch, atoms, watermark_ms)
 
-    def snapshot(self, strings: Strings) -> dict[str, bytes]:
-        """Pages that changed since the last snapshot, by name."""
-        return {fact.page: fact.dump(strings) for fact in self.facts if fact.changed()}
-
-    def restore(self, pages: Mapping[str, bytes], strings: Strings) -> None:
+    def snapshot(self, watermark_ms: int) -> dict[str, bytes]:
+        """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
+        pages: dict[str, bytes] = {}
         for fact in self.facts:
-            if data := pages.get(fact.page):
-                fact.restore(strings, data)
+            pages |= fact.pages.snapshot(watermark_ms)
+        return pages
+
+    def restore(self, own: Mapping[str, Saved], others: Sequence[Mapping[str, Saved]]) -> None:
+        """Take in what is saved, by owner; what only `others` have will be in the next snapshot."""
+        for fact in self.facts:
+            for owners in (own, *others):
+                saved = owners.get(fact.owner, NOTHING)
+                if saved.head:
+                    fact.pages.restore(saved, adopted=owners is not own)
+                    break
 
     @property
-    def pages(self) -> Iterable[str]:
-        return [fact.page for fact in self.facts]
+    def owners(self) -> Iterable[str]:
+        return [fact.owner for fact in self.facts]
 
 
 class _Fact:
@@ -101,7 +109,7 @@ class _Fact:
     ) -> None:
         self._derived = derived
         self._version = derived_version(derived, {event.name: event for event in schema.events})
-        self.page = f"{PAGE_PREFIX}{self._version}"
+        self.owner = f"{KIND}/{self._version}"
         self._keys = KeyCodec([part.type for part in derived.key], strings)
         wanted = [] if derived.aggregate is None else [derived.aggregate]
         source = derived.event
@@ -125,6 +133,9 @@ class _Fact:
         options[OPTION_ROW] = EVENT_VALUES + len(self._values)
         measures = self._measures
         self._state = WindowState(len(self._values), measures.ops, measures.walked, options)
+        self.pages = WindowPages(
+            self.owner, self._version, self._state, measures.types, self._keys, strings
+        )
 
     def compute(self, batch: Batch, atoms: BatchAtoms, watermark_ms: int) -> None:
         parts = []
@@ -213,14 +224,3 @@ class _Fact:
         if aggregate is None:
             return np.zeros(len(rows), np.int64)
         return self._measures.column(aggregate, rows, self._state.store.memory)
-
-    def changed(self) -> bool:
-        return bool(self._state.store.memory.totals[WINDOW_CHANGED])
-
-    def dump(self, strings: Strings) -> bytes:
-        self._state.store.memory.totals[WINDOW_CHANGED] = 0
-        types = self._measures.types
-        return dump(self._version, self._state, types, self._keys, strings, Extra())
-
-    def restore(self, strings: Strings, data: bytes) -> None:
-        restore(self._version, self._state, self._measures.types, self._keys, strings, data)

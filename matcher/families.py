@@ -23,8 +23,9 @@ from matcher.pair_screen import (
     new_extremes,
     screen,
 )
-from matcher.pairs import Group, PairLane
+from matcher.pairs import PairLane
 from matcher.results import Found
+from matcher.start_groups import Group
 from matcher.starts import SEGMENTS_MAX
 
 Ints = NDArray[np.int64]

@@ -7,7 +7,7 @@ scalars.  The code table of a rule is rebuilt from its live runs when it has gro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from matcher.tuple_codes import TupleCodes
 
 Ints: TypeAlias = NDArray[np.int64]
 KeyScalars: TypeAlias = tuple[object, ...]
+
+_NO_PART = Type(Kind.INT)
+"""Stands for the key of a rule without one, which is 0."""
 
 
 class KeyCodec:
@@ -45,9 +48,7 @@ class KeyCodec:
 
     def columns(self, keys: Ints) -> list[Column]:
         """The parts of keys in storage form; the inverse of `encode`."""
-        if len(self._types) == 1:
-            return [keys]
-        return list(self._codes.tuples(keys).T)
+        return [*self._parts(keys)] if self._types else []
 
     def scalars(self, key: int) -> KeyScalars:
         """The parts of a key in scalar form."""
@@ -64,6 +65,24 @@ class KeyCodec:
             return 0
         parts = tuple(map(self._stored, self._types, scalars))
         return parts[0] if len(parts) == 1 else int(self._codes.codes(np.array([parts]))[0])
+
+    def packed(self, keys: Ints) -> list[bytes | tuple[bytes, bytes]]:
+        """Keys as they are saved: a column of each part, texts written out."""
+        return [
+            self._strings.packed(part) if is_text(type) else part.astype(np.int64).tobytes()
+            for type, part in zip(self._types or (_NO_PART,), self._parts(keys), strict=True)
+        ]
+
+    def unpacked(self, columns: Sequence[Any]) -> Ints:
+        """The inverse of `packed`."""
+        parts = [
+            self._strings.unpacked(*column) if is_text(type) else np.frombuffer(column, np.int64)
+            for type, column in zip(self._types or (_NO_PART,), columns, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else self._codes.codes(np.stack(parts, axis=1))
+
+    def _parts(self, keys: Ints) -> list[Ints]:
+        return [keys] if len(self._types) <= 1 else list(self._codes.tuples(keys).T)
 
     def _reader(self, type: Type) -> Callable[[int], object]:
         """From the storage form of a part of the key to its scalar form."""

@@ -23,9 +23,9 @@ from matcher.buffers import (
     Scratch,
 )
 from matcher.chains import mark_held
-from matcher.evidence import Evidence
 from matcher.host import Host
 from matcher.keys import KeyCodec
+from matcher.ledger import Ledger
 from matcher.lookup.table import Table
 from matcher.motion import (
     DUE_MS,
@@ -43,7 +43,7 @@ from matcher.results import Found, Resolved, Results
 from matcher.runs import (
     CANCELLED,
     CAPPED,
-    CHANGED,
+    CHANGED_SPARE,
     CLOCKS,
     EXPIRED,
     FORGOTTEN,
@@ -59,10 +59,12 @@ from matcher.runs import (
     STARTED,
     Store,
 )
+from matcher.saved import Head, PageMismatch, Saved
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
 from matcher.silence import ring_due, write_clocks
-from matcher.snapshot import dump, restore
+from matcher.snapshot import KeyedRuns, Rows
+from matcher.spans import span_ms
 from matcher.strings import Strings
 from matcher.table_keys import rows_of
 from matcher.tables import (
@@ -84,6 +86,9 @@ from matcher.tables import (
 )
 
 Ints = NDArray[np.int64]
+
+FORMAT = "runs 3"
+COUNTERS = slice(STARTED, FULL + 1)
 
 SWEEPS_PER_WINDOW = 8
 """How often expired runs of silent keys are collected; it bounds memory, not meaning."""
@@ -124,7 +129,8 @@ class Lane:
     ) -> None:
         self.plan = plan
         self._number = number
-        self.page = f"rule/{plan.rule.name}"
+        self.owner = f"rule/{plan.rule.name}"
+        self.span_ms = span_ms(plan.tables)
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
         self._store = Store(len(plan.layout.registers), plan.layout.places)
         self._selection = Selection(plan, schema, self.keys)
@@ -144,6 +150,9 @@ class Lane:
             floats,
             np.array([self._host.address], np.int64),
         )
+        self._head = Head(self.owner)
+        self._ledger: Ledger[Rows] = Ledger(self.owner)
+        self._keyed = KeyedRuns(plan, self.keys, strings, lambda: self._store)
         self.resolved: list[Resolved] = []
 
     def _needed(self, schema: Schema) -> Need | None:
@@ -226,6 +235,8 @@ class Lane:
         """What `advance` does, mostly in one call."""
         assert self._need is not None
         postings, rows = batch.postings, batch.keyed.batch
+        listed = min(batch.of_rules[self.place][0], CHANGED_SPARE)
+        self._store.will_change(listed + int(self._store.memory.totals[KEYS]))
         count, begin, passed = move(
             self._need,
             postings.bounds,
@@ -258,6 +269,7 @@ class Lane:
         """See `Matcher.follow`; only for the table of the rule's keys."""
         rows = rows_of(table, first, self.keys, self._store.memory)
         self._store.reserve(0, 0, 0, 0, len(rows.keys))
+        self._store.will_change(len(rows.keys))
         write_clocks(rows.keys, rows.alive, at_ms, self.plan.tables, self._store.memory)
 
     def newly_held(self) -> Ints:
@@ -269,6 +281,7 @@ class Lane:
 
     def _run(self, events: Ints) -> None:
         store, begin = self._store, 0
+        store.will_change(len(events))
         expect(events, self._times)
         while begin < len(events):
             begin = advance(
@@ -314,8 +327,7 @@ class Lane:
         full = many and (
             census(at_ms, self.plan.tables, self._store.memory) > limits.RUNS_PER_RULE_MAX
         )
-        if full != totals[FULL]:
-            totals[FULL], totals[CHANGED] = full, 1
+        totals[FULL] = full
         self._store.forget_oldest(limits.OPEN_KEYS_MAX, self._clocks_max())
 
     def _clocks_max(self) -> int:
@@ -334,6 +346,7 @@ class Lane:
 
     def _sweep(self, watermark_ms: int) -> None:
         store, tables = self._store, self.plan.tables
+        store.will_change(int(store.memory.totals[KEYS] + store.memory.totals[CLOCKS]))
         if tables.options[TIMERS]:
             self._results.reserve(int(store.memory.totals[RUNS]), 0)
             store.reserve(0, 0, 0, int(store.memory.totals[KEYS]))
@@ -370,20 +383,28 @@ class Lane:
 
     # ------------------------------------------------------------------ state
 
-    def changed(self) -> bool:
-        """Whether the state differs from the last `dump`."""
-        return bool(self._store.memory.totals[CHANGED])
+    def snapshot(self, _watermark_ms: int) -> dict[str, bytes]:
+        """Pages that changed since the last snapshot; b"" when a page is gone."""
+        pages = self._ledger.snapshot(self._store.take_changed(), self._keyed)
+        counters = self._store.memory.totals[COUNTERS].tolist()
+        if not pages and not any(counters):
+            return {}
+        return pages | self._head.take(FORMAT, self.plan.rule.pattern_version, *counters)
 
-    def dump(self, strings: Strings, evidence: Evidence) -> bytes:
-        self._store.memory.totals[CHANGED] = 0
-        raw = evidence.read(self.held())
-        return dump(self.plan, self._store, self.keys, strings, raw)
-
-    def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
-        self._store, raw = restore(self.plan, self.keys, strings, data)
-        self._store.memory.totals[CHANGED] = 0
+    def restore(self, saved: Saved) -> None:
+        """Into an empty lane; raises PageMismatch."""
+        if not saved.head:
+            return
+        size = 2 + COUNTERS.stop - COUNTERS.start
+        format_, pattern, *counters = self._head.restore(saved.head, size)
+        if format_ != FORMAT:
+            raise PageMismatch(f"page format {format_}, this version reads {FORMAT}")
+        if pattern != self.plan.rule.pattern_version:
+            raise PageMismatch(f"the pattern of {self.plan.rule.name} has changed")
+        self._ledger.restore(saved.pages, self._keyed)
+        self._store.memory.totals[COUNTERS] = counters
+        self._store.take_changed()
         self._times[[SWEPT_MS, DUE_MS]] = -NO_LIMIT_MS
-        return raw
 
     def held(self) -> Ints:
         """Positions of all events held as evidence."""

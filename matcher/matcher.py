@@ -24,24 +24,27 @@ from matcher import limits
 from matcher.atoms import Atoms
 from matcher.batch import Batch
 from matcher.compact import CompactLane
-from matcher.derived import PAGE_PREFIX as FACTS_PREFIX
 from matcher.derived import DerivedFields
-from matcher.evidence import Evidence
+from matcher.evidence import Evidence, by_class, class_of
 from matcher.families import families
 from matcher.fitting import BatchFitting
 from matcher.lane import Lane, LaneBatch, Moment
 from matcher.lookup.reference_data import ReferenceData
 from matcher.lookup.table import Table
-from matcher.pairs import PAGE_PREFIX, Groups, PairLane, pair_of
+from matcher.pair_plan import pair_of
+from matcher.pairs import PairLane
 from matcher.plan import Plan, compile_rule
 from matcher.postings import Postings
 from matcher.programs import UnsupportedRule
 from matcher.results import Found, Results
+from matcher.saved import NOTHING as NOTHING_SAVED
+from matcher.saved import by_owner, owner_of
 from matcher.schema import Schema, derived_in, outputs
 from matcher.selection import BatchKeys
 from matcher.shared_matches import shares_matches
+from matcher.start_groups import KIND as STARTS
+from matcher.start_groups import Group, Groups
 from matcher.strings import Strings
-from matcher.told import PAGE as TOLD_PAGE
 from matcher.told import Told
 from matcher.window_plan import compile_window
 from matcher.windows import WindowLane
@@ -54,8 +57,6 @@ key; runs ended by `cancel on` or with the row of their key; matches that `skip 
 their target was missing; open keys forgotten because there were too many."""
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
-SHARED_PREFIXES = (PAGE_PREFIX, FACTS_PREFIX)
-"""What the names of pages begin with that belong to several rules."""
 
 
 class Bound(NamedTuple):
@@ -181,10 +182,12 @@ class Matcher:
         ]
         told = {field for rule in rules for field in _told(rule, also.get(rule.name, ()))}
         self._families = families(lane for lane in self._lanes if isinstance(lane, PairLane))
-        self._told = Told(sorted(told), schema, strings)
+        spans = [holder.span_ms for holder in self._holders]
+        self._told = Told(sorted(told), schema, strings, spans, self._held_without_end)
+        self._evidence = Evidence(spans, self._held_without_end)
         self.rows = 0
+        self._watermark_ms = -END_OF_TIME_MS
         self._keep_raw = keep_raw
-        self._evidence = Evidence(self.held)
 
     def _plan(self, rule: Rule, schema: Schema, strings: Strings) -> Plan:
         try:
@@ -206,12 +209,14 @@ class Matcher:
         if pair is None:
             return Lane(plan, number, schema, self._strings, self._postings, self._results)
         types = tuple(key.type for key in plan.rule.keys)
-        return PairLane(plan, pair, number, self._groups.of(pair, types, self._strings))
+        group = self._groups.of(pair, types, self._strings)
+        return PairLane(plan, pair, number, group, self._strings)
 
     def advance(self, batch: Batch, watermark_ms: int) -> list[Match]:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""
+        self._watermark_ms = watermark_ms
         found: list[Found] = []
-        held: list[NDArray[np.int64]] = []
+        held: list[tuple[int, NDArray[np.int64]]] = []
         batch = self._derived.extended(batch)
         atoms = self._atoms.evaluate(batch) if len(batch) else None
         if atoms is not None:
@@ -221,7 +226,7 @@ class Matcher:
         if fitting is not None:
             for group in self._groups.all:
                 group.take(fitting, batch)
-                held.append(group.newly_held())
+                held.append((class_of(group.span_ms), group.newly_held()))
             for family in self._families:
                 found += family.advance(fitting)
         seen = None if atoms is None else LaneBatch(self._postings, keyed, atoms)
@@ -230,21 +235,39 @@ class Matcher:
             if isinstance(lane, Lane):
                 if lane.concerns(seen):
                     found += lane.advance(seen, watermark_ms, censuses)
-                    held.append(lane.newly_held())
+                    held.append((class_of(lane.span_ms), lane.newly_held()))
             elif isinstance(lane, WindowLane | CompactLane):
                 found += lane.advance(keyed, atoms, watermark_ms)
-                held.append(lane.newly_held())
+                held.append((class_of(lane.span_ms), lane.newly_held()))
         for group in self._groups.all:
             group.pass_time(watermark_ms, idle=fitting is None)
+        for lane in self._lanes:
+            if isinstance(lane, PairLane):
+                lane.settle()
         found.sort()
         matches = self._matches(batch, found)
+        if fitting is not None and (self._keep_raw or self._told):
+            self._keep(batch, by_class(held))
+        self._evidence.pass_time(watermark_ms)
+        self._told.pass_time(watermark_ms)
+        return matches
+
+    def _keep(self, batch: Batch, held: Mapping[int, NDArray[np.int64]]) -> None:
+        """Keep what will be asked for of the events that something has bound."""
         if self._keep_raw:
             self._evidence.hold(batch, held)
         if self._told:
             self._told.keep(batch, held)
-            if self._told.is_full():
-                self._told.tidy(self.held())
-        return matches
+
+    @property
+    def _holders(self) -> list[Group | Lane | WindowLane | CompactLane]:
+        """Everything that binds events."""
+        lanes = [lane for lane in self._lanes if not isinstance(lane, PairLane)]
+        return [*self._groups.all, *lanes]
+
+    def _held_without_end(self) -> NDArray[np.int64]:
+        """Positions of events held by what has no span."""
+        return _positions(each.held() for each in self._holders if each.span_ms is None)
 
     def _censuses(self, batch: Batch) -> list[Moment]:
         """The rows of the batch after which the state of rules is measured."""
@@ -279,44 +302,37 @@ class Matcher:
 
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
-        pages = {
-            group.page: group.dump(self._strings, self._evidence)
-            for group in self._groups.all
-            if group.changed()
-        }
-        for lane in self._lanes:
-            if lane.changed():
-                pages[lane.page] = (
-                    lane.dump(self._strings, self._evidence)
-                    if not isinstance(lane, PairLane)
-                    else lane.dump()
-                )
-        pages |= self._derived.snapshot(self._strings)
-        if self._told.changed():
-            pages[TOLD_PAGE] = self._told.dump(self.held())
-        return pages
-
-    def restore(self, pages: Mapping[str, bytes]) -> list[str]:
-        """Load the state that `snapshot` gave; rules without a page start empty.
-
-        Returns the names of pages that belong to nothing here.  Raises PageMismatch when a page
-        belongs to another version of its rule.
-        """
-        shared = {name: data for name, data in pages.items() if name.startswith(SHARED_PREFIXES)}
+        pages: dict[str, bytes] = {}
         for group in self._groups.all:
-            self._evidence.load(group.restore(self._strings, shared))
+            pages |= group.snapshot(self._strings, self._watermark_ms)
         for lane in self._lanes:
-            data = pages.get(lane.page)
-            if isinstance(lane, PairLane):
-                lane.restore(data)
-            elif data:
-                self._evidence.load(lane.restore(self._strings, data))
-        self._derived.restore(pages, self._strings)
-        if data := pages.get(TOLD_PAGE):
-            self._told.restore(data)
-        owners = {owner.page for owner in (*self._groups.all, *self._lanes)}
-        owners.update(self._derived.pages, (TOLD_PAGE,) if self._told else ())
-        return [name for name in pages if name not in owners]
+            pages |= lane.snapshot(self._watermark_ms)
+        pages |= self._derived.snapshot(self._watermark_ms)
+        return pages | self._evidence.snapshot() | self._told.snapshot()
+
+    def restore(
+        self, pages: Mapping[str, bytes], elsewhere: Sequence[Mapping[str, bytes]] = ()
+    ) -> list[str]:
+        """Load the state that snapshots gave, of which `pages` are all; rules without start empty.
+
+        What rules share is looked for in the pages of `elsewhere`, too, and then belongs to the
+        next snapshot.  Returns the names of pages that belong to nothing here.  Raises PageMismatch
+        when a page belongs to another version of its rule.
+        """
+        own, others = by_owner(pages), [by_owner(each) for each in elsewhere]
+        starts = {owner: saved for owner, saved in own.items() if owner.startswith(STARTS)}
+        for number, other in enumerate(others):
+            starts |= {f"{o}@{number}": saved for o, saved in other.items() if o.startswith(STARTS)}
+        for group in self._groups.all:
+            group.restore(self._strings, starts)
+        for lane in self._lanes:
+            lane.restore(own.get(lane.owner, NOTHING_SAVED))
+        self._derived.restore(own, others)
+        self._evidence.restore(own, others)
+        self._told.restore(own, others)
+        owners = {owner.owner for owner in (*self._groups.all, *self._lanes)}
+        owners.update(self._derived.owners, self._evidence.owners, self._told.owners)
+        return [name for name in pages if owner_of(name) not in owners]
 
     @property
     def counters(self) -> dict[str, Counters]:
@@ -385,9 +401,11 @@ class Matcher:
 
     def held(self) -> NDArray[np.int64]:
         """Positions of the events that partial matches hold."""
-        held = [lane.held() for lane in self._lanes if not isinstance(lane, PairLane)]
-        held += [group.held() for group in self._groups.all]
-        return np.concatenate([np.empty(0, np.int64), *held])
+        return _positions(each.held() for each in self._holders)
+
+
+def _positions(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _told(rule: Rule, also: Sequence[Expr]) -> set[tuple[str, Path]]:

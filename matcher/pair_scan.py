@@ -39,8 +39,8 @@ USED_COLUMNS = 4
 
 # Places in `Used.totals`.  A used start is PRUNED when another start's match used it up, UNSTARTED
 # when it is itself the last event of a match and so never began.
-USED_KEYS, MATCHED, PRUNED, UNSTARTED, USED_CHANGED, USED_STARTS = range(6)
-USED_TOTALS = 6
+USED_KEYS, MATCHED, PRUNED, UNSTARTED, USED_STARTS = range(5)
+USED_TOTALS = 5
 
 # Columns of the working memory of `find`, a row for each segment: the key's starts that may still
 # be matched, those of them before the row at hand, and where later keys are looked for.
@@ -212,7 +212,6 @@ def _use(key: int, ts: int, position: int, used: Used) -> None:
         used.totals[USED_KEYS] += 1
     used.keys[slot, USED_TS] = ts
     used.keys[slot, USED_POSITION] = position
-    used.totals[USED_CHANGED] = 1
 
 
 @kernel
@@ -353,7 +352,6 @@ def count_used(buffer: Buffer, used: Used) -> None:
             if count == 0:
                 remove_slot(used.keys, slot)
                 totals[USED_KEYS] -= 1
-                totals[USED_CHANGED] = 1
                 continue  # another key may have moved here
             totals[USED_STARTS] += count
         slot += 1

@@ -22,7 +22,6 @@ from matcher.buffers import (
 from matcher.compiled import inlined
 from matcher.runs import (
     CANCELLED,
-    CHANGED,
     EXPIRED,
     NODE_POSITION,
     NODE_PREVIOUS,
@@ -48,6 +47,7 @@ from matcher.runs import (
     open_key,
     remove_key,
     remove_slot,
+    touch,
 )
 from matcher.tables import (
     FINAL,
@@ -210,7 +210,7 @@ def hear(event: int, slot: int, events: Ints, tables: Tables, memory: Memory, ou
         if memory.open[place, SLOT_HEAD] != NONE:
             remove_slot(memory.open, place)
             memory.totals[OPEN] -= 1
-            memory.totals[CHANGED] = 1
+            touch(memory, key)
             row = out.counts[2]
             out.resolved[row, 0] = events[event, EVENT_TS]
             out.resolved[row, 1] = events[event, EVENT_POSITION]

@@ -23,10 +23,14 @@ Ints = NDArray[np.int64]
 # Places in `Store.totals`.
 FREE_RUN, RUNS, FREE_NODE, NODES, KEYS, OPEN, CLOCKS = range(7)
 STARTED, MATCHED, EXPIRED, CAPPED, CANCELLED, SKIPS_MISSED, FORGOTTEN = range(7, 14)
-FULL, CHANGED = range(14, 16)  # whether the rule has too many runs; whether anything has changed
+FULL = 14  # whether the rule has too many runs
+CHANGED = 15  # how many of `Memory.changed` are in use
 TOTALS = 16
 
 NONE = -1
+
+EVERY_KEY = -1
+"""In place of a number of changed keys: too many to list, all have to be looked at."""
 
 
 # Columns of `Memory.runs`, one row a run; the registers (ints or the bits of floats) come last.
@@ -44,8 +48,9 @@ NONE = -1
 ) = range(9)
 
 # Columns of `Memory.nodes`, one row a bound event; `previous` links to the event bound before, or
-# the free rows.  The values that aggregates over all bound events need come last.
-NODE_POSITION, NODE_STEP, NODE_PREVIOUS, NODE_REFERENCES, NODE_VALUES = range(5)
+# the free rows; `mark` is for whoever walks over all.  The values that aggregates over all bound
+# events need come last.
+NODE_POSITION, NODE_STEP, NODE_PREVIOUS, NODE_REFERENCES, NODE_MARK, NODE_VALUES = range(6)
 
 # Columns of `Memory.keys`, an open-addressing table of the keys that have runs; the head of an
 # empty slot is NONE.
@@ -64,14 +69,22 @@ CLOCK_COLUMNS = 4
 RINGING, RUNG = range(2)  # will ring at its deadline, has rung
 
 
+CHANGED_SPARE = 65_536
+"""So many keys may be listed as changed in any case."""
+
+
 class Memory(NamedTuple):
-    """All of a rule's state; `totals` holds free-list heads, sizes and counters (see above)."""
+    """All of a rule's state; `totals` holds free-list heads, sizes and counters (see above).
+
+    `changed` lists the keys whose state has changed since the last checkpoint, some repeatedly.
+    """
 
     runs: Ints
     nodes: Ints
     keys: Ints
     open: Ints
     clocks: Ints
+    changed: Ints
     totals: Ints
 
 
@@ -96,6 +109,25 @@ def key_slot(keys: Ints, key: int) -> int:
 def prefetch_slot(keys: Ints, key: int) -> None:
     """Begin to fetch the slot where a look-up of the key will begin."""
     prefetch(keys, _home(key, keys.shape[0] - 1))
+
+
+@inlined
+def mark_changed(key: int, changed: Ints, totals: Ints, place: int) -> None:
+    """List a key as changed; `totals[place]` says how many are listed."""
+    count = totals[place]
+    if count == EVERY_KEY or (count > 0 and changed[count - 1] == key):
+        return
+    if count == changed.shape[0]:
+        totals[place] = EVERY_KEY
+    else:
+        changed[count] = key
+        totals[place] = count + 1
+
+
+@inlined
+def touch(memory: Memory, key: int) -> None:
+    """The state of the key has changed."""
+    mark_changed(key, memory.changed, memory.totals, CHANGED)
 
 
 @inlined
@@ -137,6 +169,7 @@ def open_key(memory: Memory, key: int, at_ms: int) -> None:
         memory.open[slot, SLOT_HEAD] = 0
         memory.totals[OPEN] += 1
     memory.open[slot, OPEN_AT_MS] = at_ms
+    touch(memory, key)
 
 
 @kernel
@@ -211,7 +244,7 @@ def free_run(memory: Memory, run: int) -> None:
     runs[run, RUN_NEXT] = totals[FREE_RUN]
     totals[FREE_RUN] = run
     totals[RUNS] -= 1
-    totals[CHANGED] = 1
+    touch(memory, runs[run, RUN_KEY])
 
 
 @inlined
@@ -236,7 +269,8 @@ class Store:
         nodes = np.zeros((0, NODE_VALUES + places), np.int64)
         widths = (SLOT_COLUMNS, OPEN_COLUMNS, CLOCK_COLUMNS)
         keys, open, clocks = (new_keys(16, columns) for columns in widths)
-        self.memory = Memory(runs, nodes, keys, open, clocks, totals)
+        changed = np.empty(16, np.int64)
+        self.memory = Memory(runs, nodes, keys, open, clocks, changed, totals)
         self.reserve(16, 16, 8)
 
     def reserve(self, runs: int, nodes: int, keys: int, open: int = 0, clocks: int = 0) -> None:
@@ -254,10 +288,24 @@ class Store:
     def forget_oldest(self, open: int, clocks: int) -> None:
         """Keep at most so many open keys and clocks; those of the same time go together."""
         memory = self.memory
-        self.memory = memory._replace(
-            open=_newest(memory.open, memory.totals, OPEN, OPEN_AT_MS, open),
-            clocks=_newest(memory.clocks, memory.totals, CLOCKS, CLOCK_TS, clocks),
-        )
+        open_keys, gone = _newest(memory.open, memory.totals, OPEN, OPEN_AT_MS, open)
+        known_keys, unknown = _newest(memory.clocks, memory.totals, CLOCKS, CLOCK_TS, clocks)
+        self.memory = memory._replace(open=open_keys, clocks=known_keys)
+        forgotten = np.concatenate([gone, unknown])
+        if len(forgotten):
+            self.will_change(len(forgotten))
+            touch_all(forgotten, self.memory)
+
+    def will_change(self, more: int) -> None:
+        """Make room to list so many more keys as changed."""
+        totals = self.memory.totals
+        live = int(totals[KEYS] + totals[OPEN] + totals[CLOCKS])
+        changed = room_for_changed(self.memory.changed, totals, CHANGED, more, live)
+        self.memory = self.memory._replace(changed=changed)
+
+    def take_changed(self) -> Ints | None:
+        """The keys changed since the last call, perhaps repeatedly; None: perhaps any."""
+        return take_changed(self.memory.changed, self.memory.totals, CHANGED)
 
     @property
     def bytes(self) -> int:
@@ -265,20 +313,58 @@ class Store:
         return sum(array.nbytes for array in self.memory)
 
 
-def _newest(keys: Ints, totals: Ints, used: int, time: int, most: int) -> Ints:
-    """`keys`, or a table of the newest of them, at most `most`, by their column `time`."""
+def take_changed(changed: Ints, totals: Ints, place: int) -> Ints | None:
+    """A copy of the keys listed, of which none is from now on; None: perhaps any has changed."""
+    count = int(totals[place])
+    totals[place] = 0
+    return None if count == EVERY_KEY else changed[:count].copy()
+
+
+def room_for_changed(changed: Ints, totals: Ints, place: int, more: int, live: int) -> Ints:
+    """`changed`, or a larger array that has room for so many more keys.
+
+    When nobody takes them, and they are many more than the `live` keys there are, they are given
+    up: whoever takes them then has to look at every key.
+    """
+    count = int(totals[place])
+    if count == EVERY_KEY or count + more <= len(changed):
+        return changed
+    if count > CHANGED_SPARE + 2 * live:
+        known = np.unique(changed[:count])
+        if 2 * len(known) > count:
+            totals[place] = EVERY_KEY
+            return changed
+        changed[: len(known)] = known
+        totals[place] = count = len(known)
+    larger = np.empty(2 * (count + more), np.int64)
+    larger[:count] = changed[:count]
+    return larger
+
+
+@kernel
+def touch_all(keys: Ints, memory: Memory) -> None:
+    """The state of all these keys has changed."""
+    for place in range(keys.shape[0]):
+        touch(memory, keys[place])
+
+
+def _newest(keys: Ints, totals: Ints, used: int, time: int, most: int) -> tuple[Ints, Ints]:
+    """`keys`, or a table of the newest of them by their column `time`; and those left out.
+
+    At most `most` are kept.
+    """
     excess = int(totals[used]) - most
     if excess <= 0:
-        return keys
+        return keys, np.empty(0, np.int64)
     rows = keys[keys[:, SLOT_HEAD] != NONE]
     newest_ms = np.partition(rows[:, time], excess - 1)[excess - 1]
-    kept = np.ascontiguousarray(rows[rows[:, time] > newest_ms])
+    stays = rows[:, time] > newest_ms
+    kept = np.ascontiguousarray(rows[stays])
     fewer = new_keys(len(keys), keys.shape[1])
     rehash(kept, fewer)
     totals[used] = len(kept)
     totals[FORGOTTEN] += len(rows) - len(kept)
-    totals[CHANGED] = 1
-    return fewer
+    return fewer, rows[~stays, SLOT_KEY]
 
 
 def _grown(rows: Ints, totals: Ints, used: int, free: int, link: int, mark: int, more: int) -> Ints:

@@ -26,7 +26,6 @@ from matcher.buffers import (
 from matcher.compiled import inlined, kernel
 from matcher.policy import cancel_runs
 from matcher.runs import (
-    CHANGED,
     CLOCK_KEY,
     CLOCK_POSITION,
     CLOCK_STATE,
@@ -43,6 +42,7 @@ from matcher.runs import (
     key_slot,
     open_key,
     remove_slot,
+    touch,
 )
 from matcher.tables import FIRE, FIRE_ONCE, OPENS, SILENCE_MS, SILENCE_STEPS, Tables
 from matcher.vm import step_holds
@@ -112,7 +112,7 @@ def write_clocks(keys: Ints, alive: Bools, at_ms: int, tables: Tables, memory: M
         elif known and not alive[place]:
             remove_slot(memory.clocks, slot)
             memory.totals[CLOCKS] -= 1
-            memory.totals[CHANGED] = 1
+            touch(memory, keys[place])
             _forget(keys[place], at_ms, tables, memory)
 
 
@@ -134,7 +134,7 @@ def _start_clock(slot: int, key: int, ts: int, position: int, memory: Memory) ->
     memory.clocks[slot, CLOCK_STATE] = RINGING
     memory.clocks[slot, CLOCK_TS] = ts
     memory.clocks[slot, CLOCK_POSITION] = position
-    memory.totals[CHANGED] = 1
+    touch(memory, key)
 
 
 @inlined
@@ -159,8 +159,8 @@ def _ring(slot: int, before_ms: int, tables: Tables, memory: Memory, out: Out) -
     if clocks[slot, CLOCK_STATE] != RINGING or deadline_ms >= before_ms:
         return
     clocks[slot, CLOCK_STATE] = RUNG
-    memory.totals[CHANGED] = 1
     key = clocks[slot, CLOCK_KEY]
+    touch(memory, key)
     if tables.options[FIRE] == FIRE_ONCE and is_open(memory, key):
         return
     if tables.options[OPENS]:

@@ -1,230 +1,227 @@
-"""The state of one rule as bytes and back: live runs, their evidence, the texts they hold.
+"""The state of one rule by key, as pages and back: runs, whether it is open, its clock.
 
-    restore(dump(state)) = state        for every later batch
+    load(read(pages(keys))) = the state of these keys        for every later batch
 
-A page stands on its own: codes are replaced by an index into the page's own texts, and the raw
-bytes of every event held as evidence are inside.  It carries its format and the rule's
-pattern version; a page of another version is refused.
+A page stands on its own: codes are replaced by an index into the page's own texts.  The lines of
+events that are held are elsewhere (`matcher.evidence`); here are their positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from matcher.batch import NULL
-from matcher.compiled import kernel
+from matcher.journal import PAGE_BYTES
 from matcher.keys import KeyCodec
+from matcher.ledger import Content, Written
+from matcher.octets import bounds_of
+from matcher.page_texts import NO_TEXTS, Texts, codes_of
 from matcher.plan import Plan
+from matcher.run_pages import (
+    KEY_CLOCK,
+    KEY_COLUMNS,
+    KEY_NODES,
+    KEY_OPEN_MS,
+    KEY_RUNS,
+    allocate,
+    describe,
+    find_live,
+    link,
+    list_rows,
+    open_and_start_clocks,
+)
 from matcher.runs import (
-    CLOCK_COLUMNS,
-    CLOCK_KEY,
-    CLOCK_POSITION,
-    CLOCK_STATE,
-    CLOCK_TS,
-    CLOCKS,
-    KEYS,
-    NODE_POSITION,
+    NODE_MARK,
     NODE_PREVIOUS,
     NODE_STEP,
     NODE_VALUES,
+    NODES,
     NONE,
-    OPEN_AT_MS,
     RUN_KEY,
     RUN_NEXT,
     RUN_NODE,
     RUN_REGISTERS,
-    RUNS,
     SLOT_HEAD,
     SLOT_KEY,
-    SLOT_RUNS,
-    STARTED,
-    TOTALS,
     Memory,
     Store,
-    key_slot,
-    new_node,
-    new_run,
-    open_key,
 )
 from matcher.strings import Strings
 
-FORMAT = 2
-COUNTERS = slice(STARTED, TOTALS)
-
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
-class PageMismatch(ValueError):
-    """The page was written for another format or another version of the rule."""
+class Rows(NamedTuple):
+    """What is said of keys, their runs and the nodes behind those, key by key.
+
+    RUN_NODE and NODE_PREVIOUS count from the first node of the key.
+    """
+
+    said: Ints
+    runs: Ints
+    nodes: Ints
 
 
-def dump(
-    plan: Plan, store: Store, keys: KeyCodec, strings: Strings, raw: Mapping[int, bytes]
-) -> bytes:
-    """The page of one rule; `raw` has the bytes of every position held as evidence."""
-    memory = store.memory
-    order = np.empty(int(store.memory.totals[RUNS]), np.int64)
-    _live_runs(store.memory, order)
-    runs = memory.runs[order]
-    live = np.flatnonzero(memory.nodes[:, NODE_STEP] != NONE)
-    nodes = memory.nodes[live]
-    renumbered = np.full(len(memory.nodes) + 1, NONE, np.int64)
-    renumbered[live] = np.arange(len(live))
-    runs[:, RUN_NODE] = renumbered[runs[:, RUN_NODE]]
-    nodes[:, NODE_PREVIOUS] = renumbered[nodes[:, NODE_PREVIOUS]]
-    texts = Texts(strings)
-    for rows, column in _text_columns(plan, runs, nodes):
-        column[rows] = texts.indexes(column[rows])
-    keyed, runs[:, RUN_KEY] = np.unique(runs[:, RUN_KEY], return_inverse=True)
-    open = memory.open[memory.open[:, SLOT_HEAD] != NONE]
-    open = open[np.argsort(open[:, OPEN_AT_MS], kind="stable")]
-    clocks = memory.clocks[memory.clocks[:, CLOCK_STATE] != NONE]
-    clocks = clocks[np.lexsort((clocks[:, CLOCK_POSITION], clocks[:, CLOCK_TS]))]
-    page = {
-        "format": FORMAT,
-        "pattern": plan.rule.pattern_version,
-        "counters": memory.totals[COUNTERS].tolist(),
-        "keys": [keys.scalars(key) for key in keyed.tolist()],
-        "open": [(*keys.scalars(key), at_ms) for key, _, at_ms in open.tolist()],
-        "texts": texts.found,
-        "events": {position: raw[position] for position in nodes[:, NODE_POSITION].tolist()},
-        "runs": runs.tobytes(),
-        "nodes": nodes.tobytes(),
-        "clocks": clocks[:, CLOCK_STATE:].tobytes(),
-        "clock_keys": [keys.scalars(key) for key in clocks[:, CLOCK_KEY].tolist()],
-    }
-    return msgspec.msgpack.encode(page)
+class KeyedRuns:
+    """The state of one rule as a `Keyed`; `store` gives what holds it now."""
 
-
-def restore(
-    plan: Plan, keys: KeyCodec, strings: Strings, data: bytes
-) -> tuple[Store, dict[int, bytes]]:
-    """(the rule's state, the raw bytes of the positions it holds); raises PageMismatch."""
-    page = msgspec.msgpack.decode(data, strict=False)
-    if page["format"] != FORMAT:
-        raise PageMismatch(f"page format {page['format']}, this version reads {FORMAT}")
-    if page["pattern"] != plan.rule.pattern_version:
-        raise PageMismatch(f"the pattern of {plan.rule.name} has changed")
-    store = Store(len(plan.layout.registers), plan.layout.places)
-    memory = store.memory
-    runs = np.frombuffer(page["runs"], np.int64).reshape(-1, memory.runs.shape[1]).copy()
-    nodes = np.frombuffer(page["nodes"], np.int64).reshape(-1, memory.nodes.shape[1]).copy()
-    codes = strings.codes(page["texts"] or [""])
-    for rows, column in _text_columns(plan, runs, nodes):
-        column[rows] = codes_of(codes, column[rows])
-    keyed = np.array([keys.key(tuple(scalars)) for scalars in page["keys"]] or [0], np.int64)
-    runs[:, RUN_KEY] = keyed[runs[:, RUN_KEY]]
-    clock_keys = np.array([keys.key(tuple(s)) for s in page["clock_keys"]], np.int64)
-    clocks = np.frombuffer(page["clocks"], np.int64).reshape(-1, CLOCK_COLUMNS - 1)
-    store.reserve(len(runs), len(nodes), len(page["keys"]), len(page["open"]), len(clocks))
-    memory = store.memory
-    memory.totals[COUNTERS] = page["counters"]
-    _set_clocks(clock_keys, clocks, memory)
-    node_of = np.full(len(nodes) + 1, NONE, np.int64)
-    run_of = np.empty(len(runs), np.int64)
-    _allocate(memory, node_of[:-1], run_of)
-    nodes[:, NODE_PREVIOUS] = node_of[nodes[:, NODE_PREVIOUS]]
-    runs[:, RUN_NODE] = node_of[runs[:, RUN_NODE]]
-    memory.nodes[node_of[:-1]] = nodes
-    memory.runs[run_of] = runs
-    _link(run_of, memory)
-    opened = [(keys.key(tuple(scalars)), at_ms) for *scalars, at_ms in page["open"]]
-    _open(np.array(opened, np.int64).reshape(-1, 2), memory)
-    return store, {int(position): bytes(raw) for position, raw in page["events"].items()}
-
-
-def _text_columns(plan: Plan, runs: Ints, nodes: Ints) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
-    """(rows, column) of every register and kept value that holds codes of texts."""
-    for number, register in enumerate(plan.layout.registers):
-        if register.text:
-            yield np.ones(len(runs), np.bool_), runs[:, RUN_REGISTERS + number]
-    for walk in plan.layout.walks:
-        if walk.text:
-            yield nodes[:, NODE_STEP] == walk.step, nodes[:, NODE_VALUES + walk.place]
-
-
-class Texts:
-    """The texts of a page, numbered from 0 in order of first use; null stays null."""
-
-    def __init__(self, strings: Strings) -> None:
+    def __init__(
+        self, plan: Plan, keys: KeyCodec, strings: Strings, store: Callable[[], Store]
+    ) -> None:
+        self._plan = plan
+        self._keys = keys
         self._strings = strings
-        self._index: dict[int, int] = {}
-        self.found: list[str] = []
+        self._store = store
 
-    def indexes(self, codes: Ints) -> Ints:
-        return np.array([self._of(code) for code in codes.tolist()], np.int64)
+    def all_keys(self) -> Ints:
+        memory = self._store().memory
+        tables = memory.keys, memory.open, memory.clocks  # alike in their first columns
+        found = [table[table[:, SLOT_HEAD] != NONE, SLOT_KEY] for table in tables]
+        return np.unique(np.concatenate(found))
 
-    def _of(self, code: int) -> int:
-        if code == NULL:
-            return NULL
-        if code not in self._index:
-            self._index[code] = len(self.found)
-            self.found.append(self._strings.text(code))
-        return self._index[code]
+    def has_state(self, keys: Ints) -> Bools:
+        lives = np.zeros(len(keys), np.bool_)
+        find_live(keys, self._store().memory, lives)
+        return lives
+
+    def pages(self, keys: Ints) -> Iterator[Written]:
+        rows = _listed(keys, self._store().memory)
+        sizes = 8 * (
+            rows.runs.shape[1] * rows.said[:, KEY_RUNS]
+            + rows.nodes.shape[1] * rows.said[:, KEY_NODES]
+            + 2 * (rows.said[:, KEY_OPEN_MS] != NULL)
+            + 4 * (rows.said[:, KEY_CLOCK] != NONE)
+        )
+        runs, nodes = bounds_of(rows.said[:, KEY_RUNS]), bounds_of(rows.said[:, KEY_NODES])
+        for begin, end in cuts(sizes):
+            part = Rows(
+                rows.said[begin:end],
+                rows.runs[runs[begin] : runs[end]],
+                rows.nodes[nodes[begin] : nodes[end]],
+            )
+            data = self._encoded(keys[begin:end], sizes[begin:end], part)
+            yield Written(keys[begin:end], sizes[begin:end], data)
+
+    def read(self, data: bytes) -> Content[Rows]:
+        key_columns, sizes, said, runs, nodes, texts = msgspec.msgpack.decode(data)
+        memory = self._store().memory
+        rows = Rows(
+            np.frombuffer(said, np.int64).reshape(-1, KEY_COLUMNS),
+            np.frombuffer(runs, np.int64).reshape(-1, memory.runs.shape[1]),
+            np.frombuffer(nodes, np.int64).reshape(-1, memory.nodes.shape[1]),
+        )
+        if texts[0]:
+            rows = rows._replace(runs=rows.runs.copy(), nodes=rows.nodes.copy())
+            for each, column in self._text_columns(rows):
+                column[each] = codes_of(texts, column[each], self._strings)
+        return Content(self._keys.unpacked(key_columns), np.frombuffer(sizes, np.int64), rows)
+
+    def load(self, parts: list[tuple[Content[Rows], Bools]]) -> None:
+        if not parts:
+            return
+        chosen = [_chosen(content.body, marked) for content, marked in parts]
+        keys = np.concatenate([content.keys[marked] for content, marked in parts])
+        said, runs, nodes = (np.concatenate(rows) for rows in zip(*chosen, strict=True))
+        store = self._store()
+        opened = int((said[:, KEY_OPEN_MS] != NULL).sum())
+        clocks = int((said[:, KEY_CLOCK] != NONE).sum())
+        store.reserve(len(runs), len(nodes), len(keys), opened, clocks)
+        memory = store.memory
+        node_of, run_of = np.empty(len(nodes), np.int64), np.empty(len(runs), np.int64)
+        allocate(memory, node_of, run_of)
+        first = bounds_of(said[:, KEY_NODES])[:-1]
+        nodes[:, NODE_PREVIOUS] = _moved(
+            nodes[:, NODE_PREVIOUS], np.repeat(first, said[:, KEY_NODES]), node_of
+        )
+        runs[:, RUN_NODE] = _moved(runs[:, RUN_NODE], np.repeat(first, said[:, KEY_RUNS]), node_of)
+        runs[:, RUN_KEY] = np.repeat(keys, said[:, KEY_RUNS])
+        memory.nodes[node_of] = nodes
+        memory.runs[run_of] = runs
+        link(run_of, memory)
+        open_and_start_clocks(keys, said, memory)
+
+    # ------------------------------------------------------------------ parts
+
+    def _encoded(self, keys: Ints, sizes: Ints, rows: Rows) -> bytes:
+        texts = NO_TEXTS
+        columns = [(each, column) for each, column in self._text_columns(rows)]
+        if columns:
+            found = Texts([column[each] for each, column in columns], self._strings)
+            for each, column in columns:
+                column[each] = found.indexes(column[each])
+            texts = found.packed()
+        said, runs, nodes = (each.tobytes() for each in rows)
+        packed = self._keys.packed(keys)
+        return msgspec.msgpack.encode((packed, sizes.tobytes(), said, runs, nodes, texts))
+
+    def _text_columns(self, rows: Rows) -> Iterator[tuple[Any, Ints]]:
+        """(rows, column) of every register and kept value that holds codes of texts."""
+        for number, register in enumerate(self._plan.layout.registers):
+            if register.text:
+                yield slice(None), rows.runs[:, RUN_REGISTERS + number]
+        for walk in self._plan.layout.walks:
+            if walk.text:
+                bound = rows.nodes[:, NODE_STEP] == walk.step
+                yield bound, rows.nodes[:, NODE_VALUES + walk.place]
 
 
-def codes_of(codes: Ints, indexes: Ints) -> Ints:
-    """The inverse of `Texts.indexes`: `codes` are those of the page's texts in this process."""
-    known = indexes != NULL
-    return np.where(known, codes[np.where(known, indexes, 0)], NULL)
+def cuts(sizes: Ints) -> list[tuple[int, int]]:
+    """Ranges of neighbours that have about PAGE_BYTES together, or are one that has more."""
+    page_of = bounds_of(sizes)[:-1] // PAGE_BYTES
+    edges = [0, *(np.flatnonzero(np.diff(page_of)) + 1).tolist(), len(sizes)]
+    return list(pairwise(edges)) if len(sizes) else []
 
 
-@kernel
-def _set_clocks(keys: Ints, clocks: Ints, memory: Memory) -> None:
-    """`clocks` are the columns behind the key."""
-    for place in range(keys.shape[0]):
-        slot = key_slot(memory.clocks, keys[place])
-        memory.clocks[slot, CLOCK_KEY] = keys[place]
-        for column in range(clocks.shape[1]):
-            memory.clocks[slot, CLOCK_STATE + column] = clocks[place, column]
-        memory.totals[CLOCKS] += 1
+def _listed(keys: Ints, memory: Memory) -> Rows:
+    """The state of the keys."""
+    said = np.zeros((len(keys), KEY_COLUMNS), np.int64)
+    runs = np.empty(describe(keys, memory, said), np.int64)
+    room = 64 + 2 * len(runs)
+    while True:
+        listed = np.empty(min(room, int(memory.totals[NODES])), np.int64)
+        count = list_rows(keys, memory, said, runs, listed)
+        if count != NONE:
+            break
+        room *= 4
+    nodes = memory.nodes[listed[:count]]
+    first = bounds_of(said[:, KEY_NODES])[:-1]
+    nodes[:, NODE_PREVIOUS] = _place_in_key(
+        nodes[:, NODE_PREVIOUS], np.repeat(first, said[:, KEY_NODES]), memory
+    )
+    nodes[:, NODE_MARK] = 0
+    rows = memory.runs[runs]
+    rows[:, RUN_NODE] = _place_in_key(
+        rows[:, RUN_NODE], np.repeat(first, said[:, KEY_RUNS]), memory
+    )
+    rows[:, [RUN_KEY, RUN_NEXT]] = 0
+    return Rows(said, rows, nodes)
 
 
-@kernel
-def _live_runs(memory: Memory, order: Ints) -> None:
-    """Write the live runs, key by key, each key's in the order of its line."""
-    size = 0
-    for slot in range(memory.keys.shape[0]):
-        run = memory.keys[slot, SLOT_HEAD]
-        while run != NONE:
-            order[size] = run
-            size += 1
-            run = memory.runs[run, RUN_NEXT]
+def _place_in_key(nodes: Ints, first: Ints, memory: Memory) -> Ints:
+    """The places of listed nodes, counted from the first of their key."""
+    if not len(memory.nodes):
+        return nodes
+    return np.where(nodes == NONE, NONE, memory.nodes[nodes, NODE_MARK] - first)
 
 
-@kernel
-def _allocate(memory: Memory, nodes: Ints, runs: Ints) -> None:
-    """Take a free row for each element of `nodes` and `runs` and write its number there."""
-    for place in range(nodes.shape[0]):
-        nodes[place] = new_node(memory, 0, 0, NONE)
-    for place in range(runs.shape[0]):
-        runs[place] = new_run(memory)
+def _moved(places: Ints, first: Ints, node_of: Ints) -> Ints:
+    """The inverse: the rows that nodes have now."""
+    if not len(node_of):
+        return places
+    return np.where(places == NONE, NONE, node_of[np.where(places == NONE, 0, first + places)])
 
 
-@kernel
-def _open(rows: Ints, memory: Memory) -> None:
-    """Remember the keys of `rows`, which are (key, event time)."""
-    for place in range(rows.shape[0]):
-        open_key(memory, rows[place, 0], rows[place, 1])
-
-
-@kernel
-def _link(rows: Ints, memory: Memory) -> None:
-    """Give each key the line of its runs, which stand together in `rows`."""
-    runs, keys = memory.runs, memory.keys
-    for place in range(rows.shape[0]):
-        run = rows[place]
-        slot = key_slot(keys, runs[run, RUN_KEY])
-        runs[run, RUN_NEXT] = NONE
-        if keys[slot, SLOT_HEAD] == NONE:
-            keys[slot, SLOT_KEY] = runs[run, RUN_KEY]
-            keys[slot, SLOT_HEAD] = run
-            keys[slot, SLOT_RUNS] = 1
-            memory.totals[KEYS] += 1
-        else:
-            keys[slot, SLOT_RUNS] += 1
-            runs[rows[place - 1], RUN_NEXT] = run
+def _chosen(rows: Rows, marked: Bools) -> Rows:
+    """The rows of those keys that are marked."""
+    if marked.all():
+        return rows
+    of_runs = np.repeat(marked, rows.said[:, KEY_RUNS])
+    of_nodes = np.repeat(marked, rows.said[:, KEY_NODES])
+    return Rows(rows.said[marked], rows.runs[of_runs], rows.nodes[of_nodes])

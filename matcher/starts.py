@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from matcher.compiled import inlined, kernel
 from matcher.limits import RUNS_PER_KEY_MAX
+from matcher.unsaved import Unsaved
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -162,11 +163,14 @@ def refuse(
 
 
 class Starts:
-    """The arrays and how they grow; `values` rows are kept with each start."""
+    """The arrays and how they grow; `values` rows are kept with each start.
+
+    `unsaved` has (keys, rows) of the starts taken in since the last checkpoint.
+    """
 
     def __init__(self, values: int, window_ms: int) -> None:
         self.window_ms = window_ms
-        self.changed = False
+        self.unsaved: Unsaved[tuple[Ints, Ints]] = Unsaved()
         self.appended = 0  # starts ever taken in
         self.refused = 0  # starts ever refused at the limit per key
         self.buffer = _empty(START_VALUES + values, 64)
@@ -180,10 +184,13 @@ class Starts:
             self.refused += refused
             keys, ts, positions = keys[accepted], ts[accepted], positions[accepted]
             values = values[:, accepted]
+        if not len(keys):
+            return
         self.appended += len(keys)
-        self.changed = True
+        rows = np.concatenate([ts[None], positions[None], values])
+        self.unsaved.add((keys, rows), len(keys), int(ts.max()), self.entries)
         self._reserve(len(keys))
-        self._add(keys, np.concatenate([ts[None], positions[None], values]), oldest_ms)
+        self._add(keys, rows, oldest_ms)
 
     def _add(self, keys: Ints, rows: Ints, oldest_ms: int) -> None:
         """Put a segment on top, or merge it with those below that are not much larger."""
@@ -211,7 +218,6 @@ class Starts:
         kept = buffer.rows[START_TS, :entries] >= oldest_ms
         if kept.all():
             return
-        self.changed = True
         count = int(buffer.segments[0])
         bounds = np.concatenate([[0], np.cumsum(kept)])[buffer.bounds[: count + 1]]
         self.buffer = _empty(len(buffer.rows), int(kept.sum()))

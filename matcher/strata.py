@@ -9,7 +9,7 @@ alone, not on how they were cut into batches, nor on a snapshot in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeVar
@@ -64,7 +64,6 @@ class Strata:
         self._levels = [_Stratum(level, schema, strings, also, tables, alone) for level in levels]
         self._serials = [0] * len(levels)
         self._changed = not alone
-        self._moved: dict[str, bytes] = {}
         self._refused = 0
         self.resolutions: list[Resolution] = []
         """What the last `advance` resolved, in order."""
@@ -111,7 +110,7 @@ class Strata:
 
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
-        pages, self._moved = self._moved, {}
+        pages: dict[str, bytes] = {}
         for number, level in enumerate(self._levels):
             for name, data in level.matcher.snapshot().items():
                 pages[_stored(name, number)] = data
@@ -137,20 +136,14 @@ class Strata:
         owned = {PAGE}
         for number, level in enumerate(self._levels):
             before = sorted({known.get(rule, 0) for rule in level.rules} - {number})
-            found: dict[str, str] = {}  # the name to the matcher → the name it is stored by
-            for stratum in (number, *before):
-                for name in pages:
-                    if name.startswith(RULE_PREFIX):
-                        if name.removeprefix(RULE_PREFIX) in level.rules:
-                            found[name] = name
-                    elif _stratum(name) == stratum and name != PAGE:
-                        shared = _unstored(name)
-                        found[shared if shared not in found else name] = name
-            unknown = level.matcher.restore({name: pages[at] for name, at in found.items()})
-            for name in found.keys() - set(unknown):
-                owned.add(_stored(name, number))
-                if found[name] != _stored(name, number):
-                    self._moved[_stored(name, number)] = pages[found[name]]
+            own = {_unstored(name): name for name in _of_stratum(number, pages)}
+            own |= {name: name for name in pages if _rule_of(name) in level.rules}
+            others = [
+                {_unstored(name): pages[name] for name in _of_stratum(stratum, pages)}
+                for stratum in before
+            ]
+            unknown = level.matcher.restore({name: pages[at] for name, at in own.items()}, others)
+            owned.update(own[name] for name in own.keys() - set(unknown))
         self._changed = known != self._known()
         return [name for name in pages if name not in owned]
 
@@ -309,6 +302,12 @@ def _unstored(name: str) -> str:
     return name if name.startswith(RULE_PREFIX) else name.partition(_STRATUM_SIGN)[0]
 
 
-def _stratum(name: str) -> int:
-    sign = "" if name.startswith(RULE_PREFIX) else name.partition(_STRATUM_SIGN)[2]
-    return int(sign or 0)
+def _of_stratum(number: int, pages: Iterable[str]) -> list[str]:
+    """The pages of what rules of a stratum share."""
+    shared = (name for name in pages if name != PAGE and not name.startswith(RULE_PREFIX))
+    return [name for name in shared if int(name.partition(_STRATUM_SIGN)[2] or 0) == number]
+
+
+def _rule_of(name: str) -> str:
+    """The rule whose page it is, if it is one's own."""
+    return name.split("/")[1] if name.startswith(RULE_PREFIX) else ""

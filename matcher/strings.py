@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.interner import intern_all, new_interner, with_room
+from matcher.octets import bounds_of, gather
 
 NULL = int(np.iinfo(np.int64).min)
 """The sentinel of null in int64 columns."""
@@ -56,6 +57,31 @@ class Strings:
         with_nulls = np.full(len(texts), NULL, np.int64)
         with_nulls[[text is not None for text in texts]] = codes
         return with_nulls
+
+    def packed(self, codes: NDArray[np.int64]) -> tuple[bytes, bytes]:
+        """The texts of codes behind one another: (int32 lengths, bytes); null has the length -1."""
+        begins, known = self.interner.begin, codes != NULL
+        codes = codes[known]
+        starts, ends = begins[codes], begins[codes + 1]
+        lengths = np.full(len(known), -1, np.int32)
+        lengths[known] = ends - starts
+        bounds = bounds_of(ends - starts)
+        octets = np.empty(bounds[-1], np.uint8)
+        gather(self.interner.texts, starts, ends, bounds, octets)
+        return lengths.tobytes(), octets.tobytes()
+
+    def unpacked(self, lengths: bytes, octets: bytes) -> NDArray[np.int64]:
+        """The inverse of `packed`."""
+        sizes = np.frombuffer(lengths, np.int32)
+        known = sizes >= 0
+        bounds = bounds_of(sizes[known])
+        codes = np.full(len(sizes), NULL, np.int64)
+        found = np.empty(len(bounds) - 1, np.int64)
+        self.make_room(len(found), len(octets) + len(_PADDING))
+        data = np.frombuffer(octets + _PADDING, np.uint8)
+        intern_all(data, bounds, self.interner, found)
+        codes[known] = found
+        return codes
 
     def make_room(self, texts: int, octets: int) -> None:
         """For so many more texts, of so many bytes in all."""

@@ -63,7 +63,6 @@ from matcher.window_layout import (
     TUMBLING,
     VALUES_USED,
     WARM,
-    WINDOW_CHANGED,
 )
 from matcher.window_leaving import leave
 from matcher.window_rare import fetch_ahead, needed_since, pass_over
@@ -177,8 +176,10 @@ def take(
         for value in range(ENTRY_VALUES, places):
             entries[entry, value] = events[place, EVENT_VALUES + value - ENTRY_VALUES]
         count_in(memory, slot, entry)
-        totals[TAKEN] += kind != LOADED
-        totals[WINDOW_CHANGED] = 1
+        if kind != LOADED:
+            totals[TAKEN] += 1
+            out.taken[out.counts[1]] = place
+            out.counts[1] += 1
         keys[slot, SLOT_NUMBER] += 1
         looks = look in (EACH, EDGE) and kind != LOADED
         if kind == COUNTED:

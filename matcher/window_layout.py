@@ -29,7 +29,7 @@ DISTINCT_INT, DISTINCT_FLOAT, FIRST, LAST = range(8, 12)
 
 WIDTHS = {SUM_INT: 2, MIN_INT: 2, MIN_FLOAT: 2, MAX_INT: 2, MAX_FLOAT: 2}
 
-# Places in `WindowMemory.totals`.
+# Places in `WindowMemory.totals`; WINDOW_CHANGED is how many of `WindowMemory.changed` are in use.
 FREE_ENTRY, ENTRIES, KEYS_USED, VALUES_USED, LEFT = range(5)
 DUE_KEYS, DUE_KEPT, NEXT_DUE_MS, TAKEN, WINDOW_CHANGED, WALKED = range(5, 11)
 WINDOW_TOTALS = 11

@@ -26,7 +26,6 @@ from matcher.window_layout import (
     TAKEN,
     TUMBLING,
     WARM,
-    WINDOW_CHANGED,
 )
 from matcher.window_store import WindowMemory, drop_key
 from matcher.words import prefetch
@@ -87,7 +86,6 @@ def pass_over(place: int, events: Ints, since_ms: int, memory: WindowMemory, opt
     if first == place:
         return place
     totals[TAKEN] += first - place
-    totals[WINDOW_CHANGED] = 1
     if known:
         drop_key(memory, slot)  # what it holds is older still
     return first

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compiled import kernel
-from matcher.runs import NONE, SLOT_HEAD, key_slot
+from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, key_slot
 from matcher.window_layout import (
     BEFORE,
     DUE_KEYS,
@@ -20,6 +20,7 @@ from matcher.window_layout import (
     ROW_KEY,
     ROW_KIND,
     ROW_OLDEST,
+    SLOT_COUNT,
     SLOT_FLAGS,
     SLOT_NUMBER,
     SLOT_TAIL,
@@ -90,26 +91,32 @@ def newest_of_due(memory: WindowMemory, since_ms: int, positions: Ints) -> int:
 
 
 @kernel
-def live_entries(memory: WindowMemory, slots: Ints, begin: Ints, order: Ints) -> int:
-    """Each key's slot, and its entries in order; `begin` delimits them.  Returns the keys."""
+def live_entries(memory: WindowMemory, found: Ints, order: Ints) -> None:
+    """All entries, key by key and in order, and the key of each."""
     keys, entries = memory.keys, memory.entries
-    found, size = 0, 0
+    size = 0
     for slot in range(keys.shape[0]):
-        if keys[slot, SLOT_HEAD] != NONE:
-            slots[found] = slot
-            begin[found] = size
-            found += 1
-            entry = keys[slot, SLOT_HEAD]
-            while entry != NONE:
-                order[size] = entry
-                size += 1
-                entry = entries[entry, ENTRY_NEXT]
-    begin[found] = size
-    return found
+        entry = keys[slot, SLOT_HEAD]
+        while entry != NONE:
+            found[size] = keys[slot, SLOT_KEY]
+            order[size] = entry
+            size += 1
+            entry = entries[entry, ENTRY_NEXT]
 
 
 @kernel
-def set_flags(memory: WindowMemory, found: Ints, numbers: Ints, hot: Ints) -> None:
+def lines_of(found: Ints, memory: WindowMemory, counts: Ints, numbers: Ints, hot: Bools) -> None:
+    """Of keys: how many entries, the count of events, and whether the condition held."""
+    for place in range(found.shape[0]):
+        slot = key_slot(memory.keys, found[place])
+        known = memory.keys[slot, SLOT_HEAD] != NONE
+        counts[place] = memory.keys[slot, SLOT_COUNT] if known else 0
+        numbers[place] = memory.keys[slot, SLOT_NUMBER] if known else 0
+        hot[place] = known and memory.keys[slot, SLOT_FLAGS] & HOT != 0
+
+
+@kernel
+def set_flags(memory: WindowMemory, found: Ints, numbers: Ints, hot: Bools) -> None:
     """Give keys their count of events, and mark those whose condition held."""
     for place in range(found.shape[0]):
         slot = key_slot(memory.keys, found[place])

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from matcher.batch import NULL
 from matcher.compiled import inlined, kernel
-from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, grown_keys, new_keys, remove_slot
+from matcher.runs import (
+    NONE,
+    SLOT_HEAD,
+    SLOT_KEY,
+    grown_keys,
+    mark_changed,
+    new_keys,
+    remove_slot,
+    room_for_changed,
+    take_changed,
+)
 from matcher.window_layout import (
     CELL_COLUMN,
     CELL_LINK,
@@ -66,7 +76,10 @@ Floats = NDArray[np.float64]
 
 
 class WindowMemory(NamedTuple):
-    """`floats` is the same memory as `entries`; `due` lists keys."""
+    """`floats` is the same memory as `entries`; `due` lists keys.
+
+    `changed` lists the keys whose state has changed since the last checkpoint, some repeatedly.
+    """
 
     entries: Ints
     floats: Floats
@@ -74,7 +87,15 @@ class WindowMemory(NamedTuple):
     values: Ints
     due: Ints
     cells: Ints
+    changed: Ints
     totals: Ints
+
+
+@inlined
+def touch(memory: WindowMemory, slot: int) -> None:
+    """The state of the key in this slot has changed."""
+    key = memory.keys[slot, SLOT_KEY]
+    mark_changed(key, memory.changed, memory.totals, WINDOW_CHANGED)
 
 
 @inlined
@@ -95,6 +116,7 @@ def add_entry(memory: WindowMemory, slot: int, ts: int, position: int, step: int
     keys[slot, SLOT_TAIL] = entry
     keys[slot, SLOT_LAST_MS] = ts
     keys[slot, SLOT_COUNT] += 1
+    touch(memory, slot)
     return int(entry)
 
 
@@ -218,7 +240,7 @@ def drop_oldest(memory: WindowMemory, slot: int) -> None:
         entries[entry, ENTRY_NEXT] = totals[FREE_ENTRY]
         totals[FREE_ENTRY] = entry
         totals[ENTRIES] -= 1
-    totals[WINDOW_CHANGED] = 1
+    touch(memory, slot)
 
 
 @kernel
@@ -233,6 +255,12 @@ def free_left(memory: WindowMemory) -> None:
         totals[ENTRIES] -= 1
         entry = following
     totals[LEFT] = NONE
+
+
+@kernel
+def mark_all(keys: Ints, memory: WindowMemory) -> None:
+    for place in range(keys.shape[0]):
+        mark_changed(keys[place], memory.changed, memory.totals, WINDOW_CHANGED)
 
 
 # ------------------------------------------------------------------------------------ key table
@@ -271,7 +299,7 @@ def drop_key(memory: WindowMemory, slot: int) -> None:
         entries[keys[slot, SLOT_TAIL], ENTRY_NEXT] = totals[FREE_ENTRY]
         totals[FREE_ENTRY] = keys[slot, SLOT_HEAD]
         totals[ENTRIES] -= keys[slot, SLOT_COUNT]
-        totals[WINDOW_CHANGED] = 1
+        touch(memory, slot)
     forget_key(memory, slot)
 
 
@@ -355,6 +383,7 @@ class WindowStore:
             values,
             np.zeros(16, np.int64),
             cells,
+            np.empty(16, np.int64),
             totals,
         )
         self.reserve(16)
@@ -380,6 +409,22 @@ class WindowStore:
         self.memory = memory._replace(
             entries=entries, floats=entries.view(np.float64), keys=keys, values=values, due=due
         )
+
+    def will_change(self, more: int) -> None:
+        """Make room to list so many more keys as changed."""
+        memory, totals = self.memory, self.memory.totals
+        live = int(totals[KEYS_USED])
+        changed = room_for_changed(memory.changed, totals, WINDOW_CHANGED, more, live)
+        self.memory = memory._replace(changed=changed)
+
+    def touch(self, keys: Ints) -> None:
+        """The state of these keys has changed."""
+        self.will_change(len(keys))
+        mark_all(keys, self.memory)
+
+    def take_changed(self) -> Ints | None:
+        """The keys changed since the last call, perhaps repeatedly; None: perhaps any."""
+        return take_changed(self.memory.changed, self.memory.totals, WINDOW_CHANGED)
 
     @property
     def bytes(self) -> int:

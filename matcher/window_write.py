@@ -51,10 +51,14 @@ Floats = NDArray[np.float64]
 
 
 class Rows(NamedTuple):
-    """`counts[0]` rows are written; `floats` is the same memory as `rows`."""
+    """`counts[0]` rows are written; `floats` is the same memory as `rows`.
+
+    `taken` are the events that entered windows, `counts[1]` of them.
+    """
 
     rows: Ints
     floats: Floats
+    taken: Ints
     counts: Ints
 
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from dsl.model import WindowFire
 from matcher.atoms import BatchAtoms
 from matcher.buffers import EVENT_KEY, EVENT_VALUES
-from matcher.evidence import Evidence
 from matcher.keys import KeyCodec
 from matcher.layout import is_float
 from matcher.results import Found, Resolved
 from matcher.runs import NONE, SLOT_HEAD
+from matcher.saved import Saved
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
 from matcher.strings import Strings
@@ -44,9 +44,8 @@ from matcher.window_layout import (
     ROW_STEP,
     SLOT_TAIL,
     TAKEN,
-    WINDOW_CHANGED,
 )
-from matcher.window_pages import Extra, dump, restore
+from matcher.window_pages import WindowPages
 from matcher.window_plan import SEEN_AS_OF, WindowPlan
 from matcher.window_rows import newest_of_due, rises
 from matcher.window_state import WindowState
@@ -65,7 +64,7 @@ class WindowLane:
 
     def __init__(self, plan: WindowPlan, number: int, schema: Schema, strings: Strings) -> None:
         self.plan = plan
-        self.page = f"rule/{plan.rule.name}"
+        self.owner = f"rule/{plan.rule.name}"
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
         self._number = number
         self._selection = Selection(plan, schema, self.keys)
@@ -75,12 +74,22 @@ class WindowLane:
         )
         self._floats = [place for place, type_ in enumerate(plan.measures.types) if is_float(type_)]
         assert plan.rule.window is not None
+        self.span_ms = plan.rule.window.shape.size_ms
         self._once = plan.rule.window.fire is WindowFire.ONCE
         self.phase = BEFORE_EVENTS if plan.options[OPTION_KIND] == HOPPING else AFTER_EVENTS
         self.done: set[int] = set()  # keys that a rule that fires once has fired for
         self.resolved: list[Resolved] = []
         self.matched = 0
         self._first_ts = NEVER
+        self._pages = WindowPages(
+            self.owner,
+            plan.rule.pattern_version,
+            self.state,
+            measures.types,
+            self.keys,
+            strings,
+            lambda: self.done,
+        )
 
     # ------------------------------------------------------------------ motion
 
@@ -130,6 +139,7 @@ class WindowLane:
             key = int(rows[place, ROW_KEY])
             first[place] = key not in self.done
             self.done.add(key)
+        self.state.store.touch(rows[first, ROW_KEY])
         return self._fired(rows[first])
 
     def _fired(self, fired: Ints) -> list[Found]:
@@ -156,22 +166,14 @@ class WindowLane:
 
     # ------------------------------------------------------------------ state
 
-    def changed(self) -> bool:
-        """Whether the state differs from the last `dump`."""
-        return bool(self.state.store.memory.totals[WINDOW_CHANGED])
+    def snapshot(self, watermark_ms: int) -> dict[str, bytes]:
+        """Pages that changed since the last snapshot; b"" when a page is gone."""
+        return self._pages.snapshot(watermark_ms, self.matched)
 
-    def dump(self, strings: Strings, evidence: Evidence) -> bytes:
-        self.state.store.memory.totals[WINDOW_CHANGED] = 0
-        extra = Extra(tuple(self.done), self.matched, evidence.read(self.held()))
-        version, types = self.plan.rule.pattern_version, self.plan.measures.types
-        return dump(version, self.state, types, self.keys, strings, extra)
-
-    def restore(self, strings: Strings, data: bytes) -> dict[int, bytes]:
-        """Fill empty windows; the bytes of events that are held."""
-        version, types = self.plan.rule.pattern_version, self.plan.measures.types
-        extra = restore(version, self.state, types, self.keys, strings, data)
-        self.done, self.matched = set(extra.done), extra.matched
-        return dict(extra.raw or {})
+    def restore(self, saved: Saved) -> None:
+        """Fill empty windows; raises PageMismatch."""
+        if saved.head:
+            self.matched, self.done = self._pages.restore(saved)
 
     def held(self) -> Ints:
         """Positions of all events held as evidence."""

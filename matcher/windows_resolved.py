@@ -21,7 +21,6 @@ from matcher.window_layout import (
     OPTION_LOOK,
     ROW_KEY,
     SESSION,
-    WINDOW_CHANGED,
 )
 from matcher.window_over import (
     FACT_AT,
@@ -99,11 +98,9 @@ class ResolvedWindowLane(WindowLane):
             self.resolved.append(Resolved(at_ms, phase, named, self._number, fact[FACT_KEY]))
         last = np.append(facts[1:, FACT_KEY] != facts[:-1, FACT_KEY], True)
         ends = facts[last]
-        opened = set(ends[ends[:, FACT_OPEN] != 0, FACT_KEY].tolist())
-        before = len(self.done)
-        self.done.difference_update(ends[:, FACT_KEY].tolist())
-        self.done |= opened
-        changed = bool(over.any() or fires.any() or len(self.done) != before)
-        memory.totals[WINDOW_CHANGED] |= changed
+        keys, is_open = ends[:, FACT_KEY], ends[:, FACT_OPEN] != 0
+        self.done.difference_update(keys.tolist())
+        self.done.update(keys[is_open].tolist())
+        self.state.store.touch(keys[is_open != np.isin(keys, open_before)])
         rows: Ints = np.sort(facts[fires, FACT_ROW])
         return rows

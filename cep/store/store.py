@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -143,20 +144,22 @@ def _write_checkpoint(connection: Connection, lease: Lease, values: Checkpoint) 
 
 
 def _write_pages(connection: Connection, partition: str, pages: Mapping[str, bytes]) -> None:
-    if not pages:
-        return
-    names = list(pages)
-    for start in range(0, len(names), 500):  # databases bound the parameters of a statement
-        connection.execute(
-            delete(page).where(
-                page.c.partition == partition, page.c.name.in_(names[start : start + 500])
-            )
-        )
+    gone = [{"of": partition, "called": name} for name, data in pages.items() if not data]
+    if gone:
+        connection.execute(_DELETE_PAGE, gone)
     rows = [
         {"partition": partition, "name": name, "data": data} for name, data in pages.items() if data
     ]
     if rows:
-        connection.execute(insert(page), rows)
+        statement = _dialect(connection).insert(page)
+        replaced = {"data": statement.excluded.data}
+        key = [page.c.partition, page.c.name]
+        connection.execute(statement.on_conflict_do_update(key, set_=replaced), rows)
+
+
+_DELETE_PAGE = delete(page).where(
+    page.c.partition == bindparam("of"), page.c.name == bindparam("called")
+)
 
 
 def _write_detections(
@@ -214,5 +217,9 @@ def _insert_new(connection: Connection, table: Table, rows: list[dict[str, objec
     """Inserts rows in order; one that violates a unique key is left out."""
     if not rows:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+    connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+
+
+def _dialect(connection: Connection) -> Any:
+    """What `insert` of this database can do besides the standard."""
+    return postgresql if connection.dialect.name == "postgresql" else sqlite

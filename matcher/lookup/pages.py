@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -20,11 +21,12 @@ from dsl.model import Table as Declaration
 from matcher.batch import Column, storage_dtype
 from matcher.layout import is_text
 from matcher.lookup.table import Change, Table
-from matcher.snapshot import PageMismatch, Texts, codes_of
+from matcher.page_texts import Texts, codes_of
+from matcher.saved import PageMismatch
 from matcher.storage import nulls
 from matcher.strings import Strings
 
-FORMAT = 1
+FORMAT = 2
 PAGE_PREFIX = "table/"
 PAGE_ROWS_MAX = 65_536
 """Stretches are not joined beyond this, so a page stays within a few MB."""
@@ -114,17 +116,19 @@ class TablePages:
     def _page(self, stretch: _Stretch, strings: Strings) -> bytes:
         table, first = self.table, stretch.first - self.base
         end = first + stretch.rows
-        texts = Texts(strings)
-        columns = []
-        for declared, column in zip(table.declared.fields, table.columns, strict=True):
-            part: Any = column[first:end]
-            columns.append((texts.indexes(part) if is_text(declared.type) else part).tobytes())
+        parts: list[Any] = [column[first:end] for column in table.columns]
+        is_texts = [is_text(declared.type) for declared in table.declared.fields]
+        texts = Texts(compress(parts, is_texts), strings)
+        columns = [
+            (texts.indexes(part) if text else part).tobytes()
+            for part, text in zip(parts, is_texts, strict=True)
+        ]
         page = {
             "changes": _changes(table.changes, first, end),
             "alive": np.packbits(table.alive[first:end]).tobytes(),
             "rows": stretch.rows,
             "columns": columns,
-            "texts": texts.found,
+            "texts": texts.packed(),
         }
         return msgspec.msgpack.encode(page)
 
@@ -147,11 +151,11 @@ class TablePages:
         for page_name in sorted(page for page in pages if page.startswith(f"{PAGE_PREFIX}{name}/")):
             page = msgspec.msgpack.decode(pages[page_name])
             rows = page["rows"]
-            codes = np.array([strings.code(text) for text in page["texts"]] or [0], np.int64)
             columns: list[Column] = []
             for declared, data in zip(self.table.declared.fields, page["columns"], strict=True):
                 column: Any = np.frombuffer(data, storage_dtype(declared.type.kind))
-                columns.append(codes_of(codes, column) if is_text(declared.type) else column)
+                text = is_text(declared.type)
+                columns.append(codes_of(page["texts"], column, strings) if text else column)
             alive = np.unpackbits(np.frombuffer(page["alive"], np.uint8), count=rows).astype(bool)
             self._stretches.append(_Stretch(int(page_name.rpartition("/")[2]), rows))
             self.table.append(columns, alive, [Change(*change) for change in page["changes"]])

@@ -14,7 +14,7 @@ from dsl.source import Span
 from matcher.lookup.history import Scalars
 from matcher.lookup.pages import PAGE_PREFIX, TablePages, shape
 from matcher.lookup.table import FROM_THE_BEGINNING, Applied, Columns, Table
-from matcher.snapshot import PageMismatch
+from matcher.saved import PageMismatch
 from matcher.strings import Strings
 
 __all__ = ["PAGE_PREFIX", "ReferenceData", "shape", "tables_read"]

@@ -12,9 +12,9 @@ from dsl.model import RuleSet
 from matcher import limits
 from matcher.decode import Decoder
 from matcher.limits import RUNS_PER_KEY_MAX
-from matcher.matcher import END_OF_TIME_MS, SHARED_PREFIXES, Match, Matcher
+from matcher.matcher import END_OF_TIME_MS, Match, Matcher
+from matcher.saved import PageMismatch, owner_of
 from matcher.schema import Schema
-from matcher.snapshot import PageMismatch
 from matcher.strings import Strings
 
 EVENTS = """
@@ -98,15 +98,23 @@ def test_nothing_is_kept_one_window_after_the_last_event() -> None:
 def test_snapshot_gives_only_what_changed() -> None:
     driver = Driver(PAIR + 'rule s { severity low by k match a: A[x > 5] alert "x" }')
     driver.feed(event("A", 1))
-    starts, rule = sorted(driver.matcher.snapshot(), reverse=True)
-    assert starts.startswith(SHARED_PREFIXES) and rule == "rule/r"
-    assert driver.matcher.snapshot() == {}
+
+    def changed() -> list[str]:
+        """What owns the pages that changed; of a group of starts, only what it is."""
+        owners = {owner_of(name) for name in driver.matcher.snapshot()}
+        return sorted("starts" if name.startswith("starts/") else name for name in owners)
+
+    assert changed() == ["evidence/3", "rule/r", "starts"]
+    assert changed() == []
     driver.feed(event("B", 2, "q"))
-    assert driver.matcher.snapshot() == {}
+    assert changed() == []
     driver.feed(event("A", 3))
-    assert set(driver.matcher.snapshot()) == {starts}
+    assert changed() == ["evidence/3", "starts"]
     driver.feed(event("B", 4))
-    assert set(driver.matcher.snapshot()) == {"rule/r"}
+    assert changed() == ["rule/r"]
+    driver.pass_time(10 * 60_000)
+    gone = {owner_of(name) for name, data in driver.matcher.snapshot().items() if not data}
+    assert sorted(name.split("/")[0] for name in gone) == ["evidence", "rule", "starts"]
 
 
 def test_a_rule_that_joins_others_begins_empty() -> None:
@@ -133,12 +141,13 @@ def test_starts_are_found_again_when_rules_share_them_differently() -> None:
     driver = Driver(rules(range(12)))
     driver.feed(event("A", 1, x=1))
     pages = driver.matcher.snapshot()
-    assert len([name for name in pages if name.startswith(SHARED_PREFIXES)]) == 2
+    groups = {owner_of(name) for name in pages if name.startswith("starts/")}
+    assert len(groups) == 2
     fewer = Driver(rules(range(6, 12)))
-    gone = {
-        name: data for name, data in pages.items() if name not in {f"rule/r{n}" for n in range(6)}
-    }
-    assert len(fewer.matcher.restore(gone)) == 1
+    gone = {f"rule/r{n}" for n in range(6)}
+    left = {name: data for name, data in pages.items() if owner_of(name) not in gone}
+    unknown = {owner_of(name) for name in fewer.matcher.restore(left)}
+    assert len(unknown) == 1 and unknown < groups
     fewer.position = driver.position
     assert len(fewer.feed(event("B", 2, x=100))) == 6
 
@@ -148,7 +157,9 @@ def test_pages_that_belong_to_nothing_are_named() -> None:
     driver.feed(event("A", 1))
     pages = driver.matcher.snapshot()
     other = Driver(PAIR.replace("rule r", "rule other").replace("a: A", "a: A[x > 5]"))
-    assert sorted(other.matcher.restore(pages)) == sorted(pages)
+    unknown = set(other.matcher.restore(pages))
+    left = {owner_of(name) for name in pages.keys() - unknown}
+    assert left == {"evidence/3"}, "only events stay, until their time is over"
 
 
 def test_page_of_another_pattern_is_refused() -> None:

@@ -36,7 +36,7 @@ from dsl.model import (
 from matcher.atoms import Atoms
 from matcher.decode import Decoder
 from matcher.matcher import END_OF_TIME_MS, Matcher
-from matcher.pairs import pair_of
+from matcher.pair_plan import pair_of
 from matcher.plan import compile_rule
 from matcher.schema import Schema
 from matcher.strings import Strings

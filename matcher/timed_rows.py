@@ -1,0 +1,84 @@
+"""Rows that are only added and that time lets go of, as contents of a journal.
+
+A row is (key, event time, position, values).  In a page keys and texts are written out, and values
+go by names, so that a page may be read back for rules that want others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matcher.batch import NULL
+from matcher.journal import Form
+from matcher.keys import KeyCodec
+from matcher.strings import Strings
+
+Ints = NDArray[np.int64]
+
+# Rows of `TimedRows.rows`; values come last.
+ROW_TS, ROW_POSITION, ROW_VALUES = range(3)
+
+
+class TimedRows(NamedTuple):
+    """Columns in the order of their coming: `rows` has event times, positions, then values."""
+
+    keys: Ints
+    rows: Ints
+
+    @staticmethod
+    def of(keys: Ints, *rows: Ints) -> TimedRows:
+        return TimedRows(keys, np.stack(rows))
+
+    @staticmethod
+    def joined(parts: Sequence[TimedRows]) -> TimedRows:
+        """At least one part."""
+        keys = np.concatenate([part.keys for part in parts])
+        return TimedRows(keys, np.concatenate([part.rows for part in parts], axis=1))
+
+    @property
+    def newest_ms(self) -> int:
+        return int(self.rows[ROW_TS].max())
+
+    def where(self, some: slice | Ints | NDArray[np.bool_]) -> TimedRows:
+        return TimedRows(self.keys[some], self.rows[:, some])
+
+
+def timed_form(
+    values: Sequence[tuple[str, bool]], keys: KeyCodec, strings: Strings
+) -> Form[TimedRows]:
+    """`values` are (name, whether texts) of the value columns; what a page lacks is null."""
+
+    def fields(timed: TimedRows) -> tuple[Any, ...]:
+        columns = {
+            name: strings.packed(row) if text else row.tobytes()
+            for (name, text), row in zip(values, timed.rows[ROW_VALUES:], strict=True)
+        }
+        ts, positions = timed.rows[ROW_TS], timed.rows[ROW_POSITION]
+        return keys.packed(timed.keys), ts.tobytes(), positions.tobytes(), columns
+
+    def read(written: Sequence[Any]) -> TimedRows:
+        key_columns, ts, positions, columns = written
+        keyed = keys.unpacked(key_columns)
+        rows = np.full((ROW_VALUES + len(values), len(keyed)), NULL, np.int64)
+        rows[ROW_TS] = np.frombuffer(ts, np.int64)
+        rows[ROW_POSITION] = np.frombuffer(positions, np.int64)
+        for place, (name, text) in enumerate(values, ROW_VALUES):
+            if name in columns:
+                column = columns[name]
+                known = strings.unpacked(*column) if text else np.frombuffer(column, np.int64)
+                rows[place] = known
+        return TimedRows(keyed, rows)
+
+    def cut(timed: TimedRows, begin: int, end: int) -> TimedRows:
+        return timed.where(slice(begin, end))
+
+    row_bytes = 8 * (ROW_VALUES + len(values) + 2)
+
+    def size(timed: TimedRows) -> int:
+        return row_bytes * len(timed.keys)
+
+    return Form(fields, read, TimedRows.joined, cut, lambda timed: len(timed.keys), size)
