@@ -32,7 +32,7 @@ STAGES = {
     "order by time": ("cep/event_time.py",),
     "atoms and facts": ("matcher/atoms.py", "matcher/derived.py", "matcher/by_value.py"),
     "selection": ("matcher/selection.py", "matcher/fitting.py", "matcher/key_habits.py"),
-    "pairs": ("matcher/pairs.py", "matcher/starts.py", "matcher/pair_scan.py"),
+    "pairs": ("matcher/pair", "matcher/start"),
     "lanes": (
         *("matcher/lane.py", "matcher/advance.py", "matcher/chains.py", "matcher/absence.py"),
         *("matcher/window", "matcher/silence.py"),
@@ -43,10 +43,8 @@ STAGES = {
         *("cep/detection", "cep/values.py", "cep/fields.py"),
     ),
     "commit": (
-        "cep/store/",
-        "matcher/snapshot.py",
-        "matcher/pair_pages.py",
-        "matcher/window_pages",
+        *("cep/store/", "matcher/snapshot.py", "matcher/run_pages.py", "matcher/window_pages"),
+        *("matcher/journal.py", "matcher/ledger.py", "matcher/timed_rows.py", "matcher/saved.py"),
     ),
 }
 """Beginnings of paths; what belongs to several stages stands in none, and its caller decides."""
@@ -56,7 +54,6 @@ FUNCTIONS = {
     "_raw_of": "matches and evidence",
     "_told_of": "matches and evidence",
     "snapshot": "commit",
-    "dump": "commit",
     "changed_pages": "commit",
 }
 """Functions that are not of the stage of their module."""

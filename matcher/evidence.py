@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from matcher.batch import Batch, BytesChunk, RawLines
 from matcher.journal import PAGE_BYTES, Form, Journal, small_tail
+from matcher.narrow import narrowed, widened
+from matcher.octets import bounds_of
 from matcher.saved import NOTHING, Saved
 
 Ints = NDArray[np.int64]
@@ -111,19 +113,19 @@ class Segment:
     def size(self) -> int:
         """Bytes of the lines, and of what a page has besides."""
         starts, ends = self.raw.start[self.rows], self.raw.end[self.rows]
-        return int(ends.sum() - starts.sum()) + 16 * len(self.rows)
+        return int(ends.sum() - starts.sum()) + 6 * len(self.rows)
 
 
 def _fields(segment: Segment) -> tuple[Any, ...]:
     bounds, octets = segment.raw.packed(segment.rows)
-    return segment.positions.tobytes(), bounds.tobytes(), octets
+    return narrowed(segment.positions), narrowed(np.diff(bounds)), octets
 
 
 def _read(fields: Sequence[Any]) -> Segment:
-    positions, bounds, octets = fields
-    edges = np.frombuffer(bounds, np.int64)
-    raw = RawLines.of(BytesChunk(octets), edges[:-1], edges[1:])
-    return Segment(np.frombuffer(positions, np.int64), np.arange(len(edges) - 1), raw)
+    positions, lengths, octets = fields
+    bounds = bounds_of(widened(lengths))
+    raw = RawLines.of(BytesChunk(octets), bounds[:-1], bounds[1:])
+    return Segment(widened(positions), np.arange(len(bounds) - 1), raw)
 
 
 def _joined(segments: Sequence[Segment]) -> Segment:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -64,12 +64,8 @@ class Journal(Generic[C]):
 
     def add(self, content: C, newest_ms: int) -> None:
         """Put newer content behind what there is; `newest_ms` is the latest time in it."""
-        rows, size = self._form.rows(content), self._form.size(content)
-        parts = max(1, min(rows, ceil(size / PAGE_BYTES)))
-        for part in range(parts):
-            begin, end = rows * part // parts, rows * (part + 1) // parts
-            whole = content if parts == 1 else self._form.cut(content, begin, end)
-            self._append(whole, newest_ms)
+        for part in self._cut(content):
+            self._append(part, newest_ms)
 
     def expire(self, before_ms: int) -> None:
         """Drop the pages in which everything is from before this time."""
@@ -120,12 +116,21 @@ class Journal(Generic[C]):
             content = self._form.join([*before, content])
             newest_ms = max(newest_ms, self.pages[-1].newest_ms)
             self._drop(first, len(self.pages))
-        data = self._encoded(newest_ms, content)
-        kept = content if self._is_kept(len(data)) else None
-        page = Page(self._next, newest_ms, len(data), kept)
-        self.pages.append(page)
-        self._changed[self._name(page)] = data
-        self._next += 1
+        for part in self._cut(content):
+            data = self._encoded(newest_ms, part)
+            kept = part if self._is_kept(len(data)) else None
+            page = Page(self._next, newest_ms, len(data), kept)
+            self.pages.append(page)
+            self._changed[self._name(page)] = data
+            self._next += 1
+
+    def _cut(self, content: C) -> list[C]:
+        """In parts that fit into pages."""
+        rows, parts = self._form.rows(content), round(self._form.size(content) / PAGE_BYTES)
+        if min(rows, parts) <= 1:
+            return [content]
+        edges = [rows * part // parts for part in range(parts + 1)]
+        return [self._form.cut(content, begin, end) for begin, end in pairwise(edges)]
 
     def _is_kept(self, size: int) -> bool:
         return self._keeps or 2 * size < PAGE_BYTES
@@ -149,12 +154,12 @@ _TAIL_MOST = 8 * TAIL_MIN
 def small_tail(sizes: Sequence[int]) -> int:
     """How many of the last of these pages should become one; 0 when they are few.
 
-    From the last on, as long as each is no larger than those behind it together.
+    From the last on, as long as each is at most twice as large as those behind it together.
     """
     total = count = 0
     for size in reversed(sizes):
         size = max(size, FREE_BYTES)
-        if 2 * size >= PAGE_BYTES or (count and size > total):
+        if 2 * size >= PAGE_BYTES or (count and size > 2 * total):
             break
         total += size
         count += 1

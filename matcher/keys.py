@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dsl.model import Kind, Type
 from matcher.batch import NULL, Column
 from matcher.layout import is_text
+from matcher.narrow import Narrow, narrowed, widened
 from matcher.strings import Strings
 from matcher.tuple_codes import TupleCodes
 
@@ -66,17 +67,17 @@ class KeyCodec:
         parts = tuple(map(self._stored, self._types, scalars))
         return parts[0] if len(parts) == 1 else int(self._codes.codes(np.array([parts]))[0])
 
-    def packed(self, keys: Ints) -> list[bytes | tuple[bytes, bytes]]:
+    def packed(self, keys: Ints) -> list[Narrow | tuple[bytes, bytes]]:
         """Keys as they are saved: a column of each part, texts written out."""
         return [
-            self._strings.packed(part) if is_text(type) else part.astype(np.int64).tobytes()
+            self._strings.packed(part) if is_text(type) else narrowed(part)
             for type, part in zip(self._types or (_NO_PART,), self._parts(keys), strict=True)
         ]
 
     def unpacked(self, columns: Sequence[Any]) -> Ints:
         """The inverse of `packed`."""
         parts = [
-            self._strings.unpacked(*column) if is_text(type) else np.frombuffer(column, np.int64)
+            self._strings.unpacked(*column) if is_text(type) else widened(column)
             for type, column in zip(self._types or (_NO_PART,), columns, strict=True)
         ]
         return parts[0] if len(parts) == 1 else self._codes.codes(np.stack(parts, axis=1))

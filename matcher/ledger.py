@@ -30,7 +30,7 @@ KEY_BYTES = 24
 CREDIT_BYTES_MIN = 4 * 1024
 """A page and a checkpoint count for at least so much, so that tiny pages do not become many."""
 
-SPARE_BYTES = 64 * 1024
+SPARE_BYTES = 16 * 1024
 """So much may be hidden in any case."""
 
 # Columns of the table of keys: the serial of the last page that lists one, and its bytes there.

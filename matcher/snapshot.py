@@ -20,6 +20,7 @@ from matcher.batch import NULL
 from matcher.journal import PAGE_BYTES
 from matcher.keys import KeyCodec
 from matcher.ledger import Content, Written
+from matcher.narrow import narrowed, narrowed_table, widened, widened_table
 from matcher.octets import bounds_of
 from matcher.page_texts import NO_TEXTS, Texts, codes_of
 from matcher.plan import Plan
@@ -113,15 +114,14 @@ class KeyedRuns:
         key_columns, sizes, said, runs, nodes, texts = msgspec.msgpack.decode(data)
         memory = self._store().memory
         rows = Rows(
-            np.frombuffer(said, np.int64).reshape(-1, KEY_COLUMNS),
-            np.frombuffer(runs, np.int64).reshape(-1, memory.runs.shape[1]),
-            np.frombuffer(nodes, np.int64).reshape(-1, memory.nodes.shape[1]),
+            widened_table(said, KEY_COLUMNS),
+            widened_table(runs, memory.runs.shape[1]),
+            widened_table(nodes, memory.nodes.shape[1]),
         )
         if texts[0]:
-            rows = rows._replace(runs=rows.runs.copy(), nodes=rows.nodes.copy())
             for each, column in self._text_columns(rows):
                 column[each] = codes_of(texts, column[each], self._strings)
-        return Content(self._keys.unpacked(key_columns), np.frombuffer(sizes, np.int64), rows)
+        return Content(self._keys.unpacked(key_columns), widened(sizes), rows)
 
     def load(self, parts: list[tuple[Content[Rows], Bools]]) -> None:
         if not parts:
@@ -157,9 +157,9 @@ class KeyedRuns:
             for each, column in columns:
                 column[each] = found.indexes(column[each])
             texts = found.packed()
-        said, runs, nodes = (each.tobytes() for each in rows)
+        said, runs, nodes = map(narrowed_table, rows)
         packed = self._keys.packed(keys)
-        return msgspec.msgpack.encode((packed, sizes.tobytes(), said, runs, nodes, texts))
+        return msgspec.msgpack.encode((packed, narrowed(sizes), said, runs, nodes, texts))
 
     def _text_columns(self, rows: Rows) -> Iterator[tuple[Any, Ints]]:
         """(rows, column) of every register and kept value that holds codes of texts."""

@@ -20,7 +20,7 @@ def _longest_ms(tables: Tables) -> int:
     """The sum of gaps on the longest way through the states; NO_LIMIT_MS where ways are loops."""
     states = len(tables.transition_begin) - 1
     longest = np.zeros(states, object)
-    for _ in range(states):
+    for _ in range(states + 1):
         before = longest.copy()
         for state in range(states):
             ways = range(tables.transition_begin[state], tables.transition_begin[state + 1])

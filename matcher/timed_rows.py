@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from matcher.batch import NULL
 from matcher.journal import Form
 from matcher.keys import KeyCodec
+from matcher.narrow import narrowed, widened
 from matcher.strings import Strings
 
 Ints = NDArray[np.int64]
@@ -54,31 +55,27 @@ def timed_form(
 
     def fields(timed: TimedRows) -> tuple[Any, ...]:
         columns = {
-            name: strings.packed(row) if text else row.tobytes()
+            name: strings.packed(row) if text else narrowed(row)
             for (name, text), row in zip(values, timed.rows[ROW_VALUES:], strict=True)
         }
         ts, positions = timed.rows[ROW_TS], timed.rows[ROW_POSITION]
-        return keys.packed(timed.keys), ts.tobytes(), positions.tobytes(), columns
+        return keys.packed(timed.keys), narrowed(ts), narrowed(positions), columns
 
     def read(written: Sequence[Any]) -> TimedRows:
         key_columns, ts, positions, columns = written
         keyed = keys.unpacked(key_columns)
         rows = np.full((ROW_VALUES + len(values), len(keyed)), NULL, np.int64)
-        rows[ROW_TS] = np.frombuffer(ts, np.int64)
-        rows[ROW_POSITION] = np.frombuffer(positions, np.int64)
+        rows[ROW_TS], rows[ROW_POSITION] = widened(ts), widened(positions)
         for place, (name, text) in enumerate(values, ROW_VALUES):
             if name in columns:
                 column = columns[name]
-                known = strings.unpacked(*column) if text else np.frombuffer(column, np.int64)
-                rows[place] = known
+                rows[place] = strings.unpacked(*column) if text else widened(column)
         return TimedRows(keyed, rows)
 
     def cut(timed: TimedRows, begin: int, end: int) -> TimedRows:
         return timed.where(slice(begin, end))
 
-    row_bytes = 8 * (ROW_VALUES + len(values) + 2)
-
     def size(timed: TimedRows) -> int:
-        return row_bytes * len(timed.keys)
+        return (12 + 6 * len(values)) * len(timed.keys)
 
     return Form(fields, read, TimedRows.joined, cut, lambda timed: len(timed.keys), size)

@@ -22,6 +22,7 @@ from matcher.journal import PAGE_BYTES, Journal
 from matcher.keys import KeyCodec
 from matcher.layout import is_text
 from matcher.ledger import Content, Ledger, Written
+from matcher.narrow import narrowed, widened
 from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY
 from matcher.saved import Head, PageMismatch, Saved
 from matcher.selection import order_by
@@ -170,18 +171,13 @@ class WindowPages:
         for begin in range(0, len(keys), KEYS_PER_PAGE):
             part = keys[begin : begin + KEYS_PER_PAGE]
             lines = self._lines(part)
-            columns = lines.counts, lines.numbers, lines.hot, lines.done
-            fields = [self._keys.packed(part), *(column.tobytes() for column in columns)]
+            columns = lines.counts, lines.numbers, lines.hot.astype(int), lines.done.astype(int)
+            fields = [self._keys.packed(part), *map(narrowed, columns)]
             yield Written(part, lines.sizes, msgspec.msgpack.encode(fields))
 
     def read(self, data: bytes) -> Content[Lines]:
         keys, counts, numbers, hot, done = msgspec.msgpack.decode(data)
-        lines = Lines(
-            np.frombuffer(counts, np.int64),
-            np.frombuffer(numbers, np.int64),
-            np.frombuffer(hot, np.bool_),
-            np.frombuffer(done, np.bool_),
-        )
+        lines = Lines(widened(counts), widened(numbers), widened(hot) != 0, widened(done) != 0)
         return Content(self._keys.unpacked(keys), lines.sizes, lines)
 
     def load(self, parts: list[tuple[Content[Lines], Bools]]) -> None:
