@@ -101,7 +101,7 @@ class Frames:
         """Texts as their codes; of a dictionary each text is looked up once."""
         if pa.types.is_dictionary(values.type):
             column, doubtful = self._codes(values.dictionary, domain)
-            index = values.indices.fill_null(len(column)).to_numpy()
+            index = values.indices.cast(pa.int64()).fill_null(len(column)).to_numpy()
             padded: Any = np.append(column, NULL)
             return padded[index], None if doubtful is None else np.append(doubtful, False)[index]
         if pa.types.is_string_view(values.type):

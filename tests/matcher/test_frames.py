@@ -235,6 +235,18 @@ def test_texts_of_every_layout_are_read_alike(kind: pa.DataType) -> None:
     assert len(decoded.batch) == 3
 
 
+def test_a_dictionary_may_have_as_many_texts_as_its_indices_can_number() -> None:
+    users = [f"u{number}" for number in range(128)]
+    indices = pa.array([127, None, 0], pa.int8())
+    user = pa.DictionaryArray.from_arrays(indices, pa.array(users))
+    strings = Strings()
+    table = pa.table({"type": ["Login"] * 3, "ts": [TS_MS] * 3, "user": user})
+    decoded = Decoder(SCHEMA, strings).decode_arrow(table, 0)
+    codes = decoded.batch.columns[SCHEMA.column("Login", ("user",))].tolist()
+    assert [strings.text(codes[0]), strings.text(codes[2])] == ["u127", "u0"]
+    assert codes[1] == np.iinfo(np.int64).min
+
+
 def test_a_text_that_is_not_utf8_is_a_dead_letter_of_its_own() -> None:
     user = pa.array([b"ann", b"\xff\xfe", b"bob"]).cast(pa.string(), safe=False)
     table = pa.table(
