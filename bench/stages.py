@@ -52,7 +52,6 @@ STAGES = {
 FUNCTIONS = {
     "_matches": "matches and evidence",
     "_raw_of": "matches and evidence",
-    "_told_of": "matches and evidence",
     "snapshot": "commit",
     "changed_pages": "commit",
 }

@@ -57,13 +57,12 @@ def _bound_event(bound: BoundEvent) -> dict[str, object]:
 class Writer:
     """Writes the detections of `rule`; what they have in common is JSON already."""
 
-    __slots__ = ("_rule", "_steps")
+    __slots__ = ("_name", "_steps", "_version")
 
     def __init__(self, rule: Rule) -> None:
-        name, version = orjson.dumps(rule.name), orjson.dumps(rule.version)
-        labels = (orjson.dumps(step.label) for step in rule.steps)
-        self._rule = b'","rule":%b,"version":%b,"key":' % (name, version)
-        self._steps = [b'{"step":%b,"position":' % label for label in labels]
+        self._name = orjson.Fragment(orjson.dumps(rule.name))
+        self._version = orjson.Fragment(orjson.dumps(rule.version))
+        self._steps = [orjson.Fragment(orjson.dumps(step.label)) for step in rule.steps]
 
     def write(
         self,
@@ -75,35 +74,38 @@ class Writer:
     ) -> bytes:
         """`emitted` are events as JSON."""
         key, severity, message, fields = said
-        tail = b',"emitted":[%b]' % b",".join(emitted) if emitted else b""
+        body: dict[str, object] = {
+            "id": id,
+            "rule": self._name,
+            "version": self._version,
+            "key": key,
+            "at": iso_time(match.at_ms),
+            "severity": severity,
+            "message": message,
+            "fields": fields,
+            "events": self._events(match),
+        }
+        if emitted:
+            body["emitted"] = list(map(orjson.Fragment, emitted))
         if suppressed_by is not None:
-            tail += b',"suppressed_by":"%b"' % suppressed_by.encode()
-        return (
-            b'{"id":"%b%b%b,"at":"%b","severity":%b,"message":%b,"fields":%b,"events":[%b]%b}'
-            % (
-                id.encode(),
-                self._rule,
-                orjson.dumps(key, exact_digits),
-                iso_time(match.at_ms).encode(),
-                orjson.dumps(severity),
-                orjson.dumps(message),
-                orjson.dumps(fields, exact_digits),
-                b",".join(self._events(match)),
-                tail,
-            )
-        )
+            body["suppressed_by"] = suppressed_by
+        return orjson.dumps(body, exact_digits)
 
-    def _events(self, match: Match) -> list[bytes]:
+    def _events(self, match: Match) -> list[dict[str, object]]:
         steps = map(self._steps.__getitem__, match.steps)
+        events = map(orjson.Fragment, map(bytes.strip, match.raw))
         # Not strict: they are columns of one match, and the check takes as long as the rest.
-        bound = zip(steps, match.positions, map(bytes.strip, match.raw))  # noqa: B905
+        bound = zip(steps, match.positions, events)  # noqa: B905
         if not match.origins:
-            return [b'%b%d,"event":%b}' % event for event in bound]
+            return [
+                {"step": step, "position": position, "event": event}
+                for step, position, event in bound
+            ]
         return [
-            b'%bnull,"derived_from":"%b","event":%b}' % (step, detection_of(origin).encode(), raw)
+            {"step": step, "position": None, "derived_from": detection_of(origin), "event": event}
             if origin
-            else b'%b%d,"event":%b}' % (step, position, raw)
-            for (step, position, raw), origin in zip(bound, match.origins, strict=True)
+            else {"step": step, "position": position, "event": event}
+            for (step, position, event), origin in zip(bound, match.origins, strict=True)
         ]
 
 

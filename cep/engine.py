@@ -24,6 +24,7 @@ from cep.tables.changes import RowChange, TableChanges
 from cep.tables.reading import Source
 from cep.tables.sources import load, sources_of
 from dsl.model import RuleSet
+from matcher.cycles import no_search_for_cycles
 from matcher.lookup.table import Applied
 
 Sink = Callable[[Sequence[Rendered]], None]
@@ -263,8 +264,11 @@ class Engine:
         )
 
     def _commit(self, fold: Fold) -> None:
-        if not self._dirty:
-            return
+        if self._dirty:
+            with no_search_for_cycles():
+                self._commit_now(fold)
+
+    def _commit_now(self, fold: Fold) -> None:
         if self._store is not None and self._lease is not None:
             begin_ms = self._clock.now_ms()
             self._source = self._source or self._log.mark(self.partition)

@@ -21,6 +21,7 @@ from cep.ports import Checkpoint, DeadLetterRow, Records, ResolutionRow
 from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
+from matcher.cycles import no_search_for_cycles
 from matcher.decode import Decoded, Decoder
 from matcher.lookup.reference_data import PAGE_PREFIX as TABLE_PAGES
 from matcher.lookup.reference_data import ReferenceData, tables_read
@@ -271,7 +272,8 @@ class Fold:
             for table in self.tables:
                 self._matcher.follow(table, ordered.began_ms)
         batch = ordered.batch if ordered.batch is not None else self._no_rows
-        detections = self._matcher.advance(batch, ordered.watermark_ms, self._render)
+        with no_search_for_cycles():
+            detections = self._matcher.advance(batch, ordered.watermark_ms, self._render)
         self._count_losses()
         resolutions = [
             self._renderers[found.rule.name].resolution(found)
@@ -297,8 +299,9 @@ class Fold:
             self.counters["suppressed"] += shown_by is not None
         if renderer.looks_up:
             found.speak()  # while the rows are known
-        self.counters["not_derived"] += renderer.derive(found)  # a hidden alert is a fact too
-        self.counters["derived"] += len(found.derived)
+        if rule.emits:
+            self.counters["not_derived"] += renderer.derive(found)  # a hidden alert is a fact too
+            self.counters["derived"] += len(found.derived)
         return found
 
     def _restore(self, known: Mapping[str, str], pages: Mapping[str, bytes]) -> None:

@@ -166,7 +166,10 @@ class Renderer:
             for step in rule.steps
         ]
         self._severity = rule.severity
-        self._identity = orjson.dumps((rule.name, rule.version, partition))[:-1]
+        self._every = rule.policy.every
+        # What the ids of all matches begin with is hashed once.
+        prefix = orjson.dumps((rule.name, rule.version, partition))[:-1] + b","
+        self._identity = blake2b(prefix, digest_size=16)
         self._key = _key(rule.keys)
         self._message = sentence(rule.message)
         self._attributes = [(name, _attribute(given)) for name, given in rule.attributes]
@@ -179,11 +182,14 @@ class Renderer:
         if match.origins:
             places = zip(match.origins, match.positions, strict=True)
             bound = tuple(origin or position for origin, position in places)
-        if match.rule.policy.every:  # the same events may match in several ways
+        if self._every:  # the same events may match in several ways
             bound = (*bound, match.steps)
-        facts = orjson.dumps((match.key, bound, deadline_ms))
-        identity = b"%b,%b" % (self._identity, facts[1:])
-        return Rendered(self, match, blake2b(identity, digest_size=16).hexdigest())
+        return Rendered(self, match, self._id((match.key, bound, deadline_ms)))
+
+    def _id(self, facts: tuple[object, ...]) -> str:
+        identity = self._identity.copy()
+        identity.update(orjson.dumps(facts)[1:])
+        return identity.hexdigest()
 
     def derive(self, found: Rendered) -> int:
         """Make the events that the rule emits for a detection; how many were refused."""
@@ -233,10 +239,8 @@ class Renderer:
         by: tuple[object, ...] = (found.origin or found.position,)
         if found.phase:  # time may resolve several times by what one event has left
             by = (*by, found.at_ms)
-        facts = orjson.dumps((found.key, *by))
-        identity = b"%b,%b" % (self._identity, facts[1:])
         return ResolutionRow(
-            id=blake2b(identity, digest_size=16).hexdigest(),
+            id=self._id((found.key, *by)),
             rule=found.rule.name,
             key=key_json(self._key(found.key)),
             at_ms=found.at_ms,

@@ -11,19 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Aggregate, Expr, Path, Rule
-from matcher import limits
+from matcher import limits, places
 from matcher.atoms import Atoms
 from matcher.batch import Batch
 from matcher.compact import CompactLane
+from matcher.cycles import no_search_for_cycles
 from matcher.derived import DerivedFields
 from matcher.evidence import Evidence, by_class, class_of
 from matcher.families import families
@@ -49,6 +50,8 @@ from matcher.told import Told
 from matcher.window_plan import compile_window
 from matcher.windows import WindowLane
 from matcher.windows_resolved import ResolvedWindowLane
+
+T = TypeVar("T")
 
 END_OF_TIME_MS = 2**62
 LOSSES = ("expired", "capped", "unkeyed", "cancelled", "skips_missed", "forgotten")
@@ -158,7 +161,8 @@ class Matcher:
 
     With `keep_raw=False` no event bytes are kept and `Bound.raw` is empty: for benchmarks and for
     callers that hold the events themselves.  `also`, by rule, are further expressions that will be
-    evaluated over its matches; the schema must have been made with them.
+    evaluated over its matches; the schema must have been made with them.  With `at_places` the
+    positions it is given are places of records (`matcher.places`), and its matches tell records.
     """
 
     def __init__(
@@ -169,6 +173,7 @@ class Matcher:
         keep_raw: bool = True,
         also: Mapping[str, Sequence[Expr]] = NOTHING,
         tables: ReferenceData | None = None,
+        at_places: bool = False,
     ) -> None:
         self._strings = strings
         self._atoms = Atoms(schema, strings, tables)
@@ -188,6 +193,7 @@ class Matcher:
         self.rows = 0
         self._watermark_ms = -END_OF_TIME_MS
         self._keep_raw = keep_raw
+        self._at_places = at_places
 
     def _plan(self, rule: Rule, schema: Schema, strings: Strings) -> Plan:
         try:
@@ -212,6 +218,7 @@ class Matcher:
         group = self._groups.of(pair, types, self._strings)
         return PairLane(plan, pair, number, group, self._strings)
 
+    @no_search_for_cycles()
     def advance(self, batch: Batch, watermark_ms: int) -> list[Match]:
         """Matches decided by these events and by time reaching `watermark_ms`, in order."""
         self._watermark_ms = watermark_ms
@@ -349,17 +356,19 @@ class Matcher:
         if not found:
             return []
         at_ms, phases, by, numbers, _, bound, steps, _, keys, values = zip(*found, strict=True)
-        raw, told = self._raw_of(batch, bound), self._told_of(batch, bound)
+        sizes = list(map(len, bound))
+        flat = np.fromiter(chain.from_iterable(bound), np.int64, sum(sizes))
+        raw, told = self._raw_of(flat, batch), self._told.read(flat, batch) if self._told else {}
+        positions = flat.tolist()
+        lines = _cut(map(raw.__getitem__, positions), sizes)
         facts: Iterable[tuple[Mapping[Path, object], ...]] = repeat(())
         if told:
-            facts = [tuple(told.get(at, NOTHING) for at in positions) for positions in bound]
+            facts = _cut((told.get(at, NOTHING) for at in positions), sizes)
+        if self._at_places:
+            by = tuple(places.records_of(np.array(by)).tolist())
+            bound = tuple(_cut(places.records_of(flat).tolist(), sizes))
         rules = [self._lanes[number].plan.rule for number in numbers]
         scalars = self._scalars(numbers, keys)
-        lines: Iterable[tuple[bytes, ...]]
-        if len(raw) and max(map(len, bound)) == 1 == min(map(len, bound)):
-            lines = zip(map(raw.__getitem__, chain.from_iterable(bound)), strict=True)
-        else:
-            lines = [tuple(map(raw.__getitem__, positions)) for positions in bound]
         told_values = [NOTHING if each is None else each for each in values]
         columns = (rules, scalars, at_ms, phases, by, steps, bound, lines, facts, told_values)
         rest = repeat(()), repeat(())  # neither origins nor positions to look up as of
@@ -376,14 +385,8 @@ class Matcher:
             found.append(scalars)
         return found
 
-    def _told_of(
-        self, batch: Batch, bound: Sequence[tuple[int, ...]]
-    ) -> dict[int, Mapping[Path, object]]:
-        return self._told.read(chain.from_iterable(bound), batch) if self._told else {}
-
-    def _raw_of(self, batch: Batch, bound: Sequence[tuple[int, ...]]) -> dict[int, bytes]:
-        """The bytes of all bound positions, from this batch or from what is held."""
-        positions = np.fromiter(chain.from_iterable(bound), np.int64, sum(map(len, bound)))
+    def _raw_of(self, positions: NDArray[np.int64], batch: Batch) -> dict[int, bytes]:
+        """The bytes of events, from this batch or from what is held."""
         if not self._keep_raw:
             return dict.fromkeys(positions.tolist(), b"")
         return self._evidence.read(positions, batch)
@@ -406,6 +409,14 @@ class Matcher:
 
 def _positions(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _cut(items: Iterable[T], sizes: Sequence[int]) -> list[tuple[T, ...]]:
+    """Consecutive tuples of these sizes."""
+    rest, size = iter(items), sizes[0]
+    if size and sizes.count(size) == len(sizes):
+        return list(zip(*[rest] * size, strict=True))
+    return [tuple(islice(rest, size)) for size in sizes]
 
 
 def _told(rule: Rule, also: Sequence[Expr]) -> set[tuple[str, Path]]:

@@ -55,6 +55,12 @@ def record_of(place: int) -> int:
     return place >> ORDINAL_BITS
 
 
+def records_of(places: Ints) -> Ints:
+    """`record_of` each place; -1 for those of other phases."""
+    records: Ints = np.where((places >= BEYOND) | (places < 0), -1, places >> ORDINAL_BITS)
+    return records
+
+
 def is_derived(place: int) -> bool:
     return phase_of(place) != 0 or place & _ORDINALS != 0
 

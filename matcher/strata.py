@@ -75,6 +75,8 @@ class Strata:
         strata above.
         """
         records = replace(batch, position=places.of_records(batch.position), as_of=batch.seen_as_of)
+        if len(self._levels) == 1:
+            return self._advance_alone(records, watermark_ms, tell)
         derived: list[Batch] = []
         lineage = Lineage()
         told: list[tuple[tuple[Moment, int], T]] = []
@@ -83,7 +85,7 @@ class Strata:
             made: list[Placed] = []
             for match in level.matcher.advance(level.sees(records, derived), watermark_ms):
                 moment, root = lineage.of(match)
-                found = self._shown(match)
+                found = self._seeing(shown(match))
                 outcome = tell(found)
                 told.append(((moment, number), outcome))
                 if outcome.derived and number + 1 < len(self._levels):
@@ -94,12 +96,22 @@ class Strata:
                 resolved.append((order, lineage.resolved(over)))
             if made:
                 derived.append(self._batch(made))
-        if len(self._levels) > 1:
-            self._changed = self._changed or len(batch) > 0
-            told.sort(key=itemgetter(0))
-            resolved.sort(key=itemgetter(0))
+        self._changed = self._changed or len(batch) > 0
+        told.sort(key=itemgetter(0))
+        resolved.sort(key=itemgetter(0))
         self.resolutions = [resolution for _, resolution in resolved]
         return [outcome for _, outcome in told]
+
+    def _advance_alone(
+        self, records: Batch, watermark_ms: int, tell: Callable[[Match], T]
+    ) -> list[T]:
+        """`advance` of one stratum: no rule sees what another emits, so nothing gets a place."""
+        matcher = self._levels[0].matcher
+        matches = matcher.advance(records, watermark_ms)
+        if self._tables is not None:
+            matches = list(map(self._seeing, matches))
+        self.resolutions = list(map(Lineage().resolved, matcher.resolutions))
+        return list(map(tell, matches))
 
     def follow(self, table: Table, at_ms: int, first: int | None = None) -> None:
         """See `Matcher.follow`."""
@@ -180,12 +192,11 @@ class Strata:
 
     # ------------------------------------------------------------------ parts
 
-    def _shown(self, match: Match) -> Match:
-        """See `shown`; a match without events sees the rows there are when it is decided.
+    def _seeing(self, found: Match) -> Match:
+        """A match without events sees the rows there are when it is decided.
 
         Those of the place it counts from may have been let go of by then.
         """
-        found = shown(match)
         if found.positions or self._tables is None:
             return found
         return found._replace(by=self._tables.now)
@@ -258,7 +269,7 @@ class _Stratum:
         self.rules = {rule.name for rule in rules}
         self._alone = alone
         own = schema if alone else Schema.of({e.name: e for e in schema.events}, rules, also)
-        self.matcher = Matcher(rules, own, strings, also=also, tables=tables)
+        self.matcher = Matcher(rules, own, strings, also=also, tables=tables, at_places=alone)
         self._types = np.full(len(schema.events), -1, np.int16)
         self._columns = [0] * len(own.columns)
         for event in own.events:

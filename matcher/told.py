@@ -55,9 +55,9 @@ class Told:
     def __bool__(self) -> bool:
         return bool(self._fields)
 
-    def read(self, positions: Iterable[int], batch: Batch) -> Kept:
+    def read(self, positions: Ints, batch: Batch) -> Kept:
         """The fields of events in `batch` or kept before."""
-        wanted = np.unique(np.fromiter(positions, np.int64))
+        wanted = np.unique(positions)
         found = self._of(wanted, batch)
         for shelf in self._shelves.values():
             for position in wanted.tolist():

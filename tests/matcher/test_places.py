@@ -41,3 +41,11 @@ def test_those_of_deadlines_are_behind_everything_and_those_before_it_ahead(
 def test_lower_strata_come_first(stratum: int, one: int, other: int, phase: int) -> None:
     lower, higher = (places.of_serial(phase, stratum + k, n) for k, n in enumerate((one, other)))
     assert lower < higher
+
+
+@given(st.lists(st.tuples(RECORDS, st.integers(0, STRATA_MAX - 1), SERIALS), max_size=5))
+def test_many_records_are_found_as_one_by_one(drawn: list[tuple[int, int, int]]) -> None:
+    some = [of_record(record) for record, _, _ in drawn]
+    some += [places.of_serial(phase, *late) for _, *late in drawn for phase in (1, -1)]
+    expected = [-1 if places.phase_of(place) else places.record_of(place) for place in some]
+    assert places.records_of(np.array(some, np.int64)).tolist() == expected
