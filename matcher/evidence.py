@@ -58,6 +58,22 @@ def class_spans(spans: Iterable[int | None]) -> dict[int, int | None]:
     return longest
 
 
+def classes_left(kind: str, owners: Iterable[str], spans: Mapping[int, int | None]) -> list[int]:
+    """The classes of saved pages whose own rules have all gone but that others may ask for.
+
+    What several have bound is of the longest class, so shorter ones find theirs there, too.
+    """
+    saved = {int(name.split("/")[1]) for name in owners if name.startswith(f"{kind}/")}
+    return [
+        number for number in sorted(saved - spans.keys()) if number > min(spans, default=number)
+    ]
+
+
+def longest_below(number: int, spans: Mapping[int, int | None]) -> int | None:
+    """The longest span of the classes below this one, of which there are some."""
+    return spans[max(each for each in spans if each < number)]
+
+
 def by_class(bound: Sequence[tuple[int, Ints]]) -> dict[int, Ints]:
     """The positions of each class, rising, from (class, positions) of whatever has bound some.
 
@@ -153,9 +169,9 @@ class Evidence:
     """
 
     def __init__(self, spans: Iterable[int | None], lasting: Callable[[], Ints]) -> None:
-        self._shelves = [
-            _Shelf(number, span_ms, lasting) for number, span_ms in class_spans(spans).items()
-        ]
+        self._spans = class_spans(spans)
+        self._lasting = lasting
+        self._shelves = [_Shelf(*each, lasting) for each in self._spans.items()]
 
     def hold(self, batch: Batch, held: Mapping[int, Ints]) -> None:
         """Keep events of `batch`, by class."""
@@ -190,6 +206,10 @@ class Evidence:
 
     def restore(self, own: Mapping[str, Saved], others: Sequence[Mapping[str, Saved]]) -> None:
         """Take pages in, by owner; events that `others` have will be in the next snapshot."""
+        owners = [owner for saved in (own, *others) for owner in saved]
+        for number in classes_left(KIND, owners, self._spans):
+            span_ms = longest_below(number, self._spans)
+            self._shelves.append(_Shelf(number, span_ms, self._lasting))
         for shelf in self._shelves:
             shelf.restore(own.get(shelf.name, NOTHING))
             for each in others:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsl.model import Path, Type
 from matcher.batch import Batch
-from matcher.evidence import Segment, class_spans
+from matcher.evidence import Segment, class_spans, classes_left, longest_below
 from matcher.journal import Form, Journal
 from matcher.measures import scalar
 from matcher.saved import NOTHING, Saved
@@ -49,8 +49,9 @@ class Told:
         for event, path in fields:
             told = (path, schema.column(event, path), schema.type_of(event, path))
             self._fields.setdefault(schema.event_index[event], []).append(told)
-        classes = class_spans(spans) if self._fields else {}
-        self._shelves = {number: _Shelf(number, span, lasting) for number, span in classes.items()}
+        self._spans = class_spans(spans) if self._fields else {}
+        self._lasting = lasting
+        self._shelves = {each[0]: _Shelf(*each, lasting) for each in self._spans.items()}
 
     def __bool__(self) -> bool:
         return bool(self._fields)
@@ -85,6 +86,10 @@ class Told:
 
     def restore(self, own: Mapping[str, Saved], others: Sequence[Mapping[str, Saved]]) -> None:
         """Take pages in, by owner; what `others` have will be in the next snapshot."""
+        owners = [owner for saved in (own, *others) for owner in saved]
+        for number in classes_left(KIND, owners, self._spans):
+            span_ms = longest_below(number, self._spans)
+            self._shelves[number] = _Shelf(number, span_ms, self._lasting)
         for shelf in self._shelves.values():
             shelf.restore(own.get(shelf.owner, NOTHING))
             for each in others:

@@ -162,6 +162,23 @@ def test_pages_that_belong_to_nothing_are_named() -> None:
     assert left == {"evidence/3"}, "only events stay, until their time is over"
 
 
+def test_events_stay_for_a_rule_when_one_that_held_them_for_longer_goes() -> None:
+    longer = PAIR.replace("rule r", "rule longer").replace("within 1m", "within 30d")
+    driver = Driver(PAIR + longer)
+    driver.feed(event("A", 1))
+    pages = driver.matcher.snapshot()
+    alone = Driver(PAIR)
+    left = {name: data for name, data in pages.items() if owner_of(name) != "rule/longer"}
+    unknown = alone.matcher.restore(left)
+    assert not [name for name in unknown if name.startswith("evidence/")]
+    alone.position = driver.position
+    (match,) = alone.feed(event("B", 2))
+    assert json.loads(match.events[0].raw) == event("A", 1)
+    alone.pass_time(10 * 60_000)
+    gone = [name for name, data in alone.matcher.snapshot().items() if not data]
+    assert [name for name in gone if name.startswith("evidence/")]
+
+
 def test_page_of_another_pattern_is_refused() -> None:
     driver = Driver(PAIR)
     driver.feed(event("A", 1))
