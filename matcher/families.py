@@ -45,7 +45,7 @@ class Family:
         shared = set.intersection(*(set(lane.pair.tests) for lane in lanes))
         self._shared = [test for test in lanes[0].pair.tests if test in shared]
         self._own = [[t for t in lane.pair.tests if t not in shared] for lane in lanes]
-        self._columns = tuple(dict.fromkeys(own for tests in self._own for _, own, _ in tests))
+        self._columns = tuple(dict.fromkeys(test.own for tests in self._own for test in tests))
         self._rules = self._described()
         self._extremes = new_extremes(len(self._group.values))
         self._place = np.zeros((SEGMENTS_MAX, PLACES), np.int64)
@@ -78,16 +78,17 @@ class Family:
     ) -> Iterable[tuple[int, Ints]]:
         """(lane, places in `fitting`) of the lanes that may match."""
         group = self._group
-        shared = fitting.values(tuple(own for _, own, _ in self._shared))
+        shared = fitting.values(tuple(test.own for test in self._shared))
         values = fitting.values(self._columns)
-        tests = [(compare, group.values.index(value)) for compare, _, value in self._shared]
+        tests, factors = group.tests(self._shared)
         seconds = Seconds(
             fitting.keys,
             fitting.ts,
             fitting.positions,
             shared,
             shared.view(np.float64),
-            np.array(tests, np.int64).reshape(-1, 2),
+            tests,
+            factors,
         )
         own = Own(np.array([mask[fitting.rows] for mask in fits]), values, values.view(np.float64))
         begin, found = 0, [self._out[:0]]
@@ -109,16 +110,17 @@ class Family:
 
     def _described(self) -> Rules:
         values = self._group.values
-        tests = [
-            (compare, self._columns.index(own), values.index(value))
-            for rule in self._own
-            for compare, own, value in rule
+        tests = [test for rule in self._own for test in rule]
+        rows = [
+            (test.compare, self._columns.index(test.own), values.index(test.value))
+            for test in tests
         ]
-        table = np.array(tests, np.int64).reshape(-1, 3)
+        table = np.array(rows, np.int64).reshape(-1, 3)
         return Rules(
             np.array([self._conditions[lane.pair.second] for lane in self.lanes], np.int64),
             np.cumsum([0, *map(len, self._own)]),
             table,
+            np.array([test.factor for test in tests], np.float64),
             np.unique(table[:, VALUE]),
         )
 

@@ -87,7 +87,9 @@ class BatchFitting:
         """The rows where `mask` holds; those of a condition are found once by `rows`."""
         batch = self._keyed.batch
         rows: Ints = np.flatnonzero(mask)
-        if len(columns) == 1 and len(rows):
+        if not len(rows):
+            return Fitting(rows, rows, rows, rows, rows, self._atoms)
+        if len(columns) == 1:
             put_in_order(self._keyed.order(columns[0]), mask, rows)
         keys = codec.encode([batch.columns[column] for column in columns], rows)
         known = keys != NULL

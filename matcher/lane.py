@@ -38,7 +38,8 @@ from matcher.motion import (
     passed,
 )
 from matcher.plan import Plan
-from matcher.postings import BatchPostings, Need, Posting, Postings
+from matcher.posting_rows import Need
+from matcher.postings import ROWS, STARTING_ROWS, BatchPostings, Posting, Postings
 from matcher.results import Found, Resolved, Results
 from matcher.runs import (
     CANCELLED,
@@ -158,11 +159,11 @@ class Lane:
     def _needed(self, schema: Schema) -> Need | None:
         """What to take when few keys matter.
 
-        None for rules that hear of every event, and when keys have several parts.
+        None for rules that hear of every event or of none, and when keys have several parts.
         """
         plan, options = self.plan, self.plan.tables.options
         hears = options[SILENCE_MS] >= 0 or options[SIGNALS]
-        if hears or any(len(entry.key) != 1 for entry in plan.entries):
+        if hears or not plan.entries or any(len(entry.key) != 1 for entry in plan.entries):
             return None
         start_steps = int(options[START_STEPS])
         lists = [
@@ -211,20 +212,20 @@ class Lane:
         return found + self._pass_time()
 
     def concerns(self, batch: LaneBatch | None) -> bool:
-        """Whether the batch or the passing of time can change anything.  If not, nothing is
-        resolved either, as no rule that resolves is ever left out."""
-        if self._need is None or self._store.memory.totals[RUNS] or self._store.memory.totals[FULL]:
+        """Whether anything can come of the batch, or of time passing."""
+        totals = self._store.memory.totals
+        if self._need is None or totals[RUNS] or totals[FULL]:
             return True
-        return batch is not None and batch.of_rules[self.place][1] > 0
+        return batch is not None and batch.of_rules[self.place][STARTING_ROWS] > 0
 
     def _few_keys_matter(self, batch: LaneBatch, censuses: Sequence[Moment]) -> bool:
         """Whether to take the rows of those keys alone; a census is then surely not needed."""
         if self._need is None:
             return False
-        rows, starts, _ = batch.of_rules[self.place]
+        counts = batch.of_rules[self.place]
         totals = self._store.memory.totals
-        keys = int(totals[KEYS]) + starts
-        if keys * FEW_RATIO > rows + FEW_ROWS:
+        keys = int(totals[KEYS]) + counts[STARTING_ROWS]
+        if keys * FEW_RATIO > counts[ROWS] + FEW_ROWS:
             return False
         return not censuses or not (
             totals[FULL]

@@ -11,7 +11,7 @@ from matcher.absence import first_deadline_ms, sweep
 from matcher.advance import advance
 from matcher.buffers import EVENT_TS, EVENT_VALUES, Ints, Out, Scratch
 from matcher.compiled import kernel
-from matcher.postings import Lists, Need, take_rows
+from matcher.posting_rows import Lists, Need, take_rows
 from matcher.runs import RUNS, Memory
 from matcher.selection import fill, fill_column
 from matcher.tables import NO_LIMIT_MS, TIMERS, Tables

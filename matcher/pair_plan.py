@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from dsl.model import Bind, Contiguity, Policy, Rule, Skip
+import numpy as np
+
+from dsl.model import Bind, Call, Const, Contiguity, Policy, Rule, Skip
 from dsl.model import Sequence as SequencePattern
 from dsl.version import fingerprint
 from matcher.bytecode import Action
@@ -27,12 +30,24 @@ class Value:
     text: bool
 
 
+class PairTest(NamedTuple):
+    """Compares derived column `own` of the second event with `factor` times a value of the start.
+
+    The factor is 1 for what is not a float.
+    """
+
+    compare: int
+    own: int
+    value: Value
+    factor: float
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """What of a plan `PairLane` needs.
 
-    `tests` are (compare, derived column of the second event, value of the start); keys are the
-    columns of a batch that hold their parts; `name` says what the starts are, in every process.
+    `tests` are as `PairTest` says; keys are the columns of a batch that hold their parts; `name`
+    says what the starts are, in every process.
     """
 
     name: str
@@ -40,7 +55,7 @@ class Pair:
     first_key: tuple[int, ...]
     second: Condition
     second_key: tuple[int, ...]
-    tests: tuple[tuple[int, int, Value], ...]
+    tests: tuple[PairTest, ...]
     gap_from_ms: int
     window_ms: int
     steps: tuple[int, int]
@@ -70,7 +85,8 @@ def pair_of(plan: Plan, schema: Schema) -> Pair | None:
     if not limits or None in conditions or len(kept) > VALUES_MAX:
         return None
     window_ms = min(limits)
-    values = {int(register): _value(plan, column) for _, register, column, _ in kept}
+    event = rule.steps[a].event
+    values = {int(register): _value(plan, event, column) for _, register, column, _ in kept}
     tests = tables.tests[tables.test_begin[b] : tables.test_begin[b + 1]].tolist()
     keys = [
         tuple(schema.column(rule.steps[step].event, path) for path in rule.steps[step].key)
@@ -84,7 +100,8 @@ def pair_of(plan: Plan, schema: Schema) -> Pair | None:
         second=conditions[1],
         second_key=keys[1],
         tests=tuple(
-            (compare, plan.columns[own], values[register]) for compare, own, register in tests
+            PairTest(compare, plan.columns[own], *values[register])
+            for compare, own, register in tests
         ),
         gap_from_ms=link.arrow.min_gap_ms or 0,
         window_ms=window_ms,
@@ -92,9 +109,15 @@ def pair_of(plan: Plan, schema: Schema) -> Pair | None:
     )
 
 
-def _value(plan: Plan, column: int) -> Value:
-    source = plan.layout.source(column)
-    return Value(plan.columns[column], fingerprint(source), is_text(source.type))
+def _value(plan: Plan, event: str, column: int) -> tuple[Value, float]:
+    """What a column is a multiple of, and its factor: rules that differ in it share the value."""
+    source, factor = plan.layout.source(column), 1.0
+    derived = plan.columns[column]
+    match source:
+        case Call(op="mul", args=(Const(value=float() as number), other)) if 0 < number < np.inf:
+            source, factor = other, number
+            derived = plan.layout.atoms.derived(event, source)
+    return Value(derived, fingerprint(source), is_text(source.type)), factor
 
 
 def _name(rule: Rule, step: int, window_ms: int) -> str:

@@ -66,7 +66,8 @@ class Seconds(NamedTuple):
     """Events that fit the second step, key by key, each key's in order.
 
     `values` has a row for each test: what the event brings to it.  `tests` are rows of (compare,
-    column of the block); an event fits a start when all hold.
+    column of the block), `factors` what a float of the start is multiplied with; an event fits a
+    start when all hold.
     """
 
     keys: Ints
@@ -75,6 +76,7 @@ class Seconds(NamedTuple):
     values: Ints
     floats: Floats  # the same memory as `values`
     tests: Ints
+    factors: Floats
 
 
 @kernel
@@ -234,6 +236,7 @@ def first_fit(row: int, low: int, high: int, seconds: Seconds, buffer: Buffer) -
             seconds.tests[0, 0],
             seconds.values[0, row],
             seconds.floats[0, row],
+            seconds.factors[0],
             buffer.rows[column],
             buffer.floats[column],
             start,
@@ -247,12 +250,19 @@ def first_fit(row: int, low: int, high: int, seconds: Seconds, buffer: Buffer) -
 
 @inlined
 def _next_fit(
-    compare: int, own: int, own_float: float, values: Ints, floats: Floats, low: int, high: int
+    compare: int,
+    own: int,
+    own_float: float,
+    factor: float,
+    values: Ints,
+    floats: Floats,
+    low: int,
+    high: int,
 ) -> int:
     """The first of low:high that passes one test, else `high`: a tight loop for each kind."""
     if compare >= FIRST_FLOAT:
         for start in range(low, high):
-            if _holds_float(compare - FIRST_FLOAT, own_float, floats[start]):
+            if _holds_float(compare - FIRST_FLOAT, own_float, factor * floats[start]):
                 return start
         return high
     if own == NULL:
@@ -287,9 +297,8 @@ def _rest_holds(row: int, start: int, seconds: Seconds, buffer: Buffer) -> bool:
         compare = seconds.tests[test, 0]
         column = START_VALUES + seconds.tests[test, 1]
         if compare >= FIRST_FLOAT:
-            holds = _holds_float(
-                compare - FIRST_FLOAT, seconds.floats[test, row], buffer.floats[column, start]
-            )
+            value = seconds.factors[test] * buffer.floats[column, start]
+            holds = _holds_float(compare - FIRST_FLOAT, seconds.floats[test, row], value)
         else:
             holds = _holds(compare, seconds.values[test, row], buffer.rows[column, start])
         if not holds:

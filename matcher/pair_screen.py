@@ -47,6 +47,7 @@ class Rules(NamedTuple):
     condition: Ints  # the row of `fits` for the condition of the rule's second step
     test_begin: Ints
     tests: Ints
+    factors: Floats  # of each test; positive, so that the least and the greatest stay so
     tested: Ints  # the distinct values that tests ask for
 
 
@@ -166,8 +167,8 @@ def _may_hold(rule: int, row: int, rules: Rules, own: Own, extremes: Extremes) -
             holds = _between(
                 compare - FIRST_FLOAT,
                 own.floats[column, row],
-                extremes.least_float[value],
-                extremes.most_float[value],
+                rules.factors[test] * extremes.least_float[value],
+                rules.factors[test] * extremes.most_float[value],
             )
         else:
             holds = own.values[column, row] != NULL and _between(

@@ -71,7 +71,7 @@ class PairLane:
         self.refused_before = group.starts.refused
         self._out = np.zeros((64, FOUND_COLUMNS), np.int64)
         self._place = np.zeros((SEGMENTS_MAX, PLACES), np.int64)
-        self._own = tuple(own for _, own, _ in pair.tests)
+        self._own = tuple(test.own for test in pair.tests)
         self._null_keys = 0
         self._expired = 0
         self._is_counted = True
@@ -90,7 +90,9 @@ class PairLane:
         if places is not None:
             keys, ts, positions = keys[places], ts[places], positions[places]
             values = np.ascontiguousarray(values[:, places])
-        seconds = Seconds(keys, ts, positions, values, values.view(np.float64), self.tests())
+        tests, factors = group.tests(pair.tests)
+        floats = values.view(np.float64)
+        seconds = Seconds(keys, ts, positions, values, floats, tests, factors)
         begin = found = 0
         while begin < len(keys):
             begin, found = find(
@@ -112,12 +114,6 @@ class PairLane:
             live = int(self.used.totals[USED_KEYS])
             self._unsaved.add(used, found, used.newest_ms, live)
         return self._matches(found)
-
-    def tests(self) -> Ints:
-        """The tests as `Seconds` has them."""
-        values = self.group.values
-        tests = [(compare, values.index(value)) for compare, _, value in self.pair.tests]
-        return np.array(tests, np.int64).reshape(-1, 2)
 
     def count_null_keys(self, rows: BatchFitting) -> None:
         """Count events that the rule cannot use for want of a key."""

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from matcher.atoms import BatchAtoms
 from matcher.batch import NULL
 from matcher.buffers import EVENT_VALUES
-from matcher.compiled import inlined, kernel
 from matcher.plan import Entry
-from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, key_slot
+from matcher.posting_rows import BEGIN, END, NULL_KEYS, STARTING, new_lists
 from matcher.selection import BatchKeys, entry_fits, put_in_order
 
 Ints = NDArray[np.int64]
@@ -29,26 +28,8 @@ Ints = NDArray[np.int64]
 SPARSE_RATIO = 16
 """When fewer than one row in so many is in a list, it is sorted by itself."""
 
-NO_ROW = 2**62
-
-# Columns of `BatchPostings.bounds`: where a list lies, how many of its rows may start a run, and
-# how many more there would be if they had a key.
-BEGIN, END, STARTING, NULL_KEYS = range(4)
-
 # Columns of `BatchPostings.of_rules`: rows in all lists of a rule, and the sums of the latter two.
-ROWS, STARTS, UNKEYED = range(3)
-
-
-class Lists(NamedTuple):
-    """Rows with their keys and masks of steps, list after list, each in order of (key, row)."""
-
-    keys: Ints
-    rows: Ints
-    masks: Ints
-
-
-def new_lists(size: int) -> Lists:
-    return Lists(*(np.empty(size, np.int64) for _ in Lists._fields))
+ROWS, STARTING_ROWS, UNKEYED = range(3)
 
 
 class Posting(NamedTuple):
@@ -130,6 +111,9 @@ class BatchPostings:
     def _add(self, posting: Posting, bounds: Ints, begin: int) -> int:
         """Make a list, behind those that end at `begin`; returns its end."""
         rows, keys, masks = self._rows(posting)
+        if not len(rows):
+            bounds[:2] = begin
+            return begin
         null = int(np.count_nonzero(keys == NULL))
         end = begin + len(rows) - null
         if end > len(self.lists.keys):
@@ -146,6 +130,8 @@ class BatchPostings:
         """(rows, keys, masks) in order of (key, row); those without a key come first."""
         relevant, fits = entry_fits(posting.entry, posting.event, self.keyed.batch, self.atoms)
         rows: Ints = np.flatnonzero(relevant)
+        if not len(rows):
+            return rows, rows, rows
         column = np.asarray(self.keyed.batch.columns[posting.column], np.int64)
         if len(rows) * SPARSE_RATIO < len(relevant):
             rows = rows[np.argsort(column[rows], kind="stable")]
@@ -153,94 +139,3 @@ class BatchPostings:
             put_in_order(self.keyed.order(posting.column), relevant, rows)
         masks = (mask[rows].astype(np.int64) << step for step, mask in fits)
         return rows, column[rows], reduce(np.bitwise_or, masks, np.zeros(len(rows), np.int64))
-
-
-class Need(NamedTuple):
-    """What a rule takes: from which lists, and which bits of masks start a run.
-
-    `place` is working memory, as long as `lists`.
-    """
-
-    lists: Ints
-    start_steps: int
-    place: Ints
-
-
-@kernel
-def take_rows(keys: Ints, need: Need, bounds: Ints, lists: Lists, taken: Lists) -> int:
-    """Take the rows of keys that have runs or start one; returns how many.
-
-    `keys` is the table of keys with runs; keys come in any order, the rows of one together.
-    """
-    size = 0
-    for slot in range(keys.shape[0]):
-        if keys[slot, SLOT_HEAD] != NONE:
-            size = _take_key(keys[slot, SLOT_KEY], size, need, bounds, lists, taken)
-    for number in range(need.lists.shape[0]):
-        if bounds[need.lists[number], STARTING] == 0:
-            continue
-        low, high = bounds[need.lists[number], BEGIN], bounds[need.lists[number], END]
-        while low < high:
-            key = lists.keys[low]
-            starts = False
-            while low < high and lists.keys[low] == key:
-                starts = starts or lists.masks[low] & need.start_steps != 0
-                low += 1
-            if (
-                starts
-                and keys[key_slot(keys, key), SLOT_HEAD] == NONE
-                and not _starts_before(key, number, need, bounds, lists)
-            ):
-                size = _take_key(key, size, need, bounds, lists, taken)
-    return size
-
-
-@inlined
-def _take_key(key: int, size: int, need: Need, bounds: Ints, lists: Lists, taken: Lists) -> int:
-    """Take the rows of one key, in order; a row of several lists is one with all their steps."""
-    place = need.place
-    for number in range(place.shape[0]):
-        place[number] = _first_of(key, bounds[need.lists[number]], lists.keys)
-    while True:
-        row = NO_ROW
-        for number in range(place.shape[0]):
-            at = place[number]
-            if at < bounds[need.lists[number], END] and lists.keys[at] == key:
-                row = min(row, lists.rows[at])
-        if row == NO_ROW:
-            return size
-        taken.keys[size] = key
-        taken.rows[size] = row
-        taken.masks[size] = 0
-        for number in range(place.shape[0]):
-            at = place[number]
-            here = at < bounds[need.lists[number], END] and lists.keys[at] == key
-            if here and lists.rows[at] == row:
-                taken.masks[size] |= lists.masks[at]
-                place[number] += 1
-        size += 1
-
-
-@inlined
-def _starts_before(key: int, before: int, need: Need, bounds: Ints, lists: Lists) -> bool:
-    """Whether the key starts in one of the first `before` lists of the rule."""
-    for number in range(before):
-        at = _first_of(key, bounds[need.lists[number]], lists.keys)
-        while at < bounds[need.lists[number], END] and lists.keys[at] == key:
-            if lists.masks[at] & need.start_steps != 0:
-                return True
-            at += 1
-    return False
-
-
-@inlined
-def _first_of(key: int, bounds: Ints, keys: Ints) -> int:
-    """The first place of a list that is not below `key`."""
-    low, high = bounds[BEGIN], bounds[END]
-    while low < high:
-        middle = (low + high) >> 1
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return int(low)

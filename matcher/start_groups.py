@@ -6,7 +6,7 @@ their window has passed, and saves them for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from matcher.batch import Batch
 from matcher.fitting import BatchFitting, Fitting
 from matcher.journal import Journal
 from matcher.keys import KeyCodec
-from matcher.pair_plan import VALUES_MAX, Pair, Value
+from matcher.pair_plan import VALUES_MAX, Pair, PairTest, Value
 from matcher.saved import NOTHING, Head, PageMismatch, Saved
 from matcher.selection import order_by
 from matcher.starts import START_POSITION, START_TS, START_VALUES, Starts
@@ -25,6 +25,7 @@ from matcher.tables import NO_LIMIT_MS
 from matcher.timed_rows import TimedRows, timed_form
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 KIND = "starts"
 FORMAT = "starts 1"
@@ -59,12 +60,18 @@ class Group:
 
     def join(self, pair: Pair) -> bool:
         """Make room for what the pair compares; False when that would be too much."""
-        wanted = {value for _, _, value in pair.tests} - set(self.values)
+        wanted = {test.value for test in pair.tests} - set(self.values)
         if len(self.values) + len(wanted) > VALUES_MAX:
             return False
         self.values += sorted(wanted, key=lambda value: value.name)
         self.starts = Starts(len(self.values), self.window_ms)
         return True
+
+    def tests(self, tests: Sequence[PairTest]) -> tuple[Ints, Floats]:
+        """Tests and factors as `Seconds` has them."""
+        table = [(test.compare, self.values.index(test.value)) for test in tests]
+        factors = np.array([test.factor for test in tests], np.float64)
+        return np.array(table, np.int64).reshape(-1, 2), factors
 
     def take(self, rows: BatchFitting, batch: Batch) -> None:
         """Take in the starts of a batch that is not empty."""

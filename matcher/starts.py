@@ -13,6 +13,7 @@ larger.  So taking in, looking back and letting go all walk over neighbouring nu
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,9 @@ START_TS, START_POSITION, START_VALUES = range(3)
 SEGMENTS_MAX = 32
 SEGMENT_RATIO = 4
 """A segment is merged with the one before it unless that is more than so many times as large."""
+
+ROOM_RATIO = 4
+"""Memory for more than so many times the starts there are is given back."""
 
 
 class Buffer(NamedTuple):
@@ -213,18 +217,18 @@ class Starts:
             self._add(buffer.keys[begin:end].copy(), buffer.rows[:, begin:end].copy(), oldest_ms)
 
     def sweep(self, oldest_ms: int) -> None:
-        """Let go of all starts before `oldest_ms`, and of memory not needed any more."""
-        buffer, entries = self.buffer, self.entries
-        kept = buffer.rows[START_TS, :entries] >= oldest_ms
-        if kept.all():
-            return
-        count = int(buffer.segments[0])
-        bounds = np.concatenate([[0], np.cumsum(kept)])[buffer.bounds[: count + 1]]
-        self.buffer = _empty(len(buffer.rows), int(kept.sum()))
-        self.buffer.keys[:] = buffer.keys[:entries][kept]
-        self.buffer.rows[:] = buffer.rows[:, :entries][:, kept]
-        self.buffer.bounds[: count + 1] = bounds
-        self.buffer.segments[0] = count
+        """Let go of all starts before `oldest_ms`, and of much memory not needed any more."""
+        buffer = self.buffer
+        end = 0
+        for segment, (begin, behind) in enumerate(pairwise(self._bounds())):
+            kept = keep_since(oldest_ms, buffer.keys, buffer.rows, begin, behind) - begin
+            if begin != end:
+                buffer.keys[end : end + kept] = buffer.keys[begin : begin + kept]
+                buffer.rows[:, end : end + kept] = buffer.rows[:, begin : begin + kept]
+            end += kept
+            buffer.bounds[segment + 1] = end
+        if len(buffer.keys) > ROOM_RATIO * end:
+            self._resize(2 * end)
 
     def live(self) -> tuple[Ints, Ints]:
         """(key of each start, its rows), segment by segment."""
@@ -258,15 +262,23 @@ class Starts:
         self.buffer.segments[0] -= 1
         self._longest.pop()
 
+    def _bounds(self) -> list[int]:
+        bounds: list[int] = self.buffer.bounds[: self.buffer.segments[0] + 1].tolist()
+        return bounds
+
     def _reserve(self, more: int) -> None:
         """Make room for that many more starts."""
+        room, entries = len(self.buffer.keys), self.entries
+        if entries + more > room:
+            self._resize(max(2 * room, entries + more))
+
+    def _resize(self, room: int) -> None:
+        """Copy what there is to arrays of that many places."""
         buffer, entries = self.buffer, self.entries
-        if entries + more <= len(buffer.keys):
-            return
-        grown = _empty(len(buffer.rows), max(2 * len(buffer.keys), entries + more))
-        grown.keys[:entries] = buffer.keys[:entries]
-        grown.rows[:, :entries] = buffer.rows[:, :entries]
-        self.buffer = grown._replace(bounds=buffer.bounds, segments=buffer.segments)
+        moved = _empty(len(buffer.rows), room)
+        moved.keys[:entries] = buffer.keys[:entries]
+        moved.rows[:, :entries] = buffer.rows[:, :entries]
+        self.buffer = moved._replace(bounds=buffer.bounds, segments=buffer.segments)
 
 
 def _empty(rows: int, size: int) -> Buffer:

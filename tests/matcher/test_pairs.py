@@ -12,6 +12,7 @@ from random_rules import (
     SPAN,
     arrows,
     call,
+    const,
     own_conditions,
     ref,
     streams,
@@ -51,7 +52,10 @@ def conditions(draw: st.DrawFn) -> Expr | None:
     for _ in range(draw(st.integers(0, 2))):
         name = draw(st.sampled_from(("x", "d", "f", "s")))
         ops = ("eq", "ne") if name == "s" else COMPARE
-        sides = [ref(name), ref(name, 0)]
+        sides: list[Expr] = [ref(name), ref(name, 0)]
+        if name == "f" and draw(st.booleans()):
+            factor = const(draw(st.sampled_from((-1.0, 0.5, 2.0))), sides[1].type)
+            sides[1] = call("mul", factor, sides[1], type=sides[1].type)
         if draw(st.booleans()):
             sides.reverse()
         parts.append(call(draw(st.sampled_from(ops)), *sides))
@@ -103,15 +107,23 @@ def pairs(draw: st.DrawFn, name: str) -> Rule:
     )
 
 
+def stricter(step: Step, condition: Expr | None) -> Step:
+    """The step with one more condition."""
+    both = [part for part in (step.condition, condition) if part is not None]
+    return replace(step, condition=call("and", *both) if len(both) == 2 else (both or [None])[0])
+
+
 @st.composite
 def rule_sets(draw: st.DrawFn) -> list[Rule]:
-    """Several rules, some of which begin alike."""
+    """Several rules, some of which begin alike; of these some go on alike, too."""
     first = draw(pairs("r0"))
     rules = [first]
     for number in range(1, draw(st.integers(1, 4))):
         rule = draw(pairs(f"r{number}"))
         if rule.steps[0].key == first.steps[0].key and draw(st.booleans()):
             steps = (first.steps[0], rule.steps[1])
+            if draw(st.booleans()):
+                steps = (steps[0], stricter(first.steps[1], draw(conditions())))
             seen = {s.event: s for s in (*rule.alphabet, *first.alphabet)}
             seen.setdefault(steps[1].event, Symbol(steps[1].event, None, steps[1].key))
             rule = replace(
