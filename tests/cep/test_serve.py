@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,13 +18,17 @@ from typing import Any
 
 from engine_cases import BASE_MS, RULES
 
+from cep.log import open_embedded
+from cep.log.topics import Topic
 from cep.store.store import open_store
 
 START_SECONDS = 400  # the very first start compiles the kernels
 
 
 @contextmanager
-def serving(folder: Path, text: str = RULES) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(
+    folder: Path, text: str = RULES, *options: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Base URL and process; output is in serve.log."""
     rules, log = folder / "r.cep", folder / "serve.log"
     rules.write_text(text)
@@ -31,7 +36,7 @@ def serving(folder: Path, text: str = RULES) -> Iterator[tuple[str, subprocess.P
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "cep.cli", "serve", str(rules)),
-                *("--store", str(folder / "s.db"), "--port", "0"),
+                *("--store", str(folder / "s.db"), "--port", "0", *options),
             ],
             stdout=output,
             stderr=output,
@@ -149,3 +154,59 @@ def test_engine_that_lost_its_partition_ends_the_program_with_the_reason(tmp_pat
         post(f"{url}/api/v1/events", [payment(1, 1.0)])
         assert process.wait(30) == 3
     assert b"taken over by another engine" in (tmp_path / "serve.log").read_bytes()
+
+
+WITH_IDS = RULES.replace("  card: string\n", "  card: string\n  id: string? @id\n", 1)
+
+
+def metrics(url: str, name: str) -> dict[str, float]:
+    """The values of a metric by partition."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        found = re.findall(rf'^{name}{{partition="(.*?)"}} (\S+)$', answer.read().decode(), re.M)
+    return {partition: float(value) for partition, value in found}
+
+
+def test_workers_behind_one_api_lose_count_of_nothing(tmp_path: Path) -> None:
+    log = open_embedded(f"{tmp_path}/s.db#events", create=True)
+    log.declare(Topic("events", 4, "card"))
+    log.close()
+    with serving(tmp_path, WITH_IDS, "--workers", "2") as (url, process):
+        assert wait_for(lambda: healthy(url), START_SECONDS)
+        events = [
+            payment(second, amount) | {"card": f"c{card}", "id": f"{card}-{second}"}
+            for second, amount in ((0, 1.0), (5, 600.0), (200, 20.0))
+            for card in range(20)
+        ]
+        answer = post(f"{url}/api/v1/events", [*events, {"type": "Payment", "card": "c1"}])
+        assert (answer["accepted"], answer["duplicates"]) == (61, 0)
+        assert len(answer["partitions"]) == 4
+        again = post(f"{url}/api/v1/events", events)
+        assert (again["accepted"], again["duplicates"]) == (0, 60)
+
+        def received() -> float:
+            return sum(metrics(url, "cep_events_received_total").values())
+
+        assert wait_for(lambda: received() == 61)
+        parts = [
+            sum(metrics(url, f"cep_events_{name}_total").values())
+            for name in ("processed", "late", "dead_lettered", "ignored")
+        ]
+        assert parts == [60, 0, 1, 0]
+        items = wait_for(lambda: get(f"{url}/api/v1/detections")["items"])
+        assert len([item for item in items if item["rule"] == "escalation"]) == 20
+        assert set(metrics(url, "cep_records_behind").values()) == {0}
+        assert get(f"{url}/healthz")["partitions"] == [
+            {"partition": f"events/{n}", "behind": 0, "intake": "flowing"} for n in range(4)
+        ]
+
+        (worker,) = re.findall(
+            rb"worker 2 of 2, process (\d+)", (tmp_path / "serve.log").read_bytes()
+        )
+        os.kill(int(worker), signal.SIGKILL)
+        assert wait_for(lambda: not healthy(url))
+        assert wait_for(lambda: healthy(url))
+        late = [payment(300, 20.0) | {"card": f"c{card}"} for card in range(20)]
+        assert post(f"{url}/api/v1/events", late)["accepted"] == 20
+        assert wait_for(lambda: received() == 81)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0

@@ -1,0 +1,369 @@
+"""Worker processes, killed, drained and refused: what is detected does not depend on them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_cases import BASE_MS, EVENTS, RULES, events
+from sqlalchemy import select
+
+import cep
+from cep import limits
+from cep.errors import WorkerError
+from cep.log import open_embedded
+from cep.log.topics import Topic
+from cep.store import reads
+from cep.store.store import open_store
+from cep.store.tables import dead_letter, detection, outbox
+from cep.workers.job import Job, Listener
+from cep.workers.supervisor import Supervisor
+
+START_SECONDS = 400  # the very first start compiles the kernels
+DRAIN_SECONDS = 10
+RECORDS = 30_000
+KILLS = 8
+
+
+def partitioned(path: Path, lines: list[bytes], key: str = "card", partitions: int = 4) -> str:
+    """URL of a log with these events."""
+    url = f"{path}#events"
+    log = open_embedded(url, create=True)
+    log.declare(Topic("events", partitions, key))
+    for start in range(0, len(lines), 1_000):
+        log.publish(b"\n".join(lines[start : start + 1_000]))
+    log.close()
+    return url
+
+
+def command(rules: Path, source: str, store: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "cep.cli", "run", str(rules), "--from", source),
+        *("--store", str(store), "--out", "jsonl", *more),
+    ]
+
+
+class Running:
+    """A `cep run` in the background; its output is in files."""
+
+    def __init__(self, folder: Path, arguments: list[str]) -> None:
+        self._out, self._errors = folder / "out", folder / "errors"
+        with self._out.open("wb") as out, self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(arguments, stdout=out, stderr=errors)
+
+    @property
+    def said(self) -> str:
+        return self._errors.read_text()
+
+    @property
+    def printed(self) -> list[bytes]:
+        data = self._out.read_bytes()
+        assert data.endswith(b"\n") or not data or self.process.poll() is None
+        return data.splitlines()
+
+    def wait_for(self, look: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
+        """What `look` gives as soon as it is something; the run must go on until then."""
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.02)
+        return found
+
+    def worker_ids(self) -> dict[int, int]:
+        """The newest process of each worker, by its number from 1."""
+        found = re.findall(r"worker (\d+) of \d+, process (\d+)", self.said)
+        return {int(number): int(process) for number, process in found}
+
+
+@contextlib.contextmanager
+def running(folder: Path, arguments: list[str]) -> Iterator[Running]:
+    run = Running(folder, arguments)
+    try:
+        yield run
+    finally:
+        run.process.kill()
+        run.process.wait()
+
+
+def positions(path: Path) -> dict[str, int]:
+    store = open_store(str(path))
+    found = {status.partition: status.position for status in reads.partitions(store.engine)}
+    store.close()
+    return found
+
+
+def read_so_far(path: Path) -> int:
+    return sum(positions(path).values())
+
+
+def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Everything that was found, by partition and in the order it was found there."""
+    store = open_store(str(path))
+    with store.engine.connect() as connection:
+        connection.execution_options(read_only=True)
+
+        def rows(query: Any) -> list[tuple[object, ...]]:
+            return [tuple(row) for row in connection.execute(query)]
+
+        columns = [c for c in detection.columns if c.name != "sequence"]
+        told = select(outbox.c.detection_id, outbox.c.destination)
+        found = {
+            "detections": rows(
+                select(*columns).order_by(detection.c.partition, detection.c.sequence)
+            ),
+            "outbox": sorted(rows(told)),
+            "dead letters": rows(
+                select(dead_letter).order_by(dead_letter.c.partition, dead_letter.c.position)
+            ),
+        }
+    found["partitions"] = [
+        (status.partition, status.position, status.watermark_ms, sorted(status.counters.items()))
+        for status in reads.partitions(store.engine)
+    ]
+    store.close()
+    return found
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "r.cep"
+    path.write_text(RULES)
+    return path
+
+
+def payment(at_s: int, card: str, amount: str) -> bytes:
+    ts = BASE_MS + at_s * 1000
+    return f'{{"type":"Payment","ts":{ts},"card":"{card}","amount":{amount}}}\n'.encode()
+
+
+def test_any_number_of_workers_and_kills_gives_the_same_detections(
+    tmp_path: Path, rules: Path
+) -> None:
+    source = partitioned(tmp_path / "log.db", events(RECORDS, 11))
+    alone = tmp_path / "alone.db"
+    finite = ("--no-follow", "--batch-records", "100", "--commit-interval", "0")
+    calm = subprocess.run(
+        command(rules, source, alone, *finite), check=True, capture_output=True, timeout=600
+    )
+    want = contents(alone)
+    assert len(want["detections"]) > 1_000
+    assert sorted(calm.stdout.splitlines()) == sorted(row[-1] for row in want["detections"])
+    for _, position, _, counters in want["partitions"]:
+        count = dict(counters)  # type: ignore[call-overload]
+        assert position > 0
+        assert count["received"] == sum(
+            count[name] for name in ("processed", "late", "dead_lettered", "ignored")
+        )
+    for workers in (2, 4):
+        store = tmp_path / f"{workers}.db"
+        seed = time.time_ns()
+        with running(
+            tmp_path, command(rules, source, store, *finite, "--workers", str(workers))
+        ) as run:
+            killed = kill_workers(run, store, random.Random(seed))
+            assert run.process.wait(600) == 0, run.said
+        assert contents(store) == want, f"{workers} workers, seed {seed}"
+        assert len(killed) >= 3
+        assert run.said.count("was killed by SIGKILL; it is started again") == len(killed)
+        # Lines are whole; those between a commit and a kill are in the store alone.
+        bodies = {row[-1] for row in want["detections"]}
+        assert len(set(run.printed)) == len(run.printed)
+        assert set(run.printed) <= bodies
+
+
+def kill_workers(run: Running, store: Path, rng: random.Random) -> list[int]:
+    """Kills a worker each time something more was read, at most `KILLS` times in all."""
+    killed: list[int] = []
+    run.wait_for(run.worker_ids)
+    read = 0
+    while len(killed) < KILLS and run.process.poll() is None:
+        while read_so_far(store) == read and run.process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.3 * rng.random())
+        alive = [worker for worker in run.worker_ids().values() if state_of(worker) != "Z"]
+        if alive and run.process.poll() is None:
+            killed.append(rng.choice(alive))
+            os.kill(killed[-1], signal.SIGKILL)
+        read = read_so_far(store)
+    return killed
+
+
+def state_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def test_followed_log_is_drained_in_time_and_the_report_says_how_far(
+    tmp_path: Path, rules: Path
+) -> None:
+    source = partitioned(tmp_path / "log.db", events(2_000, 5))
+    store = tmp_path / "s.db"
+    with running(tmp_path, command(rules, source, store, "--workers", "2")) as run:
+        run.wait_for(lambda: store.exists() and read_so_far(store) == 2_000)
+        begin = time.monotonic()
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(DRAIN_SECONDS) == 0
+        assert time.monotonic() - begin < DRAIN_SECONDS
+    for number in range(4):
+        assert re.search(
+            rf"events/{number} stopped at record \d+, 0 behind the log's end", run.said
+        )
+    bodies = [row[-1] for row in contents(store)["detections"]]
+    assert sorted(run.printed) == sorted(bodies)
+
+
+def test_worker_that_does_not_answer_is_killed_in_time(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", events(500, 5))
+    store = tmp_path / "s.db"
+    with running(tmp_path, command(rules, source, store, "--workers", "2")) as run:
+        run.wait_for(lambda: store.exists() and read_so_far(store) == 500)
+        os.kill(run.worker_ids()[1], signal.SIGSTOP)
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(DRAIN_SECONDS) == 0
+        assert state_of(run.worker_ids()[1]) == "Z"
+    assert "worker 1 of 2 did not end in time: it is killed" in run.said
+
+
+def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", events(500, 5))
+    store = tmp_path / "s.db"
+    with running(tmp_path, command(rules, source, store, "--workers", "2")) as run:
+        run.wait_for(lambda: store.exists() and read_so_far(store) == 500)
+        workers = run.worker_ids().values()
+        run.process.kill()
+        deadline = time.monotonic() + 20
+        while any(state_of(worker) != "Z" for worker in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_named_reason_of_one_worker_ends_all_with_it(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", events(500, 5))
+    path = tmp_path / "s.db"
+    with running(tmp_path, command(rules, source, path, "--workers", "2")) as run:
+        run.wait_for(lambda: path.exists() and read_so_far(path) == 500)
+        store = open_store(str(path))
+        store.acquire("events/1")
+        store.close()
+        log = open_embedded(source)
+        log.publish(b"".join(payment(10_000, f"c{n}", "1.00") for n in range(12)))
+        log.close()
+        assert run.process.wait(60) == 3
+    assert "cep: partition 'events/1' was taken over by another engine" in run.said
+
+
+def test_rules_that_need_other_keys_are_refused_at_start(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", [], key="country")
+    for workers in ("1", "2"):
+        done = subprocess.run(
+            command(rules, source, tmp_path / "s.db", "--workers", workers),
+            capture_output=True,
+            timeout=100,
+        )
+        assert done.returncode == 2
+        assert b"rule hop (by card): its key needs the field country" in done.stderr
+        assert b"topic events of 4 partitions by country" in done.stderr
+
+
+def test_more_workers_than_partitions_are_refused(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", [])
+    done = subprocess.run(
+        command(rules, source, tmp_path / "s.db", "--workers", "5"),
+        capture_output=True,
+        timeout=100,
+    )
+    assert done.returncode == 2
+    assert b"has 4 partitions: at most so many workers" in done.stderr
+
+
+def test_without_a_store_a_dead_worker_ends_all(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", events(500, 5))
+    arguments = [
+        *(sys.executable, "-m", "cep.cli", "run", str(rules), "--from", source),
+        *("--workers", "2", "--out", "jsonl"),
+    ]
+    with running(tmp_path, arguments) as run:
+        run.wait_for(lambda: run.printed)
+        os.kill(run.worker_ids()[2], signal.SIGKILL)
+        assert run.process.wait(60) == 4
+    assert "worker 2 of 2 was killed by SIGKILL; without a store it cannot go on" in run.said
+
+
+LISTED = (
+    EVENTS
+    + """
+list wanted: [string] from file "wanted.txt"
+rule seen { by card match Payment[card in wanted] alert "{card}" }
+"""
+)
+
+
+def test_tables_are_read_anew_by_all_workers(tmp_path: Path) -> None:
+    rules, wanted = tmp_path / "r.cep", tmp_path / "wanted.txt"
+    rules.write_text(LISTED)
+    wanted.write_text("nobody\n")
+    source, store = partitioned(tmp_path / "log.db", []), tmp_path / "s.db"
+    cards = [f"c{number}" for number in range(12)]
+
+    def pay(at_s: int) -> None:
+        log = open_embedded(source)
+        log.publish(b"".join(payment(at_s, card, "1.00") for card in cards))
+        log.close()
+
+    with running(tmp_path, command(rules, source, store, "--workers", "2")) as run:
+        pay(0)
+        run.wait_for(lambda: store.exists() and read_so_far(store) == 12)
+        wanted.write_text("\n".join(cards))
+        run.process.send_signal(signal.SIGHUP)
+        run.wait_for(lambda: run.said.count("the tables were read anew") == 4, 30)
+        pay(100)
+        pay(200)
+        run.wait_for(lambda: len(run.printed) >= 12, 30)
+    assert len(run.printed) == 12
+
+
+def test_commits_of_several_workers_wait_for_one_another(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", events(2_000, 5))
+    store = tmp_path / "s.db"
+    small = ("--no-follow", "--batch-records", "10", "--commit-interval", "0")
+    arguments = command(rules, source, store, *small, "--workers", "4")
+    done = subprocess.run(arguments, capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert b"started again" not in done.stderr
+    assert read_so_far(store) == 2_000
+
+
+def test_worker_that_dies_whenever_it_is_started_ends_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WORKER_RESTART_MS", 10)
+    monkeypatch.setattr(limits, "WORKER_DEATHS_MAX", 3)
+    source, store = partitioned(tmp_path / "log.db", events(500, 5)), tmp_path / "s.db"
+    said: list[str] = []
+    # Called with detections, this is no named reason but a fault.
+    job = Job(
+        cep.compile(RULES),
+        source,
+        str(store),
+        lines=os.getpid,  # type: ignore[arg-type]
+        batch_records=20,
+        commit_interval_ms=0,
+    )
+    supervisor = Supervisor(job, [f"events/{n}" for n in range(4)], 1, Listener(say=said.append))
+    with pytest.raises(WorkerError, match="worker 1 of 1 ended with 1, 3 times in a row"):
+        supervisor.run()
+    waits = [float(wait) for wait in re.findall(r"started again in (\S+) s", "\n".join(said))]
+    assert waits == [0.01, 0.02]
