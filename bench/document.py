@@ -71,6 +71,7 @@ def figures(record: Mapping[str, Any], docs: Path = DOCS) -> str:
         tables.latency(record),
         tables.memory(record),
         tables.startup(record),
+        tables.workers(record),
     ]
     return "\n\n".join(part for part in parts if part)
 

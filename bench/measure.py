@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 
-from bench import checkpoint, latency, memory, reference, stages, throughput, timing
+from bench import checkpoint, latency, memory, reference, spread, stages, throughput, timing
 from cep.cli.memory import tune_garbage_collection
 
 MEASURES = {
@@ -24,6 +24,7 @@ MEASURES = {
     "checkpoint": checkpoint.commits_and_restore,
     "latency": latency.append_to_committed,
     "stages": stages.time_by_stage,
+    "workers": spread.two_against_one,
 }
 
 

@@ -97,6 +97,10 @@ def _memory(events: int, runs: int, full: bool) -> object:
     return {f"{keys:,} keys": child("memory", "P1", 0, keys, 1) for keys in sizes}
 
 
+def _workers(events: int, runs: int, full: bool) -> object:
+    return {"R10": child("workers", "R10", events, events, runs)}
+
+
 def _startup(events: int, runs: int, full: bool) -> object:
     return startup.measure()
 
@@ -112,5 +116,6 @@ FIGURES = {
     "latency": _latency,
     "memory": _memory,
     "startup": _startup,
+    "workers": _workers,
 }
 """Of the engine, each a function of (events, runs, full)."""

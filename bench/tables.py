@@ -151,6 +151,20 @@ def startup(record: Record) -> str:
     return _table(("start", "cold", "warm"), rows)
 
 
+def workers(record: Record) -> str:
+    rows = [
+        (
+            name,
+            short(found["one_events_per_second"]),
+            short(found["two_events_per_second"]),
+            f"{found['factor']:.2f}",
+            f"{goals.WORKERS_FACTOR}",
+        )
+        for name, found in record.get("workers", {}).items()
+    ]
+    return _table(("workers", "one, events/s", "two, events/s", "factor", "goal"), rows)
+
+
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 

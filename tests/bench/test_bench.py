@@ -114,9 +114,10 @@ def test_benchmark_prints_one_json_object() -> None:
 
 
 def test_figures_of_the_engine_are_measured_at_any_size() -> None:
-    figures = ("stages", "checkpoint", "latency", "memory")
+    figures = ("stages", "checkpoint", "latency", "memory", "workers")
     measured = bench("--events", "20000", "--only", ",".join(figures))
     assert sum(measured["stages"]["R10"]["share"].values()) == pytest.approx(1, abs=0.01)
     assert all(size["state_bytes"] > 900_000 for size in measured["checkpoint"].values())
     assert measured["latency"]["R100"]["detections"] > 0
     assert measured["memory"]["10,000 keys"]["live"] == 10_000
+    assert measured["workers"]["R10"]["detections"] > 0
