@@ -42,8 +42,7 @@ def read(line: bytes) -> Event | None:
             return None
     if not isinstance(value, dict):
         return None
-    data = value.get("data")
-    if value.get("specversion") is not None and isinstance(data, dict):
+    if value.get("specversion") is not None and isinstance(data := value.get("data"), dict):
         return {**data, "type": value.get("type")}
     return value
 
@@ -73,7 +72,8 @@ class Placement:
             return self._of_other(key)
         place = self._places.get(key)
         if place is None:
-            place = self._of_text(canonical_ip(key) or key)
+            address = canonical_ip(key) if "." in key or ":" in key else None
+            place = self._of_text(address or key)
             if len(self._places) >= limits.KEYS_PLACED_MAX:
                 self._places.clear()
             self._places[key] = place
@@ -131,7 +131,7 @@ NO_IDS = EventIds()
 
 @dataclass(slots=True)
 class Placed:
-    """Lines without their ends, each with its partition's number and its id, if it says one."""
+    """Lines without their ends, each with its partition's number and, where asked for, its id."""
 
     lines: list[bytes]
     places: list[int] = field(default_factory=list)
@@ -153,5 +153,6 @@ def placed(data: bytes, topic: Topic, ids: EventIds) -> Placed:
     for line in found.lines:
         event = read(line)
         found.places.append(placement.of(event))
-        found.ids.append(ids.of(event))
+        if ids:
+            found.ids.append(ids.of(event))
     return found
