@@ -11,8 +11,10 @@ import os
 import re
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from sqlalchemy import Engine, update
 
@@ -43,16 +45,19 @@ def two_against_one(name: str, n: int, head: int, runs: int) -> dict[str, object
     rules = cep.compile(re.sub(r"\{(card|ip)\}", "{user}", text))
     check_partitioned(rules, TOPIC)
     rates: dict[int, list[float]] = {workers: [] for workers in WORKERS}
+    costs: dict[int, list[float]] = {workers: [] for workers in WORKERS}
     found = set()
     with workload.scratch() as folder:
         for run in range(runs):
             for workers in WORKERS:
                 database = Path(folder) / f"{run}-{workers}.db"
-                seconds, detections = _once(rules, str(database), n, head, workers)
-                rates[workers].append(head / seconds)
-                found.add(detections)
+                once = _once(rules, str(database), n, head, workers)
+                rates[workers].append(head / once.seconds)
+                costs[workers].append(once.processor_seconds)
+                found.add(once.detections)
     assert len(found) == 1, f"runs disagree: {found}"
     one, two = (median(rates[workers]) for workers in WORKERS)
+    cost_one, cost_two = (median(costs[workers]) for workers in WORKERS)
     return {
         "events": head,
         "partitions": PARTITIONS,
@@ -61,11 +66,18 @@ def two_against_one(name: str, n: int, head: int, runs: int) -> dict[str, object
         "one_events_per_second": round(one),
         "two_events_per_second": round(two),
         "factor": float(f"{two / one:.3g}"),
+        "processor_factor": float(f"{2 * cost_one / cost_two:.3g}"),
     }
 
 
-def _once(rules: RuleSet, database: str, n: int, head: int, workers: int) -> tuple[float, int]:
-    """(seconds, detections) of one run over a new log and store in one file."""
+class Once(NamedTuple):
+    seconds: float
+    processor_seconds: float  # of all workers together
+    detections: int
+
+
+def _once(rules: RuleSet, database: str, n: int, head: int, workers: int) -> Once:
+    """One run over a new log and store in one file."""
     log, store = _parked_log(database, n, head), open_store(database)
     supervisor = Supervisor(Job(rules, database, database), TOPIC.names, workers, Listener())
     thread = threading.Thread(target=supervisor.run)
@@ -73,17 +85,28 @@ def _once(rules: RuleSet, database: str, n: int, head: int, workers: int) -> tup
     while supervisor.trouble() is not None:
         time.sleep(LOOK_SECONDS)
     _hand_over(store.engine)
+    before = _processor_seconds(supervisor.processes)
     begin = time.perf_counter()
     while sum(status.position for status in reads.partitions(store.engine)) < head:
         assert thread.is_alive(), "the workers have failed"
         time.sleep(LOOK_SECONDS)
     seconds = time.perf_counter() - begin
+    spent = _processor_seconds(supervisor.processes) - before
     supervisor.stop()
     thread.join()
     detections = sum(reads.detections_per_rule(store.engine).values())
     log.close()
     store.close()
-    return seconds, detections
+    return Once(seconds, spent, detections)
+
+
+def _processor_seconds(processes: Sequence[int]) -> float:
+    """User and system time of processes so far."""
+    ticks = 0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _parked_log(database: str, n: int, head: int) -> SqliteLog:

@@ -82,6 +82,12 @@ class Supervisor:
     def intake(self) -> Mapping[str, Intake]:
         return {name: now for place in self._crew for name, now in place.intake.items()}
 
+    @property
+    def processes(self) -> Sequence[int]:
+        """The ids of the worker processes that there are."""
+        running = [place.process for place in self._crew if place.process is not None]
+        return [process.pid for process in running if process.pid is not None]
+
     # ------------------------------------------------------------------------------------ orders
 
     def _pass_orders_on(self) -> None:
