@@ -1,17 +1,20 @@
 # Two commands do all the set-up: `make demo` and `make test`.  Both need Python 3.11 or newer only;
 # PYTHON names another interpreter, PYTEST_ARGS is passed on to pytest, BENCH_ARGS to the benchmarks;
-# EXAMPLES is the number of random pairs that each test of `make nightly` draws.
+# EXAMPLES is the number of random pairs that each test of `make nightly` draws, SEEDS that of random
+# schedules of crashes of `make sim`, KILLS that of real kills.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 EXAMPLES ?= 20000
+SEEDS ?= 1000
+KILLS ?= 120
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := cep dsl matcher alerts api bench tests
 
-.PHONY: demo test nightly check bench bench-check clean
+.PHONY: demo test nightly sim check bench bench-check clean
 
 demo: $(STAMP)
 	$(BIN)/python -m cep.demo
@@ -23,6 +26,11 @@ test: $(STAMP)
 nightly: $(STAMP)
 	CEP_EXAMPLES=$(EXAMPLES) $(BIN)/pytest --numprocesses=auto $(PYTEST_ARGS) tests/matcher \
 	-k "reference or however or alike"
+
+# Crashes: simulated ones before and after every effect and at random, and real ones by SIGKILL.
+sim: $(STAMP)
+	CEP_EVERY_PLACE=1 CEP_SEEDS=$(SEEDS) CEP_KILLS=$(KILLS) $(BIN)/pytest --numprocesses=auto \
+	$(PYTEST_ARGS) tests/sim tests/cep/test_sigkill.py
 
 check: $(STAMP)
 	$(BIN)/ruff check $(CODE)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cep import limits
@@ -45,20 +45,21 @@ class Appended:
 
 
 class SqliteLog:
-    """`follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one.
+    """`database` is a URL, or an engine as `open_database` makes it.
 
+    `follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one.
     `topic` may be the name of one partition, `events/2`, to read that one alone.
     """
 
     def __init__(
-        self, database: str, topic: str, *, follow: bool = True, create: bool = True
+        self, database: Engine | str, topic: str, *, follow: bool = True, create: bool = True
     ) -> None:
         self._follow = follow
-        self._engine = open_database(database)
+        self._engine = open_database(database) if isinstance(database, str) else database
         is_file = self._engine.dialect.name == "sqlite"
         if not create and is_file and not Path(str(self._engine.url.database)).exists():
             raise UsageError(f"no such log: {self._engine.url.database}")
-        with _named_errors(f"open {database}"):
+        with _named_errors(f"open {self._engine.url}"):
             metadata.create_all(self._engine, tables=[log_chunk, log_topic, log_event_id])
             with self._engine.connect() as connection:
                 connection.execution_options(read_only=True)

@@ -45,12 +45,17 @@ def open_database(text: str) -> Engine:
     if not folder.is_dir():
         raise UsageError(f"no such folder for the store: {folder}")
     engine = create_engine(url, connect_args={"timeout": limits.STORE_BUSY_TIMEOUT_MS / 1000})
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    configure_sqlite(engine)
     return engine
 
 
-def _configure_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def configure_sqlite(engine: Engine) -> None:
+    """Makes an engine over SQLite one that opens transactions as the module head says."""
+    event.listen(engine, "connect", _configure_connection)
+    event.listen(engine, "begin", _begin_sqlite)
+
+
+def _configure_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # No implicit BEGIN by the driver: `_begin_sqlite` says when a transaction starts, and how.
     connection.isolation_level = None
     cursor = connection.cursor()

@@ -1,0 +1,451 @@
+"""Small scenarios: rules, what clients do, and how receivers behave.  One for each thing that has
+state of its own to lose in a crash."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from simulated_world import START_MS
+
+from alerts.config import Destinations
+
+SCHEMA = """
+event Pay { ts: timestamp @time  card: string  shop: string?  amount: decimal(2) } lateness 5s
+event Login { ts: timestamp @time  card: string  ok: bool } lateness 5s
+event Block { ts: timestamp @time  card: string } lateness 5s
+event Unread { ts: timestamp @time }
+event Risk { card: string  score: int }
+"""
+KEYS = ("a", "b", "c")
+
+
+# ---------------------------------------------------------------------------------- steps
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A client appends lines, perhaps while the engine is still busy with the last ones."""
+
+    lines: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Once the engine is idle, rows of a table are written and deleted."""
+
+    table: str
+    upserts: tuple[object, ...] = ()
+    deletes: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Once the engine is idle, the source of a table is another one and is read anew."""
+
+    table: str
+    rows: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Once the engine is idle, the program is started anew with these rules."""
+
+    rules: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing happens for so long."""
+
+    duration_ms: int
+
+
+Step: TypeAlias = Append | Change | Reload | Restart | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`plans`: how receivers answer (see `Receivers`); `ends`: the log ends, and time with it.
+
+    `default`: where alerts go whose rule does not say so.
+    """
+
+    name: str
+    rules: str
+    steps: tuple[Step, ...]
+    plans: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rows: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    ends: bool = False
+    batch_records: int = 4
+    commit_interval_ms: int = 30
+    concurrency: int = 2
+    default: tuple[str, ...] = ()
+
+    @property
+    def destinations(self) -> Destinations:
+        hook = {"type": "webhook", "secrets": [{"env": "HOOK_SECRET"}]}
+        return Destinations.model_validate(
+            {
+                "default": self.default,
+                "destinations": {
+                    name: hook | {"url": f"http://{name}/", "concurrency": self.concurrency}
+                    for name in ("soc", "desk")
+                }
+                | {
+                    "mail": {
+                        "type": "smtp",
+                        "host": "mail",
+                        "tls": "none",
+                        "from": "cep@example.com",
+                        "to": ["ann@example.com", "bob@example.com"],
+                    }
+                },
+            }
+        )
+
+
+# ---------------------------------------------------------------------------------- streams
+
+
+def line(kind: str, at_ms: int, **fields: object) -> bytes:
+    texts = [f'"{name}":{value}' for name, value in fields.items()]
+    return ",".join([f'{{"type":"{kind}","ts":{START_MS + at_ms}', *texts]).encode() + b"}"
+
+
+def stream(count: int, seed: int, *, every_ms: int = 2_000, odd: bool = False) -> list[bytes]:
+    """Events of a few cards, out of order within the lateness; `odd`: some late, bad or unread."""
+    rng = random.Random(seed)
+    lines = []
+    for number in range(count):
+        at_ms = number * every_ms - rng.randrange(5_000)
+        card = f'"{rng.choice(KEYS)}"'
+        draw = rng.random()
+        if odd and draw < 0.3:
+            lines.append(
+                rng.choice(
+                    (
+                        line("Pay", at_ms - 60_000, card=card, amount=1),
+                        line("Pay", at_ms, card=card, amount='"much"'),
+                        line("Unread", at_ms),
+                        b'{"type":"Pay","ts":',
+                        b"",
+                        b"\xff\xfe",
+                    )
+                )
+            )
+        elif draw < 0.75:
+            amount = rng.choice((1, 2, 50, 600, 900))
+            lines.append(
+                line("Pay", at_ms, card=card, shop=f'"s{rng.randrange(3)}"', amount=amount)
+            )
+        elif draw < 0.92:
+            lines.append(line("Login", at_ms, card=card, ok=rng.choice(("true", "false"))))
+        else:
+            lines.append(line("Block", at_ms, card=card))
+    return lines
+
+
+def appends(lines: Sequence[bytes], size: int = 7) -> tuple[Append, ...]:
+    return tuple(Append(tuple(lines[at : at + size])) for at in range(0, len(lines), size))
+
+
+def last_word() -> Append:
+    """An event long after all others: what waits for time is decided."""
+    return Append((line("Pay", 3_600_000, card='"z"', amount=3),))
+
+
+def of_stream(name: str, rules: str, *, seed: int, count: int = 28, **more: Any) -> Scenario:
+    odd, every_ms = more.pop("odd", False), more.pop("every_ms", 2_000)
+    lines = stream(count, seed, odd=odd, every_ms=every_ms)
+    return Scenario(name, SCHEMA + rules, (*appends(lines), last_word()), **more)
+
+
+# ---------------------------------------------------------------------------------- rules
+
+SEQUENCE = """
+rule climb {
+  by card
+  match small: Pay[amount < 5]+ -> big: Pay[amount > 100 and amount > last(small).amount]
+  within 40s
+  alert "{card}: {count(small)} small, then {big.amount}" { total: sum(small.amount) }
+}
+"""
+ANY_ORDER = """
+rule signs {
+  by card
+  match (big: Pay[amount > 500] & Login[ok]) -> Pay[amount < 5]
+  within 1m
+  alert "{card} {big.amount}"
+}
+"""
+ABSENCE = """
+rule unblocked {
+  by card
+  match big: Pay[amount > 500] -> not Block for 6s
+  alert "{card} is open after {big.amount}"
+}
+rule quiet {
+  by card
+  match not Pay for 9s -> back: Pay
+  alert "{card} is back with {back.amount}"
+}
+"""
+WINDOWS = """
+rule much {
+  by card
+  over Pay window sliding 12s
+  when count() >= 3
+  resolve when count() < 2
+  alert "{card}: {count()} of {sum(amount)}"
+}
+rule each {
+  by card
+  over Pay window tumbling 10s
+  when sum(amount) > 100
+  alert "{card}: {list(amount)}"
+}
+rule spree {
+  by card
+  over Pay, Login window session 4s cap 20s
+  when count() >= 2
+  alert "{card}: {count()}"
+}
+"""
+FACTS = """
+feature usual = avg(Pay.amount) by card window sliding 30s
+feature failed = count(Login[not ok]) by card window sliding 30s
+rule unusual {
+  by card
+  match p: Pay[amount > 2 * usual or first_seen(card, shop, over = 20s)]
+  alert "{card} pays {p.amount}, {usual:.2f} as a rule, after {failed} failures"
+}
+"""
+TABLES = """
+table shops { shop: string @pk  owner: string }
+list  watched: [string] = ["a"]
+rule owned {
+  by card
+  match p: Pay[card in watched] -> q: Pay[exists shops[shop]]
+  within 20s
+  alert "{card}: {shops[p.shop]?.owner ?? 'nobody'}, then {shops[q.shop]?.owner ?? 'nobody'}"
+}
+"""
+ROW_KEYS = """
+table cards { card: string @pk  owner: string }
+rule silent {
+  by card in cards
+  match not Pay for 8s
+  fire once
+  resolve on Pay
+  alert "{card} of {cards[card]?.owner ?? 'nobody'}"
+}
+"""
+DERIVED = """
+rule large {
+  by card
+  match a: Pay[amount > 100]
+  suppress by card for 20s
+  alert "{card} {a.amount}"
+  emit Risk {card, score: 40}
+}
+rule failing {
+  by card
+  match Login[not ok]
+  emit Risk {card, score: 15}
+}
+rule risky {
+  by card
+  match a: Risk -> b: Risk[score >= 40]
+  within 30s
+  alert "{card}: {a.score} and {b.score}"
+}
+rule many {
+  by card
+  over Risk window sliding 20s
+  when sum(score) > 60
+  alert "{card}: {sum(score)}"
+}
+"""
+POLICIES = """
+rule once {
+  by card
+  match Pay[amount > 500]
+  fire once
+  resolve on Block
+  alert "{card} spends"
+}
+rule pairs {
+  by card
+  match s: Pay[amount < 5] ->> b: Pay[amount > 100]
+  within 30s
+  matches all
+  limit 2 runs
+  cancel on Block
+  alert "{s.amount} and {b.amount}"
+}
+rule late_close {
+  by card
+  match f: Pay{2,}
+  within 12s
+  fire close
+  alert "{card}: {count(f)}"
+}
+rule overlapping {
+  by card
+  match here: Pay => there: Pay[shop is not here.shop]
+  within 30s
+  after match skip to last there
+  alert "{here.shop} to {there.shop}"
+}
+"""
+TOLD = """
+rule told {
+  by card
+  match p: Pay[amount > 100]
+  alert "{card} {p.amount}"
+  notify %s
+}
+"""
+HIDDEN = """
+rule hidden {
+  by card
+  match p: Pay
+  suppress by card for 10s
+  alert "{card} {p.amount}"
+}
+"""
+
+# ---------------------------------------------------------------------------------- scenarios
+
+
+def _changed_tables() -> Scenario:
+    first, second, third = (tuple(stream(24, 31)[at : at + 8]) for at in (0, 8, 16))
+    return Scenario(
+        "tables changed while running",
+        SCHEMA + TABLES,
+        (
+            Change("shops", ({"shop": "s1", "owner": "eve"},)),
+            Append(first),
+            Change("shops", ({"shop": "s0", "owner": "x"}, {"shop": "s2", "owner": "y"}), ("s1",)),
+            Append(second),
+            Change("watched", ("b", "c"), ("a",)),
+            Append(third),
+            last_word(),
+        ),
+    )
+
+
+def _reloaded_tables() -> Scenario:
+    first, second, third = (tuple(stream(24, 32)[at : at + 8]) for at in (0, 8, 16))
+    return Scenario(
+        "sources of tables read anew",
+        SCHEMA + TABLES,
+        (
+            Append(first),
+            Reload("shops", ({"shop": "s0", "owner": "x"}, {"shop": "s1", "owner": "y"})),
+            Append(second),
+            Reload("watched", ("a", "b")),
+            Append(third),
+            Reload("shops", ({"shop": "s2", "owner": "z"},)),
+            last_word(),
+        ),
+        rows={"shops": [{"shop": "s0", "owner": "w"}], "watched": ["a", "c"]},
+    )
+
+
+def _keys_of_rows() -> Scenario:
+    lines = stream(20, 33)
+    return Scenario(
+        "keys that are rows of a table",
+        SCHEMA + ROW_KEYS,
+        (
+            Append(tuple(lines[:6])),
+            Change("cards", ({"card": "a", "owner": "x"}, {"card": "n", "owner": "y"})),
+            Append(tuple(lines[6:13])),
+            Change("cards", ({"card": "b", "owner": "z"},), ("n",)),
+            Append(tuple(lines[13:])),
+            last_word(),
+        ),
+    )
+
+
+def _changed_rules() -> Scenario:
+    lines = stream(28, 34)
+    return Scenario(
+        "restarts with changed rules",
+        SCHEMA + SEQUENCE + DERIVED,
+        (
+            *appends(lines[:10]),
+            Restart(SCHEMA + SEQUENCE.replace("40s", "50s") + DERIVED + ABSENCE),
+            *appends(lines[10:20]),
+            Restart(SCHEMA + ABSENCE + DERIVED.replace("20s", "25s")),
+            *appends(lines[20:]),
+            last_word(),
+        ),
+    )
+
+
+def scenarios() -> Iterator[Scenario]:
+    yield of_stream("a sequence with a loop", SEQUENCE, seed=1, default=("soc",))
+    yield of_stream("steps in any order", ANY_ORDER, seed=2, count=35)
+    yield of_stream("absences and silences", ABSENCE, seed=3)
+    yield of_stream("absences at the end of the log", ABSENCE, seed=4, ends=True)
+    yield of_stream("windows and their resolutions", WINDOWS, seed=5)
+    yield of_stream("windows at the end of the log", WINDOWS, seed=6, ends=True, count=20)
+    yield of_stream("facts about a key", FACTS, seed=7)
+    yield _changed_tables()
+    yield _reloaded_tables()
+    yield _keys_of_rows()
+    yield of_stream("derived events", DERIVED, seed=8)
+    yield of_stream("late, bad and unread events", SEQUENCE + ABSENCE, seed=9, odd=True, count=40)
+    yield of_stream("policies of matching", POLICIES, seed=10)
+    yield of_stream("suppression", HIDDEN, seed=11, every_ms=1_000)
+    yield _changed_rules()
+    yield of_stream("one record a batch", SEQUENCE + ABSENCE, seed=12, batch_records=1, count=14)
+    yield of_stream("all kinds at once", SEQUENCE + WINDOWS + FACTS + DERIVED, seed=13, count=20)
+    few: dict[str, Any] = {"count": 14, "batch_records": 8}
+    yield of_stream(
+        "receivers that fail at first",
+        TOLD % '"soc", "desk"',
+        seed=21,
+        plans={"soc": ("500", "429", "200"), "desk": ("down", "503", "200")},
+        **few,
+    )
+    yield of_stream(
+        "answers that are lost",
+        TOLD % '"soc", "desk"',
+        seed=22,
+        plans={"soc": ("lost", "200"), "desk": ("timeout", "timeout", "200")},
+        count=7,
+        batch_records=8,
+    )
+    yield of_stream(
+        "receivers that refuse for good",
+        TOLD % '"soc", "desk", "nobody"',
+        seed=23,
+        plans={"soc": ("400",), "desk": ("410",)},
+        concurrency=1,
+        **few,
+    )
+    yield of_stream(
+        "receivers that never work",
+        TOLD % '"soc"',
+        seed=26,
+        plans={"soc": ("500",)},
+        count=3,
+        batch_records=8,
+    )
+    yield of_stream(
+        "mail",
+        TOLD % '"mail", "default"',
+        default=("desk",),
+        seed=25,
+        plans={"mail": ("450 bob@example.com", "lost", "550 bob@example.com")},
+        **few,
+    )
+
+
+SCENARIOS = {scenario.name: scenario for scenario in scenarios()}

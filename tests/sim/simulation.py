@@ -1,0 +1,150 @@
+"""Runs a scenario to its end, through any number of crashes, and tells what is left of it.
+
+    outcome_of(scenario, …, crashes) = outcome_of(scenario)   whatever the crashes
+
+Detections, resolutions, dead letters, checkpoint and deliveries are compared row by row, messages
+by the promise: at least once, always the same bytes, first ones in order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sim_scenarios import Scenario
+from simulated_process import Process
+from simulated_world import Crash, Effects, Message, World
+
+from alerts.reasons import Reason
+
+_TABLES = {
+    "detection": "select * from detection order by sequence",
+    "resolution": "select * from resolution order by sequence",
+    "dead_letter": "select * from dead_letter order by partition, position",
+    "checkpoint": "select partition, position, resume_position, watermark_ms, rules, counters,"
+    " source from checkpoint",
+    "outbox": "select * from outbox",
+    "log": "select position, count, data from log_chunk order by position",
+}
+# Which message a receiver happens to get first decides which of these a delivery has.
+_NOT_TAKEN = {"400", "410", "429", "500", "503", "down"}
+_ENDED = {str(Reason.GONE), str(Reason.DESTINATION_DISABLED)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`messages` are not compared as they are, see `complaints_about`."""
+
+    tables: dict[str, list[tuple[Any, ...]]]
+    deliveries: dict[str, tuple[Any, ...]]
+    messages: list[Message]
+    effects: list[Effects]
+
+
+def run(
+    scenario: Scenario, *, seed: int = 0, crashes: Iterable[int] = (), down_ms: int = 0
+) -> Outcome:
+    """`crashes`: the place at which the first process dies, the next one, and so on."""
+    world = World(seed, scenario.rules, scenario.plans)
+    world.rows = {name: list(rows) for name, rows in scenario.rows.items()}
+    lives: list[Effects] = []
+    places = iter(crashes)
+    while world.done < len(scenario.steps) or not lives or lives[-1].dead:
+        lives.append(Effects(next(places, None)))
+        try:
+            Process(world, scenario, lives[-1]).run()
+        except Crash:
+            world.clock.advance(down_ms)
+    rows = world.disk.rows
+    return Outcome(
+        {name: rows(query) for name, query in _TABLES.items()},
+        {row[0]: row[1:] for row in map(_delivery, rows(_DELIVERIES))},
+        world.receivers.messages,
+        lives,
+    )
+
+
+_DELIVERIES = (
+    "select id, detection_id, destination, sequence, state, reason, channel, body from delivery"
+)
+
+
+def _delivery(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    *rest, reason, channel, body = row
+    return (*rest, "ended" if reason in _ENDED else reason, channel, _undated(channel, body))
+
+
+def _undated(channel: str | None, body: bytes | None) -> bytes | None:
+    """A mail says when it was made, which differs between runs; never within one."""
+    if channel != "smtp" or body is None:
+        return body
+    return b"\n".join(one for one in body.split(b"\n") if not one.startswith(b"Date:"))
+
+
+# ---------------------------------------------------------------------------------- comparison
+
+
+def complaints_about(found: Outcome, calm: Outcome) -> list[str]:
+    """What differs from the undisturbed run, or breaks a promise by itself."""
+    said = [
+        f"{name} differs: {_difference(found.tables[name], calm.tables[name])}"
+        for name in calm.tables
+        if found.tables[name] != calm.tables[name]
+    ]
+    if found.deliveries != calm.deliveries:
+        rows = ([(id_, *row) for id_, row in one.deliveries.items()] for one in (found, calm))
+        said.append(f"deliveries differ: {_difference(*map(sorted, rows))}")
+    return said + broken_promises(found)
+
+
+def _difference(found: list[tuple[Any, ...]], calm: list[tuple[Any, ...]]) -> str:
+    extra = [row for row in found if row not in calm]
+    missing = [row for row in calm if row not in found]
+    return f"{len(extra)} extra {extra[:1]}, {len(missing)} missing {missing[:1]}"
+
+
+def broken_promises(found: Outcome) -> list[str]:
+    """At least once, the same bytes each time, first tries in the order of detections."""
+    numbers = {row[1]: row[0] for row in found.tables["detection"]}
+    sent: dict[tuple[str, str], list[Message]] = {}
+    for message in found.messages:
+        sent.setdefault((message.destination, message.id), []).append(message)
+    first_tries: dict[str, list[int]] = {}
+    said = []
+    for key, tries in sent.items():
+        delivery = found.deliveries.get(key[1]) or _delivery_of_mail(found, key[1])
+        if delivery is None:
+            said.append(f"{key} is no delivery")
+            continue
+        first_tries.setdefault(key[0], []).append(numbers[delivery[0]])
+        if len({message.body for message in tries}) > 1:
+            said.append(f"{key} was sent with several bodies")
+        if delivery[3] == "delivered" and all(m.answer in _NOT_TAKEN for m in tries):
+            said.append(f"{key} was never taken")
+    for id_, (_, destination, _, state, *_) in found.deliveries.items():
+        if state == "pending":
+            said.append(f"{id_} is still pending")
+        if state == "delivered" and destination != "mail" and (destination, id_) not in sent:
+            said.append(f"{id_} was never sent")
+    said += [
+        f"{name}: first tries in the order {order}"
+        for name, order in first_tries.items()
+        if order != sorted(order)
+    ]
+    return said + _unbalanced(found)
+
+
+def _delivery_of_mail(found: Outcome, message_id: str) -> tuple[Any, ...] | None:
+    detection = message_id.strip("<>").partition("@")[0]
+    rows = found.deliveries.values()
+    return next((row for row in rows if row[:2] == (detection, "mail")), None)
+
+
+def _unbalanced(found: Outcome) -> list[str]:
+    """received = processed + late + dead_lettered + ignored."""
+    ((*_, counters, _),) = found.tables["checkpoint"]
+    count = json.loads(counters)
+    parts = sum(count[name] for name in ("processed", "late", "dead_lettered", "ignored"))
+    return [] if parts == count["received"] else [f"the counters do not add up: {counters}"]

@@ -1,0 +1,71 @@
+"""A crash at any effect of any scenario changes nothing that is promised.
+
+Between two effects that last (a commit, a message, an answer to a client) all crashes leave the
+same but for the time of day, so one of them stands for all.  CEP_EVERY_PLACE=1 (`make sim`) makes
+no use of that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pytest
+from sim_scenarios import SCENARIOS, Scenario
+from simulation import complaints_about, run
+
+from alerts import deliveries
+from alerts.deliveries import NewDelivery, OutboxRow
+from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, Lease, ResolutionRow
+from cep.store.store import SqlStore
+
+EVERY_PLACE = os.environ.get("CEP_EVERY_PLACE") == "1"
+SIMPLEST = SCENARIOS["a sequence with a loop"]
+
+
+def complaints_of_crashes(scenario: Scenario) -> list[str]:
+    calm = run(scenario)
+    said = complaints_about(calm, calm)
+    for lives, effects in enumerate(calm.effects):
+        before = [one.places for one in calm.effects[:lives]]  # where no crash comes any more
+        for place in range(effects.places) if EVERY_PLACE else sorted(effects.lasting):
+            crashes = [*before, place]
+            found = run(scenario, crashes=crashes)
+            assert found.effects[lives].dead == (place < effects.places)
+            said += [f"crashes at {crashes}: {one}" for one in complaints_about(found, calm)]
+    return said
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_crash_anywhere_leaves_what_an_undisturbed_run_does(name: str) -> None:
+    assert complaints_of_crashes(SCENARIOS[name]) == []
+
+
+def test_a_commit_in_two_transactions_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = SqlStore.commit
+
+    def in_two(
+        store: SqlStore,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        pages: dict[str, bytes],
+        detections: Sequence[DetectionRow],
+        dead_letters: Sequence[DeadLetterRow],
+        resolutions: Sequence[ResolutionRow],
+    ) -> None:
+        commit(store, lease, checkpoint, pages, [], dead_letters, resolutions)
+        commit(store, lease, checkpoint, {}, detections, [], [])
+
+    monkeypatch.setattr(SqlStore, "commit", in_two)
+    assert any("detection differs" in said for said in complaints_of_crashes(SIMPLEST))
+
+
+def test_an_outbox_emptied_too_soon_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    move = deliveries.move_from_outbox
+
+    def in_two(engine: object, rows: Sequence[OutboxRow], new: Sequence[NewDelivery]) -> None:
+        move(engine, rows, [])  # type: ignore[arg-type]
+        move(engine, [], new)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(deliveries, "move_from_outbox", in_two)
+    assert any("deliveries differ" in said for said in complaints_of_crashes(SIMPLEST))
