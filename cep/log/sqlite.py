@@ -82,9 +82,8 @@ class SqliteLog:
             connection.execution_options(read_only=True)
             chunks = _chunks_from(connection, partition, position, max_records)
             end = position if chunks else _end(connection, partition)
-            made = None if chunks or position else known(connection, self.topic.name)
-        if made not in (None, self.topic):
-            raise SourceError(f"log: it has become a {made} since it was opened: start again")
+            if not chunks and not position:
+                _check_still(self.topic, connection)
         if end < position:
             raise SourceError(f"log: {partition} ends at record {end}, before record {position}")
         if not chunks:
@@ -119,20 +118,21 @@ class SqliteLog:
         Those that say an id (`ids`) that is known are left out and counted.
         """
         topic = checked(self.topic)
-        if topic.partitions == 1 and not ids:
-            return Appended({topic.name: self.append(topic.name, data)})
         if not data:
             return Appended({})
-        events = placed(_whole_lines(data), topic, ids)
+        data = _whole_lines(data)
+        events = placed(data, topic, ids) if topic.partitions > 1 or ids else None
 
         def append(connection: Connection) -> Appended:
-            known = take_in(connection, topic.name, events.ids)
-            parts = events.parts(left_out=known)
+            _check_still(topic, connection)
+            if events is None:
+                return Appended({topic.name: _append(connection, topic.name, data)})
+            repeated = take_in(connection, topic.name, events.ids)
             positions = {}
-            for place, lines in parts.items():
+            for place, lines in events.parts(left_out=repeated).items():
                 name = topic.names[place]
                 positions[name] = _append(connection, name, b"\n".join(lines) + b"\n")
-            return Appended(positions, len(known))
+            return Appended(positions, len(repeated))
 
         return self._appending(append)
 
@@ -161,6 +161,13 @@ def _whole_lines(data: bytes) -> bytes:
             f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
         )
     return data
+
+
+def _check_still(topic: Topic, connection: Connection) -> None:
+    """Raises SourceError when somebody has made the topic as another one since it was opened."""
+    now = known(connection, topic.name)
+    if now not in (None, topic):
+        raise SourceError(f"log: it has become a {now} since it was opened: start again")
 
 
 def _append(connection: Connection, partition: str, data: bytes) -> range:

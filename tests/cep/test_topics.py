@@ -229,7 +229,7 @@ def test_log_of_several_partitions_is_read_whole_by_detect(tmp_path: Path) -> No
     assert sorted(found) == sorted(f"u{n}" for n in range(40))
 
 
-def test_topic_that_got_partitions_while_it_was_followed_is_a_named_error(tmp_path: Path) -> None:
+def test_topic_that_got_partitions_while_it_was_open_is_a_named_error(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
     SqliteLog(path, "t").close()
     reader = open_log(f"{path}#t")
@@ -237,3 +237,14 @@ def test_topic_that_got_partitions_while_it_was_followed_is_a_named_error(tmp_pa
     with pytest.raises(SourceError, match="start again"):
         reader.read("t", 0, 10)
     reader.close()
+
+
+def test_appender_that_knows_an_older_topic_writes_nothing(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+    writer = SqliteLog(path, "t")
+    log = partitioned(path)
+    with pytest.raises(SourceError, match="start again"):
+        writer.publish(b"{}\n")
+    assert writer.end("t") == 0
+    for one in (writer, log):
+        one.close()

@@ -31,7 +31,7 @@ from cep.workers.supervisor import Supervisor
 
 START_SECONDS = 400  # the very first start compiles the kernels
 DRAIN_SECONDS = 10
-RECORDS = 30_000
+RECORDS = 20_000
 KILLS = 8
 
 
@@ -152,7 +152,7 @@ def test_any_number_of_workers_and_kills_gives_the_same_detections(
 ) -> None:
     source = partitioned(tmp_path / "log.db", events(RECORDS, 11))
     alone = tmp_path / "alone.db"
-    finite = ("--no-follow", "--batch-records", "100", "--commit-interval", "0")
+    finite = ("--no-follow", "--batch-records", "50", "--commit-interval", "0")
     calm = subprocess.run(
         command(rules, source, alone, *finite), check=True, capture_output=True, timeout=600
     )
