@@ -100,6 +100,9 @@ class KeyedRuns:
             + 2 * (rows.said[:, KEY_OPEN_MS] != NULL)
             + 4 * (rows.said[:, KEY_CLOCK] != NONE)
         )
+        if sizes.sum() < PAGE_BYTES:
+            yield Written(keys, sizes, self._encoded(keys, sizes, rows))
+            return
         runs, nodes = bounds_of(rows.said[:, KEY_RUNS]), bounds_of(rows.said[:, KEY_NODES])
         for begin, end in cuts(sizes):
             part = Rows(
