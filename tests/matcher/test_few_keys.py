@@ -61,8 +61,7 @@ def test_a_rule_that_nothing_concerns_is_left_alone() -> None:
           alert "{k}"
         }
         """
-    ).rules
-    assert compiled is not None
+    )
     schema, strings = Schema.of(compiled.events, compiled.rules), Strings()
     matcher, decoder = Matcher(compiled.rules, schema, strings), Decoder(schema, strings)
     lines = [
