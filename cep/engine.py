@@ -122,6 +122,7 @@ class Engine:
         self._stopping = False
         self._ended = False
         self._records_read = 0
+        self.records_committed = 0  # of those read by this run
         self._lease: Lease | None = None
         self._source = ""
         self._detections: list[Rendered] = []
@@ -178,9 +179,9 @@ class Engine:
                 f"from record {records.first_position} on, are late"
             )
         self._add(fold.step(records))
+        self._records_read += records.count
         if self._commit_due(records):
             self._commit(fold)
-        self._records_read += records.count
         self._progress(self._records_read)
         return Turn.READ
 
@@ -287,4 +288,5 @@ class Engine:
             self._sink(self._detections)
         self._detections, self._resolutions, self._dead_letters = [], [], []
         self._dirty = False
+        self.records_committed = self._records_read
         self._committed_ms = self._clock.now_ms()

@@ -40,7 +40,7 @@ STORE_SLOW_MS = 1_000  # a commit that takes longer is told of
 # ---------------------------------------------------------------------------------- workers
 WORKER_RESTART_MS = 500  # before a worker that died is started again; doubled each time in a row
 WORKER_RESTART_MS_MAX = 30_000
-WORKER_DEATHS_MAX = 8  # in a row, with nothing read in between: then all is stopped
+WORKER_DEATHS_MAX = 8  # in a row, with nothing committed in between: then all stop
 WORKER_REPORT_MS = 200  # how often a worker says how far it is
 DRAIN_MS_MAX = 8_000  # how long workers may take to commit and end when told to stop
 

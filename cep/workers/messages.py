@@ -39,9 +39,10 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """State is restored; so many records were read since the worker was started."""
+    """State is restored; so many records were read, and committed, since the worker was started."""
 
     records: int
+    committed: int
     intake: Mapping[str, Intake]
 
 

@@ -208,8 +208,7 @@ class _Place:
         self.reading = True
         self.intake = report.intake
         self.records = self._records_before + report.records
-        steady = time.monotonic() - self._launched_at > limits.WORKER_RESTART_MS_MAX / 1000
-        if report.records or steady:
+        if report.committed:
             self.deaths = 0
 
     def wait_ms(self) -> int:
@@ -224,7 +223,8 @@ class _Place:
         code = self.process.exitcode or 0
         self._forget()
         if not self.over:
-            self.deaths += 1
+            long_ago = time.monotonic() - limits.WORKER_RESTART_MS_MAX / 1000
+            self.deaths = 1 if self._launched_at < long_ago else self.deaths + 1
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
     def kill(self) -> None:

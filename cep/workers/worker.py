@@ -37,7 +37,7 @@ class _Worker:
         self._pipe = pipe
         self._engines: list[Engine] = []
         self._records = 0
-        self._reported = Reading(-1, {})
+        self._reported = Reading(-1, 0, {})
         self._reported_at = float("-inf")
 
     def run(self, job: Job, partitions: Sequence[str]) -> None:
@@ -72,7 +72,11 @@ class _Worker:
         if (now - self._reported_at) * 1000 < limits.WORKER_REPORT_MS:
             return
         self._reported_at = now
-        report = Reading(self._records, {e.partition: e.intake for e in self._engines})
+        report = Reading(
+            self._records,
+            sum(engine.records_committed for engine in self._engines),
+            {engine.partition: engine.intake for engine in self._engines},
+        )
         if report != self._reported:
             self._reported = report
             self._pipe.send(report)
