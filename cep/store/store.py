@@ -154,7 +154,8 @@ def _write_pages(connection: Connection, partition: str, pages: Mapping[str, byt
         statement = _dialect(connection).insert(page)
         replaced = {"data": statement.excluded.data}
         key = [page.c.partition, page.c.name]
-        connection.execute(statement.on_conflict_do_update(key, set_=replaced), rows)
+        upsert = statement.on_conflict_do_update(index_elements=key, set_=replaced)
+        connection.execute(upsert, rows)
 
 
 _DELETE_PAGE = delete(page).where(

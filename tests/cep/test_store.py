@@ -120,7 +120,7 @@ def test_crash_between_any_two_statements_leaves_all_or_nothing(store: SqlStore)
     store.commit(lease, POINT, PAGES, [detected(1, "soc")], DEAD)
     before = everything(store)
     later = Checkpoint(20, 20, 9, {"r": "p"}, {"received": 20}, "abc")
-    changes = {"rule/r": b"later", "rule/new": b"x"}
+    changes = {"rule/r": b"later", "rule/new": b"x", "suppress/r/01": b""}
     rows = [detected(2, "soc"), detected(3, "mail")]
     statements = 0
     crash_at = BEFORE_COMMIT
