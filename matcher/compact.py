@@ -30,9 +30,9 @@ from matcher.compact_scan import (
     take,
 )
 from matcher.compact_store import bytes_used, events_of, filled, grown, new_links
+from matcher.deadlines import SWEEPS_PER_WINDOW
 from matcher.journal import Journal
 from matcher.keys import KeyCodec
-from matcher.lane import SWEEPS_PER_WINDOW
 from matcher.plan import Plan
 from matcher.results import Found
 from matcher.saved import Head, PageMismatch, Saved

@@ -86,7 +86,7 @@ class BatchFitting:
     def fitting(self, mask: Bools, columns: Sequence[int], codec: KeyCodec) -> Fitting:
         """The rows where `mask` holds; those of a condition are found once by `rows`."""
         batch = self._keyed.batch
-        rows: Ints = np.flatnonzero(mask)
+        rows: Ints = mask.nonzero()[0]
         if not len(rows):
             return Fitting(rows, rows, rows, rows, rows, self._atoms)
         if len(columns) == 1:

@@ -23,6 +23,7 @@ from matcher.buffers import (
     Scratch,
 )
 from matcher.chains import mark_held
+from matcher.deadlines import times_of
 from matcher.host import Host
 from matcher.keys import KeyCodec
 from matcher.ledger import Ledger
@@ -31,7 +32,6 @@ from matcher.motion import (
     DUE_MS,
     NOW_MS,
     SWEPT_MS,
-    UNKNOWN_MS,
     expect,
     is_due,
     move,
@@ -69,8 +69,6 @@ from matcher.spans import span_ms
 from matcher.strings import Strings
 from matcher.table_keys import rows_of
 from matcher.tables import (
-    FIRE,
-    FIRE_CLOSE,
     FORKS,
     NO_LIMIT_MS,
     OPENS,
@@ -80,19 +78,13 @@ from matcher.tables import (
     SILENCE_MS,
     START_STEPS,
     STARTS,
-    TIMED,
     TIMERS,
-    WITHIN_MS,
-    Tables,
 )
 
 Ints = NDArray[np.int64]
 
 FORMAT = "runs 3"
 COUNTERS = slice(STARTED, FULL + 1)
-
-SWEEPS_PER_WINDOW = 8
-"""How often expired runs of silent keys are collected; it bounds memory, not meaning."""
 
 FEW_RATIO, FEW_ROWS = 8, 4_096
 """Keys are few when so many times as many are no more than the rows in the rule's lists, a number
@@ -139,7 +131,7 @@ class Lane:
         self._results = results
         self.place = NONE  # among the rules of `postings`
         self._need = self._needed(schema)
-        self._times = _times(plan.tables)
+        self._times = times_of(plan.tables)
         slots = np.zeros(64, np.int64)
         floats = slots.view(np.float64)
         self._host = Host(plan.calls, slots, floats, strings, lambda: self._store.memory.nodes)
@@ -454,28 +446,3 @@ def _until(events: Ints, moment: Moment) -> NDArray[np.bool_]:
     same = (ts == moment.ts) & (events[:, EVENT_POSITION] <= moment.position)
     until: NDArray[np.bool_] = (ts < moment.ts) | same
     return until
-
-
-def _times(tables: Tables) -> Ints:
-    """As `matcher.motion` has them, before anything has happened."""
-    every_ms = _lasting_ms(tables) // SWEEPS_PER_WINDOW
-    return np.array([-NO_LIMIT_MS, -NO_LIMIT_MS, _least_wait_ms(tables), every_ms, 0])
-
-
-def _least_wait_ms(tables: Tables) -> int:
-    """The least time from an event to a deadline that it brings about, or UNKNOWN_MS."""
-    options = tables.options
-    if options[PURE_SILENCE]:
-        return UNKNOWN_MS
-    if not options[TIMERS]:
-        return NO_LIMIT_MS
-    waits = tables.end_for_ms[tables.end_kind == TIMED]
-    known = options[FIRE] != FIRE_CLOSE and (waits >= 0).all()
-    return int(waits.min()) if known else UNKNOWN_MS
-
-
-def _lasting_ms(tables: Tables) -> int:
-    """How long a run can stay as it is, at most; for rules that wait for nothing, `within`."""
-    longest_ms = int(tables.gap_max_ms[1:].max(initial=0))
-    within_ms = min(int(tables.options[WITHIN_MS]), 2**40)
-    return min(within_ms, longest_ms) if tables.options[TIMERS] else within_ms

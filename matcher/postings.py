@@ -114,7 +114,7 @@ class BatchPostings:
         if not len(rows):
             bounds[:2] = begin
             return begin
-        null = int(np.count_nonzero(keys == NULL))
+        null = int(np.searchsorted(keys, NULL, "right")) if keys[0] == NULL else 0
         end = begin + len(rows) - null
         if end > len(self.lists.keys):
             grown = new_lists(2 * end)
@@ -123,13 +123,14 @@ class BatchPostings:
             self.lists = grown
         for values, pool in zip((keys, rows, masks), self.lists, strict=True):
             pool[begin:end] = values[null:]
-        bounds[:] = begin, end, np.count_nonzero(masks[null:] & posting.start_steps), null
+        starting = (masks[null:] & posting.start_steps != 0).sum() if posting.start_steps else 0
+        bounds[:] = begin, end, starting, null
         return end
 
     def _rows(self, posting: Posting) -> tuple[Ints, Ints, Ints]:
         """(rows, keys, masks) in order of (key, row); those without a key come first."""
         relevant, fits = entry_fits(posting.entry, posting.event, self.keyed.batch, self.atoms)
-        rows: Ints = np.flatnonzero(relevant)
+        rows: Ints = relevant.nonzero()[0]
         if not len(rows):
             return rows, rows, rows
         column = np.asarray(self.keyed.batch.columns[posting.column], np.int64)
