@@ -31,9 +31,13 @@ STAGES = {
     ),
     "order by time": ("cep/event_time.py",),
     "atoms and facts": ("matcher/atoms.py", "matcher/derived.py", "matcher/by_value.py"),
-    "selection": ("matcher/selection.py", "matcher/fitting.py", "matcher/key_habits.py"),
-    "pairs": ("matcher/pair", "matcher/start"),
+    "selection": (
+        *("matcher/selection.py", "matcher/fitting.py", "matcher/key_habits.py"),
+        *("matcher/postings.py", "matcher/posting_rows.py"),
+    ),
+    "pairs": ("matcher/pair", "matcher/start", "matcher/families.py"),
     "lanes": (
+        *("matcher/motion.py", "matcher/results.py"),
         *("matcher/lane.py", "matcher/advance.py", "matcher/chains.py", "matcher/absence.py"),
         *("matcher/window", "matcher/silence.py"),
     ),
