@@ -192,4 +192,4 @@ class CompactLane:
 def _rows(events: Ints) -> TimedRows:
     """As they are saved, of events with the columns of `Links.taken`."""
     columns = (EVENT_OF, EVENT_MS, EVENT_AT, EVENT_STEP)
-    return TimedRows.of(*(events[:, column].copy() for column in columns))
+    return TimedRows.of(*(events[:, column] for column in columns))

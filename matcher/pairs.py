@@ -150,7 +150,7 @@ class PairLane:
         if not len(rows):
             return []
         columns = (SLOT_KEY, USED_TS, USED_POSITION)
-        used = TimedRows.of(*(rows[:, column].copy() for column in columns))
+        used = TimedRows.of(*(rows[:, column] for column in columns))
         return [(used, used.newest_ms)]
 
     def restore(self, saved: Saved) -> None:

@@ -32,7 +32,8 @@ class TimedRows(NamedTuple):
 
     @staticmethod
     def of(keys: Ints, *rows: Ints) -> TimedRows:
-        return TimedRows(keys, np.stack(rows))
+        """Of columns that may be written to afterwards."""
+        return TimedRows(keys.copy(), np.stack(rows))
 
     @staticmethod
     def joined(parts: Sequence[TimedRows]) -> TimedRows:

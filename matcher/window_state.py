@@ -80,7 +80,7 @@ class WindowState:
         columns = (EVENT_TS, EVENT_POSITION)
         values = events[:, EVENT_VALUES : EVENT_VALUES + self._places]
         rows = TimedRows.of(
-            events[:, EVENT_KEY].copy(),
+            events[:, EVENT_KEY],
             *(events[:, column] for column in columns), steps, *values.T,
         )  # fmt: skip
         live = int(self.store.memory.totals[ENTRIES])

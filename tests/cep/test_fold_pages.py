@@ -76,7 +76,9 @@ def checkpoints(
     """A fold with a checkpoint behind so many events, and a restart behind so many of those."""
     fold, found, pages = Fold(rule_set, "p"), Found(), dict[str, bytes]()
     for number, first in enumerate(range(0, len(lines), every), 1):
-        found.add(fold.step(records(lines, first, min(first + every, len(lines)))))
+        end = min(first + every, len(lines))
+        for begin in range(first, end, max(1, every // 4)):  # several batches to a checkpoint
+            found.add(fold.step(records(lines, begin, min(begin + max(1, every // 4), end))))
         pages |= fold.changed_pages()
         pages = {name: data for name, data in pages.items() if data}
         if number % restart_every == 0:
