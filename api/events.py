@@ -13,7 +13,7 @@ from api.ingest import Parsed, parse_events
 from api.paging import json_response
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
-from cep.log.sqlite import Appended
+from cep.log.publishing import Appended, Share
 
 router = APIRouter(prefix="/api/v1")
 
@@ -55,16 +55,19 @@ def _append(state: ApiState, content_type: str | None, body: bytes) -> Response:
     appended = Appended({})
     if parsed.lines and state.log is not None:
         appended = state.log.publish(b"\n".join(parsed.lines) + b"\n", state.ids)
-    places = [
-        {"partition": name, "first_position": positions.start, "accepted": len(positions)}
-        for name, positions in appended.positions.items()
-    ]
+    places = [_place(name, share) for name, share in appended.shares.items()]
     answer: dict[str, object] = {
         "accepted": appended.count,
         "duplicates": appended.duplicates,
         "partitions": places,
     }
     return json_response(orjson.dumps(answer | errors))
+
+
+def _place(partition: str, share: Share) -> dict[str, object]:
+    counted = share.first_position is not None
+    first = {"first_position": share.first_position} if counted else {}
+    return {"partition": partition, **first, "accepted": share.count}
 
 
 def _errors(parsed: Parsed) -> dict[str, object]:

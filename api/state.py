@@ -11,15 +11,15 @@ from sqlalchemy import Engine
 
 from alerts.ports import Clock, SystemClock
 from cep.intake import Intake
+from cep.log.publishing import Appended
 from cep.log.routing import EventIds
-from cep.log.sqlite import Appended
 from dsl.model import RuleSet
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class EventLog(Protocol):
-    """The part of a log that ingestion and figures need; see `cep.log.sqlite.SqliteLog`."""
+    """The part of a log that ingestion and figures need; see `cep.log.publishing.TopicLog`."""
 
     @property
     def partitions(self) -> tuple[str, ...]: ...

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from cep import limits
@@ -212,6 +212,7 @@ class Engine:
         before, pages = self._lease.checkpoint, self._lease.pages
         fold = Fold(self._rules, self.partition, before, pages, elsewhere=self._sources)
         if before is not None:
+            self._log.resume(self.partition, before.bookmark)
             self._check_source(before.source)
             fold.replay(self._read)
             self._source = before.source
@@ -273,14 +274,17 @@ class Engine:
         if self._store is not None and self._lease is not None:
             begin_ms = self._clock.now_ms()
             self._source = self._source or self._log.mark(self.partition)
+            checkpoint = fold.checkpoint(self._source)
+            bookmark = self._log.bookmark(self.partition, checkpoint.resume_position)
             self._store.commit(
                 self._lease,
-                fold.checkpoint(self._source),
+                replace(checkpoint, bookmark=bookmark),
                 fold.changed_pages(),
                 [found.row() for found in self._detections],
                 self._dead_letters,
                 self._resolutions,
             )
+            self._log.committed(self.partition, bookmark)
             self._gate.committed(self._clock.now_ms() - begin_ms)
         if self._dead_letters:
             self._show_dead_letters(self._dead_letters)

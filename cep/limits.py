@@ -15,6 +15,8 @@ BATCH_BYTES_MAX = 16 * MIB  # bytes the engine folds in one step, a longest line
 BATCH_RECORDS_MAX = 65_536  # records the engine folds in one step
 LINE_BYTES_MAX = 1 * MIB  # a longer record is a dead letter and is never held whole
 APPEND_BYTES_MAX = 4 * MIB  # one chunk (one row) of the embedded log
+APPEND_ENTRY_RECORDS_MAX = 1_000  # records in one entry of a Redis stream …
+APPEND_ENTRY_BYTES_MAX = 256 * KIB  # … and bytes, a longest record aside
 LOG_POLL_INTERVAL_MS_MAX = 20  # how long an idle follower waits before it looks again
 STDIN_PAUSE_MS = 20  # a pause of the writer that ends a batch
 STDIN_SILENCE_MS = 200  # how long a read waits before it looks whether to stop
@@ -23,6 +25,13 @@ PARTITIONS_MAX = 256  # of a topic
 TOPIC_CHARACTERS_MAX = 190  # with the number of a partition it fits its column
 EVENT_IDS_MAX = 200_000  # the ids of so many events of a topic are known when a new one comes
 KEYS_PLACED_MAX = 100_000  # partitions remembered by key while appending
+
+# ---------------------------------------------------------------------------------- Redis
+REDIS_TIMEOUT_SECONDS = 10  # for one answer of the server
+REDIS_REPLY_BYTES = 2 * MIB  # what one reply is asked to come to; servers are slower at larger ones
+REDIS_RETRY_INTERVAL_MS_MAX = 2_000  # between attempts to reach a server that is gone
+REDIS_PROGRESS_INTERVAL_MS = 1_000  # how often progress is shown in the consumer group
+REDIS_BOOKMARKS_MAX = 256 * KIB  # entries whose places are known; of older ones every second
 
 # ---------------------------------------------------------------------------------- store
 DEAD_LETTER_RAW_BYTES = 4 * KIB  # how much of a bad record is kept
@@ -52,7 +61,6 @@ END_OF_TIME_MS = 2**62  # the watermark after the last event of a finite source
 
 # ---------------------------------------------------------------------------------- tables
 BAD_ROWS_SHOWN_MAX = 10  # of one reading of a source; all of them are counted
-REDIS_TIMEOUT_SECONDS = 10  # for one answer of the server
 
 # ---------------------------------------------------------------------------------- detections
 MESSAGE_BYTES_MAX = 16 * KIB  # a rendered message or attribute
@@ -66,6 +74,8 @@ assert LINE_BYTES_MAX == matcher_limits.EVENT_BYTES_MAX
 assert DEAD_LETTER_RAW_BYTES == matcher_limits.DEAD_LETTER_RAW_BYTES
 assert DEAD_LETTER_RAW_BYTES < LINE_BYTES_MAX
 assert SOURCE_MARK_BYTES <= LINE_BYTES_MAX
+assert APPEND_ENTRY_BYTES_MAX <= APPEND_BYTES_MAX
+assert REDIS_REPLY_BYTES <= BATCH_BYTES_MAX
 assert STDIN_PAUSE_MS < STDIN_SILENCE_MS < COMMIT_INTERVAL_MS
 assert LOG_POLL_INTERVAL_MS_MAX < COMMIT_INTERVAL_MS < STORE_BUSY_TIMEOUT_MS
 assert TOPIC_CHARACTERS_MAX + len(f"/{PARTITIONS_MAX}") <= 200

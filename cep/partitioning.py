@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cep.errors import UsageError
-from cep.log.sqlite import SqliteLog
+from cep.log.publishing import TopicLog
 from cep.log.topics import Topic
 from cep.ports import Log
 from dsl.model import Derived, Expr, FieldRef, KeyRef, Kind, Path, Rule, RuleSet
@@ -22,7 +22,7 @@ _UNEQUAL_TEXTS = (Kind.DECIMAL, Kind.TIMESTAMP)  # one value can be written in m
 
 def check_log(rules: RuleSet, log: Log) -> None:
     """`check_partitioned` for the topic of a log."""
-    if isinstance(log, SqliteLog):
+    if isinstance(log, TopicLog):
         check_partitioned(rules, log.topic)
 
 
@@ -30,6 +30,11 @@ def check_partitioned(rules: RuleSet, topic: Topic) -> None:
     """Raises UsageError, which names every rule that cannot be run on the topic, and why."""
     if topic.partitions == 1:
         return
+    if not topic.key:
+        raise UsageError(
+            f"{topic.name} has {topic.partitions} partitions, and the field whose value decides "
+            "is not known: name one of them"
+        )
     keys = _Keys(rules, tuple(topic.key.split(".")))
     refused = [
         f"  rule {rule.name} ({_by(rule)}): {'; '.join(reasons)}"

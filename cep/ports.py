@@ -87,8 +87,23 @@ class Log(Protocol):
         """The position the next appended record will have."""
         ...
 
-    def append(self, partition: str, data: bytes) -> range:
-        """Appends NDJSON in one transaction; the positions the records got."""
+    def append(self, partition: str, data: bytes) -> range | None:
+        """Appends NDJSON in one transaction; the positions the records got, if the log knows."""
+        ...
+
+    def bookmark(self, partition: str, position: int) -> str:
+        """Where to begin to read `position` and what follows; "" for a log that needs no help.
+
+        `position` is not before the last one given to `committed`.
+        """
+        ...
+
+    def resume(self, partition: str, bookmark: str) -> None:
+        """Before the first read: what `bookmark` gave in an earlier run."""
+        ...
+
+    def committed(self, partition: str, bookmark: str) -> None:
+        """Nothing before the bookmark will be read again.  Raises nothing."""
         ...
 
     def close(self) -> None: ...
@@ -104,6 +119,7 @@ class Checkpoint:
     `position` is the next record to read.  Records before it that still wait for the watermark
     start at `resume_position`.  `rules` maps each rule to its pattern version: the state in the
     pages belongs to those.  `source` tells the log it came from apart from another ("": unknown).
+    `bookmark` is the log's own word for `resume_position`.
     """
 
     position: int = 0
@@ -112,6 +128,7 @@ class Checkpoint:
     rules: Mapping[str, str] | None = None
     counters: Mapping[str, int] | None = None
     source: str = ""
+    bookmark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
-"""`cep append`: events from a file or standard input into an embedded log."""
+"""`cep append`: events from a file or standard input into a log that takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -10,35 +9,37 @@ import click
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
-    from cep.log.sqlite import SqliteLog
+    from cep.log.publishing import TopicLog
 
 
 @click.command()
 @click.argument("source", metavar="FILE")
-@click.option("--to", metavar="LOG", required=True, help="Embedded log: app.db#topic.")
+@click.option("--to", metavar="LOG", required=True, help="app.db#topic or redis://…#topic.")
 @click.option("--partitions", type=int, help="Make the topic, with so many partitions.")
 @click.option("--key", metavar="FIELD", help="The field whose value decides the partition.")
 @click.option("--dedupe", metavar="FIELD", help="Leave out events whose id there is known.")
 def append(
     source: str, to: str, partitions: int | None, key: str | None, dedupe: str | None
 ) -> None:
-    """Append records to an embedded log. FILE is NDJSON, .gz, or - for standard input."""
+    """Append records to an embedded log or a Redis stream.
+
+    FILE is NDJSON, .gz, or - for standard input.
+    """
     import sys
 
     from cep import limits
-    from cep.log import is_embedded, open_embedded, open_log
+    from cep.log import open_log, open_topic
+    from cep.log.lines import pieces
     from cep.log.routing import NO_IDS, EventIds
 
-    if not is_embedded(to):
-        raise UsageError(f"cannot append to {to!r}: use an embedded log, app.db#topic")
     ids = NO_IDS if dedupe is None else EventIds(anywhere=tuple(dedupe.split(".")))
-    reading, log = open_log(source, follow=False), open_embedded(to, create=True)
+    reading, log = open_log(source, follow=False), open_topic(to, create=True)
     _make_topic(log, partitions, key)
     position = appended = duplicates = too_long = 0
     while records := reading.read(reading.partitions[0], position, limits.BATCH_RECORDS_MAX):
         position = records.end_position
         too_long += len(records.oversized)
-        for chunk in _chunks(records.data):
+        for chunk in pieces(records.data, limits.BATCH_RECORDS_MAX, limits.APPEND_BYTES_MAX):
             done = log.publish(chunk, ids)
             appended += done.count
             duplicates += done.duplicates
@@ -53,7 +54,7 @@ def append(
         )
 
 
-def _make_topic(log: SqliteLog, partitions: int | None, key: str | None) -> None:
+def _make_topic(log: TopicLog, partitions: int | None, key: str | None) -> None:
     """What is not said is as it is."""
     from cep.log.topics import Topic
 
@@ -62,15 +63,3 @@ def _make_topic(log: SqliteLog, partitions: int | None, key: str | None) -> None
         count = before.partitions if partitions is None else partitions
         said = key or (before.key if count > 1 else "")
         log.declare(Topic(before.name, count, said))
-
-
-def _chunks(data: bytes) -> Iterator[bytes]:
-    """Whole lines, of at most `limits.APPEND_BYTES_MAX` together."""
-    from cep import limits
-
-    while data:
-        cut = len(data)
-        if cut > limits.APPEND_BYTES_MAX:
-            cut = data.rindex(b"\n", 0, limits.APPEND_BYTES_MAX + 1) + 1
-        yield data[:cut]
-        data = data[cut:]

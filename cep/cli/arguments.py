@@ -16,7 +16,7 @@ source = click.option(
     "source",
     metavar="SOURCE",
     required=True,
-    help="events.ndjson, events.ndjson.gz, -, or app.db#topic.",
+    help="events.ndjson, events.ndjson.gz, -, app.db#topic, or redis://…#topic.",
 )
 
 table_files = click.option(

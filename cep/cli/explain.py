@@ -52,7 +52,9 @@ def explain(
     log = open_log(source, follow=False)
     try:
         if len(log.partitions) > 1:
-            raise UsageError(f"{source} has several partitions: name one, such as app.db#topic/0")
+            raise UsageError(
+                f"{source} has several partitions: name one, such as #{log.partitions[0]}"
+            )
         given = given_files(tables, lists)
         found = why(load_rules(rules), rule, log, asked, given, last, say)
     finally:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--follow/--no-follow",
     default=None,
-    help="Wait for more at the end (default for app.db) or stop there (for files).",
+    help="Wait for more at the end (default for logs that go on) or stop there (for files).",
 )
 @click.option(
     "--batch-records",
@@ -78,7 +78,7 @@ def run(
     tables: tuple[str, ...],
     lists: tuple[str, ...],
 ) -> None:
-    """Run rules over a file, standard input or an embedded log."""
+    """Run rules over a file, standard input, an embedded log or a Redis stream."""
     import sys
 
     if store is not None and no_store:
@@ -101,7 +101,7 @@ def run(
         commit_interval_ms=commit_interval,
         tables=given_files(tables, lists),
     )
-    log = job.open_log()
+    log = job.open_log(say)
     if isinstance(log, FileLog) and partition is not None:
         log.partition = partition
     kept = job.open_store()

@@ -72,7 +72,7 @@ def serve(
     from api.app import check_bind
     from cep.cli.serving import Service
     from cep.load import load_rules
-    from cep.log import is_embedded, open_embedded
+    from cep.log import open_topic, takes_events
     from cep.store.store import open_store
     from cep.tables.sources import given_files
     from cep.workers.job import Job, Listener
@@ -85,8 +85,8 @@ def serve(
     if missing := sorted(named - set(known.destinations)):
         say(f"no destination is configured for: {', '.join(missing)}")
     log_url = log or store
-    if not is_embedded(log_url):
-        raise UsageError(f"cep serve follows an embedded log (app.db#topic), not {log_url!r}")
+    if not takes_events(log_url):
+        raise UsageError(f"cep serve follows app.db#topic or redis://…#topic, not {log_url!r}")
     job = Job(
         rules=rule_set,
         log=log_url,
@@ -94,7 +94,7 @@ def serve(
         tables=given_files(tables, lists),
         hold_when_outbox_full=True,
     )
-    opened_store, opened_log = open_store(store), open_embedded(log_url, create=True)
+    opened_store, opened_log = open_store(store), open_topic(log_url, create=True, notify=say)
     tune_garbage_collection()
     try:
         opened_log.declare(opened_log.topic)  # while it is read it stays what it is

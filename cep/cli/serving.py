@@ -22,7 +22,7 @@ from api.app import create_app
 from api.state import LOOPBACK_HOSTS, ApiState
 from cep.cli.output import say
 from cep.errors import UsageError
-from cep.log.sqlite import SqliteLog
+from cep.log.publishing import TopicLog
 from cep.store.store import SqlStore
 from cep.workers.runner import Runner
 from dsl.model import RuleSet
@@ -43,7 +43,7 @@ class Service:
         self,
         rules: RuleSet,
         store: SqlStore,
-        log: SqliteLog,
+        log: TopicLog,
         destinations: Destinations,
         runner: Runner,
         *,

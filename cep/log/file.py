@@ -20,10 +20,11 @@ from typing import IO, cast
 from cep import limits
 from cep.errors import SourceError, UsageError
 from cep.log.lines import LineReader
+from cep.log.positional import Positional
 from cep.ports import Records, mark_of
 
 
-class FileLog:
+class FileLog(Positional):
     def __init__(self, path: str, *, follow: bool = False) -> None:
         self.path = path
         self.partition = "-" if path == "-" else Path(path).name.removesuffix(".gz")

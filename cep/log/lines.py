@@ -7,13 +7,38 @@ read and dropped, so memory stays within a block and a batch whatever the input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from cep import limits
+from cep.errors import UsageError
 from cep.log.buffer import SEGMENT_BYTES, Block, Buffer, line_ends
 from cep.ports import Oversized, Records
+
+
+def whole_lines(data: bytes) -> bytes:
+    """`data` with its last line terminated; raises UsageError when a record is over the limit."""
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    longest = int(np.diff(line_ends(data), prepend=-1).max()) - 1
+    if longest > limits.LINE_BYTES_MAX:
+        raise UsageError(
+            f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
+        )
+    return data
+
+
+def pieces(data: bytes, records_max: int, bytes_max: int) -> Iterator[bytes]:
+    """Terminated lines, cut into pieces of whole lines; a longer line is a piece of its own."""
+    ends = line_ends(data) + 1
+    start = first = 0
+    while first < len(ends):
+        fitting = int(np.searchsorted(ends, start + bytes_max, side="right"))
+        first = max(first + 1, min(first + records_max, fitting))
+        end = int(ends[first - 1])
+        yield data[start:end]
+        start = end
 
 
 class LineReader:
@@ -23,8 +48,8 @@ class LineReader:
     `size` when nothing more is there right now.
     """
 
-    def __init__(self, read_block: Callable[[int], bytes | None]) -> None:
-        self.position = 0  # of the next line to hand out
+    def __init__(self, read_block: Callable[[int], bytes | None], position: int = 0) -> None:
+        self.position = position  # of the next line to hand out
         self._read_block = read_block
         self._buffer = Buffer()
         self._ended = False

@@ -7,20 +7,21 @@ Works on every database the store works on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cep import limits
 from cep.errors import SourceError, UsageError
-from cep.log.buffer import Block, count_lines, line_ends
+from cep.log.buffer import Block, count_lines
 from cep.log.event_ids import take_in
+from cep.log.lines import whole_lines
+from cep.log.positional import Positional
+from cep.log.publishing import Appended, Share
 from cep.log.routing import NO_IDS, EventIds, placed
 from cep.log.topics import Topic, checked, declare, known
 from cep.ports import Records, mark_of
@@ -32,19 +33,7 @@ T = TypeVar("T")
 _APPEND_ATTEMPTS = 20  # appenders of one topic that collide on PostgreSQL try again
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where events went: positions by partition; `duplicates` were there already."""
-
-    positions: Mapping[str, range]
-    duplicates: int = 0
-
-    @property
-    def count(self) -> int:
-        return sum(map(len, self.positions.values()))
-
-
-class SqliteLog:
+class SqliteLog(Positional):
     """`database` is a URL, or an engine as `open_database` makes it.
 
     `follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one.
@@ -109,7 +98,7 @@ class SqliteLog:
         if not data:
             end = self.end(partition)
             return range(end, end)
-        data = _whole_lines(data)
+        data = _chunk(data)
         return self._appending(lambda connection: _append(connection, partition, data))
 
     def publish(self, data: bytes, ids: EventIds = NO_IDS) -> Appended:
@@ -120,19 +109,19 @@ class SqliteLog:
         topic = checked(self.topic)
         if not data:
             return Appended({})
-        data = _whole_lines(data)
+        data = _chunk(data)
         events = placed(data, topic, ids) if topic.partitions > 1 or ids else None
 
         def append(connection: Connection) -> Appended:
             _check_still(topic, connection)
             if events is None:
-                return Appended({topic.name: _append(connection, topic.name, data)})
+                return Appended({topic.name: _share(_append(connection, topic.name, data))})
             repeated = take_in(connection, topic.name, events.ids)
-            positions = {}
+            shares = {}
             for place, lines in events.parts(left_out=repeated).items():
                 name = topic.names[place]
-                positions[name] = _append(connection, name, b"\n".join(lines) + b"\n")
-            return Appended(positions, len(repeated))
+                shares[name] = _share(_append(connection, name, b"\n".join(lines) + b"\n"))
+            return Appended(shares, len(repeated))
 
         return self._appending(append)
 
@@ -149,18 +138,15 @@ class SqliteLog:
         self._engine.dispose()
 
 
-def _whole_lines(data: bytes) -> bytes:
+def _chunk(data: bytes) -> bytes:
     """`data` with its last line terminated; raises UsageError for what is too long."""
-    if not data.endswith(b"\n"):
-        data += b"\n"
     if len(data) > limits.BATCH_BYTES_MAX:
         raise UsageError(f"log: {len(data)} bytes are too many for one chunk")
-    longest = int(np.diff(line_ends(data), prepend=-1).max()) - 1
-    if longest > limits.LINE_BYTES_MAX:
-        raise UsageError(
-            f"log: a record of {longest} bytes is over the limit of {limits.LINE_BYTES_MAX}"
-        )
-    return data
+    return whole_lines(data)
+
+
+def _share(positions: range) -> Share:
+    return Share(len(positions), positions.start)
 
 
 def _check_still(topic: Topic, connection: Connection) -> None:

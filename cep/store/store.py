@@ -67,6 +67,7 @@ class SqlStore:
                 rules=rules,
                 counters=orjson.loads(row.counters),
                 source=row.source,
+                bookmark=row.bookmark,
             )
             return Lease(partition, epoch, known, state)
 
@@ -126,6 +127,7 @@ def _checkpoint_columns(values: Checkpoint) -> dict[str, object]:
         "counters": orjson.dumps(values.counters).decode(),
         "format": limits.CHECKPOINT_FORMAT,
         "source": values.source,
+        "bookmark": values.bookmark,
     }
 
 

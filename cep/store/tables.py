@@ -37,6 +37,9 @@ checkpoint = Table(
     Column("counters", Text, nullable=False),  # {"received": …, "late": …, …}
     Column("format", Integer, nullable=False),
     Column("source", Text, nullable=False, server_default=""),  # tells one log from another
+    Column(
+        "bookmark", Text, nullable=False, server_default=""
+    ),  # the log's word for resume_position
 )
 
 page = Table(

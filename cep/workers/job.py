@@ -46,8 +46,8 @@ class Job:
     tables: Mapping[str, Source] = field(default_factory=dict)
     hold_when_outbox_full: bool = False  # only where a dispatcher empties it
 
-    def open_log(self) -> Log:
-        return open_log(self.log, follow=self.follow)
+    def open_log(self, notify: Callable[[str], None]) -> Log:
+        return open_log(self.log, follow=self.follow, notify=notify)
 
     def open_store(self) -> SqlStore | None:
         return None if self.store is None else open_store(self.store)

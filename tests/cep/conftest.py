@@ -1,4 +1,4 @@
-"""Databases the store is tested on: SQLite always, and a private PostgreSQL server."""
+"""Servers of our own that tests run on: PostgreSQL for the store, Redis for tables and logs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
+from redis_server import RedisServer
 from sqlalchemy import create_engine, text
 
 
@@ -88,3 +90,23 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return base.format(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One that keeps nothing, for tests that leave it running."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as connected:
+        connected.flushall()
+        yield connected

@@ -51,8 +51,17 @@ class SmallReads:
     def end(self, partition: str) -> int:
         return self._log.end(partition)
 
-    def append(self, partition: str, data: bytes) -> range:
+    def append(self, partition: str, data: bytes) -> range | None:
         return self._log.append(partition, data)
+
+    def bookmark(self, partition: str, position: int) -> str:
+        return self._log.bookmark(partition, position)
+
+    def resume(self, partition: str, bookmark: str) -> None:
+        self._log.resume(partition, bookmark)
+
+    def committed(self, partition: str, bookmark: str) -> None:
+        self._log.committed(partition, bookmark)
 
     def close(self) -> None:
         self._log.close()

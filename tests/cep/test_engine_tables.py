@@ -53,6 +53,8 @@ class Stopping:
         self._log, self._positions = FileLog(str(path), follow=False), positions
         self.partitions = self._log.partitions
         self.mark, self.end, self.append = self._log.mark, self._log.end, self._log.append
+        self.bookmark, self.resume = self._log.bookmark, self._log.resume
+        self.committed = self._log.committed
         self.engine: Engine | None = None
 
     def read(self, partition: str, position: int, max_records: int) -> Records | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from engine_cases import BASE_MS, RULES
 
-from cep.log import open_embedded
+from cep.log import open_topic
 from cep.log.topics import Topic
 from cep.store.store import open_store
 
@@ -167,7 +167,7 @@ def metrics(url: str, name: str) -> dict[str, float]:
 
 
 def test_workers_behind_one_api_lose_count_of_nothing(tmp_path: Path) -> None:
-    log = open_embedded(f"{tmp_path}/s.db#events", create=True)
+    log = open_topic(f"{tmp_path}/s.db#events", create=True)
     log.declare(Topic("events", 4, "card"))
     log.close()
     with serving(tmp_path, WITH_IDS, "--workers", "2") as (url, process):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -26,42 +21,6 @@ table shops { id: string @pk  risk: float  country: string? } from redis "shop:*
 table items { shop: string @pk  item: int @pk  n: int } from redis "item:*"
 list admins: [string] from redis "admins"
 """)
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of our own on a free port, without files."""
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("Redis is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    folder: Path = tmp_path_factory.mktemp("redis")
-    arguments = ["--port", str(port), "--save", "", "--bind", "127.0.0.1", "--dir", str(folder)]
-    process = subprocess.Popen([server, *arguments], stdout=subprocess.DEVNULL)
-    url = f"redis://127.0.0.1:{port}/0"
-    client = redis.Redis.from_url(url)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            assert time.monotonic() < deadline, "redis-server does not answer"
-            time.sleep(0.02)
-    client.close()
-    try:
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as connected:
-        connected.flushall()
-        yield connected
 
 
 def read(url: str, table: Table) -> tuple[Read, dict[tuple[object, ...], list[object]]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import cep
 from cep import limits
 from cep.errors import SourceError, UsageError
-from cep.log import open_embedded, open_log
+from cep.log import open_log, open_topic
 from cep.log.routing import EventIds, Placement, read
 from cep.log.sqlite import SqliteLog
 from cep.log.topics import Topic
@@ -95,7 +95,7 @@ def test_any_line_has_a_place(line: bytes) -> None:
 def test_key_may_be_inside_of_the_event(tmp_path: Path) -> None:
     topic = Topic("t", 4, "actor.id")
     log = partitioned(str(tmp_path / "a.db"), topic)
-    (home,) = log.publish(b'{"actor":{"id":"x"}}\n{"actor":{"id":"x"}}\n').positions
+    (home,) = log.publish(b'{"actor":{"id":"x"}}\n{"actor":{"id":"x"}}\n').shares
     assert home == f"t/{zlib.crc32(b'x') % 4}"
     log.close()
 
@@ -141,7 +141,7 @@ def test_one_partition_can_be_read_alone_but_not_written(tmp_path: Path) -> None
     log.publish(b'{"user":"x"}\n{"user":"x"}\n{}\n')
     log.close()
     name = f"t/{zlib.crc32(b'x') % 4}"
-    alone = open_embedded(f"{path}#{name}")
+    alone = open_topic(f"{path}#{name}")
     assert alone.partitions == (name,)
     assert alone.end(name) == 2
     with pytest.raises(UsageError, match="not a topic"):

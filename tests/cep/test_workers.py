@@ -21,7 +21,7 @@ from sqlalchemy import select
 import cep
 from cep import limits
 from cep.errors import WorkerError
-from cep.log import open_embedded
+from cep.log import open_topic
 from cep.log.topics import Topic
 from cep.store import reads
 from cep.store.store import open_store
@@ -38,7 +38,7 @@ KILLS = 8
 def partitioned(path: Path, lines: list[bytes], key: str = "card", partitions: int = 4) -> str:
     """URL of a log with these events."""
     url = f"{path}#events"
-    log = open_embedded(url, create=True)
+    log = open_topic(url, create=True)
     log.declare(Topic("events", partitions, key))
     for start in range(0, len(lines), 1_000):
         log.publish(b"\n".join(lines[start : start + 1_000]))
@@ -258,7 +258,7 @@ def test_named_reason_of_one_worker_ends_all_with_it(tmp_path: Path, rules: Path
         store = open_store(str(path))
         store.acquire("events/1")
         store.close()
-        log = open_embedded(source)
+        log = open_topic(source)
         log.publish(b"".join(payment(10_000, f"c{n}", "1.00") for n in range(12)))
         log.close()
         assert run.process.wait(60) == 3
@@ -315,7 +315,7 @@ def test_tables_are_read_anew_by_all_workers(tmp_path: Path) -> None:
     cards = [f"c{number}" for number in range(12)]
 
     def pay(at_s: int) -> None:
-        log = open_embedded(source)
+        log = open_topic(source)
         log.publish(b"".join(payment(at_s, card, "1.00") for card in cards))
         log.close()
 

@@ -1,0 +1,275 @@
+"""One stream as a partition of a log: its reader, its bookmarks, the way back after an outage.
+
+Everything that may fail with the server's connection is here: a follower waits and connects again,
+and a new reader goes on behind the last record handed out.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+from cep import limits
+from cep.errors import SourceError
+from cep.log.lines import pieces
+from cep.log.redis_place import EntryId, Origin, Place, Places, StreamInfo, check, place_of
+from cep.log.redis_stream import StreamReader
+from cep.log.redis_wire import Command, Refused, Unavailable, Wire
+from cep.ports import Records
+
+Notify = Callable[[str], None]
+
+
+class Server:
+    """Where connections are made; `name` is its URL without secrets."""
+
+    def __init__(self, url: str, name: str, notify: Notify) -> None:
+        self.name = name
+        self.notify = notify
+        self._url = url
+        self._delay_ms = 0
+        self._next_seconds = 0.0
+
+    def connect(self, before: Wire | None = None) -> Wire:
+        """A connection; `before` is used again when it still stands."""
+        if before is not None and not before.lost:
+            return before
+        if before is not None:
+            before.close()
+        return Wire(self._url)
+
+    def error(self, action: str, error: Exception) -> SourceError:
+        return SourceError(f"{self.name}: cannot {action}: {error}")
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it is too early to try again."""
+        return self._delay_ms > 0 and time.monotonic() < self._next_seconds
+
+    def failed(self, error: Unavailable) -> None:
+        """Said once for an outage; attempts become rarer."""
+        if not self._delay_ms:
+            self.notify(f"{self.name} is not there: {error}; waiting for it")
+        self._delay_ms = min(2 * self._delay_ms + 50, limits.REDIS_RETRY_INTERVAL_MS_MAX)
+        self._next_seconds = time.monotonic() + self._delay_ms / 1000
+
+    def worked(self) -> None:
+        if self._delay_ms:
+            self.notify(f"{self.name} is there again")
+        self._delay_ms = 0
+
+
+class Partition:
+    """`topic` is the key of the stream; one thread reads, others may append and ask for the end."""
+
+    def __init__(self, server: Server, topic: str, group: str, *, follow: bool) -> None:
+        self.topic = topic
+        self._server = server
+        self._follow = follow
+        self._progress = Progress(server, topic, group)
+        self._places: Places | None = None  # until the stream was looked at
+        self._origin = Origin()
+        self._reader: StreamReader | None = None
+        self._counter: StreamReader | None = None
+        self._counting = threading.Lock()
+        self._appender: Wire | None = None
+        self._appending = threading.Lock()
+
+    # ------------------------------------------------------------------------------------ reading
+
+    def read(self, position: int, max_records: int) -> Records | None:
+        records = Records(position, b"", 0)
+        if self._server.is_out:
+            return records
+        try:
+            records = self._read(position, max_records)
+        except Unavailable as error:
+            self._drop_reader()
+            if not self._follow:
+                raise self._server.error("read", error) from error
+            self._server.failed(error)
+            return records
+        except Refused as error:
+            raise self._server.error("read", error) from error
+        self._server.worked()
+        self._progress.show()
+        return records if records.count or self._follow else None
+
+    def _read(self, position: int, max_records: int) -> Records:
+        reader = self._reader
+        if reader is None or reader.position > position:
+            reader = self._open(position)
+        if not reader.skip_to(position):
+            raise SourceError(
+                f"{self.topic} ends at record {reader.position}, before record {position}"
+            )
+        records = reader.next(max_records)
+        self._origin = reader.origin
+        return records
+
+    def _open(self, position: int) -> StreamReader:
+        """A reader of a place before `position`."""
+        self._drop_reader()
+        wire = self._server.connect()
+        places = self._places or self._look(wire)
+        place = places.before(position)
+        if place.position > position:
+            places = Places(Place(EntryId(), 0, self._origin.removed))
+        else:
+            places.go_back(place)
+        self._places = places
+        self._reader = StreamReader(wire, self.topic, places, self._origin)
+        return self._reader
+
+    def _look(self, wire: Wire) -> Places:
+        """The first look at a stream without a bookmark."""
+        info = self._info(wire)
+        self._origin = Origin.of(info)
+        if info.removed:
+            self._server.notify(
+                f"{self.topic}: {info.removed} entries were removed before it was first read"
+            )
+        self._places = Places(Place(EntryId(), 0, info.removed))
+        return self._places
+
+    def _info(self, wire: Wire) -> StreamInfo:
+        wire.send(("XINFO", "STREAM", self.topic))
+        return StreamInfo.of(wire.reply())
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
+
+    # ---------------------------------------------------------------------------------- bookmarks
+
+    def resume(self, bookmark: str) -> None:
+        place, self._origin = place_of(bookmark)
+        self._places = Places(place)
+
+    def bookmark(self, position: int) -> str:
+        return self._places.before(position).bookmark(self._origin) if self._places else ""
+
+    def committed(self, bookmark: str) -> None:
+        place, _ = place_of(bookmark)
+        if self._places is not None:
+            self._places.forget_before(place.position)
+        self._progress.place = place
+
+    def mark(self) -> str:
+        if self._reader is not None and self._origin.mark:
+            return self._origin.mark
+        try:
+            with closing(self._server.connect()) as wire:
+                places = self._places or self._look(wire)
+                info = self._info(wire)
+        except Refused as error:
+            raise self._server.error("read", error) from error
+        check(self.topic, info, places.newest, self._origin)
+        return self._origin.mark_now(info)
+
+    def end(self) -> int:
+        """Counts on from the last record known."""
+        with self._counting:
+            try:
+                return self._count()
+            except Refused as error:
+                self._counter = None
+                raise self._server.error("read", error) from error
+
+    def _count(self) -> int:
+        counter = self._counter
+        if counter is None:
+            wire = self._server.connect()
+            newest = (self._places or self._look(wire)).newest
+            counter = StreamReader(wire, self.topic, Places(newest), self._origin)
+            self._counter = counter
+        while counter.next(limits.BATCH_RECORDS_MAX).count:
+            pass
+        return counter.position
+
+    # ---------------------------------------------------------------------------------- appending
+
+    def append(self, data: bytes) -> None:
+        entries = pieces(data, limits.APPEND_ENTRY_RECORDS_MAX, limits.APPEND_ENTRY_BYTES_MAX)
+        added: list[Command] = [("XADD", self.topic, "*", "data", entry) for entry in entries]
+        with self._appending:
+            try:
+                self._appender = self._server.connect(self._appender)
+            except Refused as error:
+                self._appender = None
+                raise self._server.error("append", error) from error
+            try:
+                transaction(self._appender, added)
+            except Unavailable as error:
+                self._appender = None
+                raise self._server.error(
+                    "append", Refused(f"{error}; whether the records are in is not known")
+                ) from error
+            except Refused as error:
+                raise self._server.error("append", error) from error
+
+    def close(self) -> None:
+        self._progress.show(at_once=True)
+        self._drop_reader()
+        for other in (self._counter, self._appender, self._progress):
+            if other is not None:
+                other.close()
+        self._counter = self._appender = None
+
+
+class Progress:
+    """Shows how far the store has come, as the consumer group of the stream; best effort."""
+
+    def __init__(self, server: Server, topic: str, group: str) -> None:
+        self.place: Place | None = None  # not shown yet
+        self._server = server
+        self._topic = topic
+        self._group = group
+        self._wire: Wire | None = None
+        self._next_seconds = 0.0
+        self._told = False
+
+    def show(self, *, at_once: bool = False) -> None:
+        place = self.place
+        if place is None or not (at_once or time.monotonic() >= self._next_seconds):
+            return
+        self.place = None
+        self._next_seconds = time.monotonic() + limits.REDIS_PROGRESS_INTERVAL_MS / 1000
+        try:
+            self._wire = self._server.connect(self._wire)
+            self._set(self._wire, place)
+        except Refused as error:
+            self.close()
+            if not self._told and not isinstance(error, Unavailable):
+                self._server.notify(
+                    f"{self._topic}: progress is not shown as consumer group {self._group!r}: "
+                    f"{error}"
+                )
+                self._told = True
+
+    def _set(self, wire: Wire, place: Place) -> None:
+        rest = (self._topic, self._group, str(place.after), "ENTRIESREAD", place.entries)
+        try:
+            wire.ask("XGROUP", "SETID", *rest)
+        except Refused as error:
+            if error.code != "NOGROUP":
+                raise
+            wire.ask("XGROUP", "CREATE", *rest)
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None
+
+
+def transaction(wire: Wire, commands: list[Command]) -> None:
+    """All of the commands or none; raises Refused with the first reason."""
+    wire.send(("MULTI",), *commands, ("EXEC",))
+    replies = [wire.reply() for _ in range(len(commands) + 2)]
+    last = replies.pop()
+    for reply in (*replies, *(last if isinstance(last, list) else [last])):
+        if isinstance(reply, Refused):
+            raise reply
