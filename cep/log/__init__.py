@@ -54,7 +54,7 @@ def open_topic(
 ) -> TopicLog:
     """A log that takes events; see `open_log`."""
     if not takes_events(url):
-        raise UsageError(f"{url!r} takes no events: use app.db#topic or redis://…#topic")
+        raise UsageError(f"cannot append to {url!r}: use app.db#topic or redis://…#topic")
     address, _, topic = url.partition("#")
     topic = topic or _DEFAULT_TOPIC
     if is_embedded(url):

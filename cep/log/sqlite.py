@@ -8,7 +8,7 @@ Works on every database the store works on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -197,15 +197,16 @@ def _chunks_from(
     )
     chunks: list[bytes] = []
     size = 0
-    for first, count, data in rows:
-        if first + count <= position:
-            continue
-        if first < position:
-            data = data[Block(data).behind(position - first) :]
-        chunks.append(bytes(data))
-        size += len(data)
-        if size >= limits.BATCH_BYTES_MAX:
-            break
+    with closing(rows):
+        for first, count, data in rows:
+            if first + count <= position:
+                continue
+            if first < position:
+                data = data[Block(data).behind(position - first) :]
+            chunks.append(bytes(data))
+            size += len(data)
+            if size >= limits.BATCH_BYTES_MAX:
+                break
     return chunks
 
 

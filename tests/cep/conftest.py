@@ -78,18 +78,24 @@ def _wait_until_ready(url: str) -> None:
     engine.dispose()
 
 
+@pytest.fixture
+def postgres_database(postgres_server: str) -> str:
+    """URL of an empty database."""
+    name = f"t{uuid.uuid4().hex}"
+    engine = create_engine(postgres_server.format("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return postgres_server.format(name)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database."""
     if request.param == "sqlite":
         return str(tmp_path / "store.db")
-    base: str = request.getfixturevalue("postgres_server")
-    name = f"t{uuid.uuid4().hex}"
-    engine = create_engine(base.format("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return base.format(name)
+    found: str = request.getfixturevalue("postgres_database")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -117,19 +117,6 @@ def test_gzip_and_plain_file_read_the_same(tmp_path: Path) -> None:
     two.close()
 
 
-def test_reading_goes_back_to_an_earlier_position(tmp_path: Path) -> None:
-    path = tmp_path / "e.ndjson"
-    path.write_bytes(b"a\nb\nc\nd\n")
-    log = FileLog(str(path))
-    assert log.read("p", 2, 1) == Records(2, b"c\n", 1)
-    assert log.read("p", 0, 2) == Records(0, b"a\nb\n", 2)
-    assert log.read("p", 2, 9) == Records(2, b"c\nd\n", 2)
-    assert log.read("p", 4, 9) is None
-    with pytest.raises(SourceError, match="ends at record 4, before record 40"):
-        log.read("p", 40, 9)
-    log.close()
-
-
 def test_mark_tells_logs_apart_without_moving_them(tmp_path: Path) -> None:
     marks = set()
     for number, text in enumerate((b"a\nb\n", b"a\r\nc\n", b"a", b"b\na\n")):
