@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.paging import json_response
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
+from cep.errors import SourceError
 from cep.store import reads
 from cep.store.tables import checkpoint
 
@@ -38,11 +39,17 @@ def healthz(state: Annotated[ApiState, Depends(state_of)]) -> Response:
     return json_response(orjson.dumps({"status": "ok", "partitions": partitions}))
 
 
-def records_behind(state: ApiState) -> dict[str, int]:
-    """Records of the log that are not committed, by partition."""
-    if state.log is None:
+def records_behind(state: ApiState) -> dict[str, int | None]:
+    """Records of the log that are not committed, by partition; None while the log is gone."""
+    log = state.log
+    if log is None:
         return {}
     committed = {found.partition: found.position for found in reads.partitions(state.engine)}
-    return {
-        name: max(0, state.log.end(name) - committed.get(name, 0)) for name in state.log.partitions
-    }
+
+    def behind(partition: str) -> int | None:
+        try:
+            return max(0, log.end(partition) - committed.get(partition, 0))
+        except SourceError:
+            return None
+
+    return {name: behind(name) for name in log.partitions}

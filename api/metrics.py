@@ -105,7 +105,8 @@ class _StoreCollector(Collector):
             if BEGINNING_OF_TIME_MS < partition.watermark_ms < END_OF_TIME_MS:
                 lag.add_metric([name], (now_ms - partition.watermark_ms) / 1000)
         for name, records in records_behind(self._state).items():
-            behind.add_metric([name], records)
+            if records is not None:
+                behind.add_metric([name], records)
         yield from (lag, position, behind)
 
     def _intake(self) -> Iterator[Metric]:

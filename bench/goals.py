@@ -22,6 +22,7 @@ EDGE_GOALS = {
     "ndjson_to_detections": 1.5e6,
     "arrow_to_detections": 4e6,
     "parquet_to_detections": 4e6,
+    "redis_to_detections": 1e6,
 }
 """R10, from what arrives."""
 

@@ -11,7 +11,17 @@ from __future__ import annotations
 import json
 import sys
 
-from bench import checkpoint, latency, memory, reference, spread, stages, throughput, timing
+from bench import (
+    checkpoint,
+    latency,
+    memory,
+    reference,
+    spread,
+    stages,
+    streams,
+    throughput,
+    timing,
+)
 from cep.cli.memory import tune_garbage_collection
 
 MEASURES = {
@@ -19,6 +29,8 @@ MEASURES = {
     "ndjson": throughput.ndjson_to_detections,
     "arrow": throughput.arrow_to_detections,
     "parquet": throughput.parquet_to_detections,
+    "redis": streams.redis_to_detections,
+    "redis-batches": streams.redis_batches_to_detections,
     "reference": reference.agrees_with_reference,
     "memory": memory.partial_matches,
     "checkpoint": checkpoint.commits_and_restore,

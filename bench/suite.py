@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from bench import baseline, rulebook, startup, workload
+from bench import baseline, rulebook, startup, streams, workload
 
 ROOT = Path(__file__).parents[1]
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -18,7 +18,8 @@ ONE_THREAD = dict.fromkeys(THREAD_LIMITS, "1")
 WORKLOADS = (*rulebook.SINGLE, *rulebook.GROWING, *rulebook.MANY)
 WAYS = {"matcher": "matcher_on_columns", "ndjson": "ndjson_to_detections"}
 FRAMES = {"arrow": "arrow_to_detections", "parquet": "parquet_to_detections"}
-WITH_FRAMES = ("R10",)
+STREAMS = {"redis": "redis_to_detections", "redis-batches": "redis_batches_to_detections"}
+FROM_ALL_EDGES = ("R10",)
 WHOLE = 2_000_000  # events of the stream at which the figures have their full size
 STATE_MIB = (100, 300)
 LATENCY_SECONDS = 20
@@ -33,7 +34,9 @@ def measure_workload(name: str, events: int, runs: int) -> dict[str, object]:
     result: dict[str, object] = {"events": head}
     if size.verified:
         result["equal_to_reference"] = child("reference", name, size.dense, size.verified, 1)
-    ways = WAYS | (FRAMES if name in WITH_FRAMES else {})
+    ways = WAYS
+    if name in FROM_ALL_EDGES:
+        ways = WAYS | FRAMES | (STREAMS if streams.available() else {})
     found = {figure: child(way, name, events, head, runs) for way, figure in ways.items()}
     numbers = {figure: each["detections"] for figure, each in found.items()}
     if len(set(numbers.values())) != 1:

@@ -14,6 +14,8 @@ EDGES = {
     "ndjson_to_detections": "NDJSON file",
     "arrow_to_detections": "Arrow table in memory",
     "parquet_to_detections": "Parquet file",
+    "redis_to_detections": "Redis stream, one event per entry",
+    "redis_batches_to_detections": "Redis stream, 1,000 events per entry",
 }
 
 
@@ -56,7 +58,7 @@ def workloads(record: Record) -> str:
 def edges(record: Record) -> str:
     entry = record["workloads"].get("R10", {})
     rows = [
-        (text, short(entry[way]["events_per_second"]), short(goals.EDGE_GOALS[way]))
+        (text, short(entry[way]["events_per_second"]), _short(goals.EDGE_GOALS.get(way)))
         for way, text in EDGES.items()
         if way in entry
     ]

@@ -73,6 +73,7 @@ class Partition:
         self._origin = Origin()
         self._reader: StreamReader | None = None
         self._counter: StreamReader | None = None
+        self._counter_wire: Wire | None = None
         self._counting = threading.Lock()
         self._appender: Wire | None = None
         self._appending = threading.Lock()
@@ -85,14 +86,14 @@ class Partition:
             return records
         try:
             records = self._read(position, max_records)
-        except Unavailable as error:
-            self._drop_reader()
-            if not self._follow:
+        except (Refused, SourceError) as error:
+            self._drop_reader()  # it may be in the middle of a reply
+            if isinstance(error, SourceError):
+                raise
+            if not self._follow or not isinstance(error, Unavailable):
                 raise self._server.error("read", error) from error
             self._server.failed(error)
             return records
-        except Refused as error:
-            raise self._server.error("read", error) from error
         self._server.worked()
         self._progress.show()
         return records if records.count or self._follow else None
@@ -113,7 +114,7 @@ class Partition:
         """A reader of a place before `position`."""
         self._drop_reader()
         wire = self._server.connect()
-        places = self._places or self._look(wire)
+        places = self._places or self._begin(wire)
         place = places.before(position)
         if place.position > position:
             places = Places(Place(EntryId(), 0, self._origin.removed))
@@ -123,16 +124,20 @@ class Partition:
         self._reader = StreamReader(wire, self.topic, places, self._origin)
         return self._reader
 
-    def _look(self, wire: Wire) -> Places:
-        """The first look at a stream without a bookmark."""
-        info = self._info(wire)
-        self._origin = Origin.of(info)
-        if info.removed:
+    def _begin(self, wire: Wire) -> Places:
+        """Of a stream without a bookmark."""
+        place, self._origin = self._look(wire)
+        if place.entries:
             self._server.notify(
-                f"{self.topic}: {info.removed} entries were removed before it was first read"
+                f"{self.topic}: {place.entries} entries were removed before it was first read"
             )
-        self._places = Places(Place(EntryId(), 0, info.removed))
+        self._places = Places(place)
         return self._places
+
+    def _look(self, wire: Wire) -> tuple[Place, Origin]:
+        """The place before the first entry that is there now."""
+        info = self._info(wire)
+        return Place(EntryId(), 0, info.removed), Origin.of(info)
 
     def _info(self, wire: Wire) -> StreamInfo:
         wire.send(("XINFO", "STREAM", self.topic))
@@ -163,7 +168,7 @@ class Partition:
             return self._origin.mark
         try:
             with closing(self._server.connect()) as wire:
-                places = self._places or self._look(wire)
+                places = self._places or self._begin(wire)
                 info = self._info(wire)
         except Refused as error:
             raise self._server.error("read", error) from error
@@ -175,20 +180,30 @@ class Partition:
         with self._counting:
             try:
                 return self._count()
-            except Refused as error:
-                self._counter = None
+            except (Refused, SourceError) as error:
+                self._drop_counter()
+                if isinstance(error, SourceError):
+                    raise
                 raise self._server.error("read", error) from error
 
     def _count(self) -> int:
-        counter = self._counter
-        if counter is None:
-            wire = self._server.connect()
-            newest = (self._places or self._look(wire)).newest
-            counter = StreamReader(wire, self.topic, Places(newest), self._origin)
+        before, counter = self._counter_wire, self._counter
+        wire = self._counter_wire = self._server.connect(before)
+        if self._places is None:
+            newest, origin = self._look(wire)
+        else:
+            newest, origin = self._places.newest, self._origin
+        if counter is None or wire is not before or counter.position < newest.position:
+            counter = StreamReader(wire, self.topic, Places(newest), origin)
             self._counter = counter
         while counter.next(limits.BATCH_RECORDS_MAX).count:
             pass
         return counter.position
+
+    def _drop_counter(self) -> None:
+        if self._counter_wire is not None:
+            self._counter_wire.close()
+        self._counter = self._counter_wire = None
 
     # ---------------------------------------------------------------------------------- appending
 
@@ -214,10 +229,11 @@ class Partition:
     def close(self) -> None:
         self._progress.show(at_once=True)
         self._drop_reader()
-        for other in (self._counter, self._appender, self._progress):
-            if other is not None:
-                other.close()
-        self._counter = self._appender = None
+        self._drop_counter()
+        if self._appender is not None:
+            self._appender.close()
+        self._appender = None
+        self._progress.close()
 
 
 class Progress:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cep
-from bench import frames, rulebook, workload
+from bench import frames, rulebook, streams, workload
 from bench.columns import batches
 from dsl.model import Kind
 from matcher.batch import NULL, Batch
@@ -111,6 +111,17 @@ def test_benchmark_prints_one_json_object() -> None:
     assert measured["equal_to_reference"]["matches"] > 0
     assert measured["matcher_on_columns"]["events_per_second"] > 0
     assert measured["ndjson_to_detections"]["events_per_second"] > 0
+
+
+def test_stream_of_redis_gives_what_the_file_gives() -> None:
+    if not streams.available():
+        pytest.skip("Redis is not installed")
+    lines = workload.cached_ndjson(4_000, 4_000).read_bytes()
+    detections = sum(1 for _ in cep.detect(rulebook.rules("R10"), lines))
+    for measured in (streams.redis_to_detections, streams.redis_batches_to_detections):
+        found = measured("R10", 4_000, 4_000, 1)
+        assert found["detections"] == detections > 0
+        assert found["log_alone_events_per_second"] != 0
 
 
 def test_figures_of_the_engine_are_measured_at_any_size() -> None:

@@ -180,6 +180,27 @@ def test_append_then_follow_until_sigterm(
     store.close()
 
 
+def test_appended_to_a_redis_stream_and_read_to_its_end(event_file: Path, redis_url: str) -> None:
+    url = f"{redis_url}#{event_file.name}"
+    appended = cep("append", event_file, "--to", url)
+    assert appended.returncode == 0, appended.stderr
+    assert f"300 records appended to {url}".encode() in appended.stderr
+    rules_file = event_file.parent / "r.cep"
+    rules_file.write_text(RULES)
+    from_file = cep("run", rules_file, "--from", event_file, "--out", "jsonl")
+    from_stream = cep("run", rules_file, "--from", url, "--no-follow", "--out", "jsonl")
+    assert from_stream.returncode == 0, from_stream.stderr
+    assert from_stream.stdout == from_file.stdout != b""
+    assert b"appendfsync always" in from_stream.stderr
+
+
+def test_several_streams_are_not_read_as_one(event_file: Path, redis_url: str) -> None:
+    url = f"{redis_url}?partitions=3#{event_file.name}"
+    done = cep("append", event_file, "--to", url)
+    assert done.returncode == 2
+    assert f"name one, #{event_file.name}:0 to #{event_file.name}:2".encode() in done.stderr
+
+
 def test_append_refuses_a_file_as_target(event_file: Path) -> None:
     done = cep("append", event_file, "--to", event_file)
     assert done.returncode == 2

@@ -159,6 +159,29 @@ def test_streams_of_a_topic_are_found_or_as_many_as_asked_for(
         open_log(redis_url + "?partitions=many#t")
 
 
+def test_server_on_a_socket_in_the_file_system(tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    server = RedisServer(tmp_path, "--unixsocket", str(path))
+    try:
+        with closing(open_log(f"unix://{path}?db=1#t", follow=False)) as log:
+            log.append("t", b"{}\n")
+            assert log.end("t") == 1
+        with redis.Redis.from_url(f"unix://{path}?db=1") as client:
+            assert client.xlen("t") == 1
+    finally:
+        server.stop()
+
+
+def test_end_is_counted_from_where_the_reader_stands(log: RedisLog, client: redis.Redis) -> None:
+    for count in range(3):
+        assert log.end("t") == 3 * count
+        client.xadd("t", {"data": "1\n2\n3"})
+        if count:
+            assert len(lines(log)) == 3 * (count + 1)
+        client.execute_command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "yes")
+    assert log.end("t") == 9
+
+
 def test_value_without_end_does_not_grow_memory(redis_url: str, client: redis.Redis) -> None:
     program = (
         "import resource, sys\n"

@@ -97,6 +97,21 @@ def test_events_posted_become_detections_and_sigterm_ends_well(tmp_path: Path) -
         assert len(get(f"{url}/api/v1/detections")["items"]) == 1
 
 
+def test_events_posted_go_to_a_redis_stream_and_become_detections(
+    tmp_path: Path, redis_url: str
+) -> None:
+    with serving(tmp_path, RULES, "--log", f"{redis_url}#posted") as (url, process):
+        assert wait_for(lambda: healthy(url), START_SECONDS)
+        answer = post(f"{url}/api/v1/events", [payment(0, 1.0), payment(5, 600.0), payment(60, 1)])
+        assert answer == {"accepted": 3, "partition": "posted", "rejected": 0, "errors": []}
+        items = wait_for(lambda: get(f"{url}/api/v1/detections")["items"])
+        assert [item["rule"] for item in items] == ["escalation"]
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as metrics:
+            assert b'cep_records_behind{partition="posted"} 0.0' in metrics.read()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
 SILENT = """
 event Heartbeat { ts: timestamp @time  host: string }
 table servers { host: string @pk  owner: string } from file "servers.csv"
