@@ -44,11 +44,13 @@ def records_behind(state: ApiState) -> dict[str, int | None]:
     log = state.log
     if log is None:
         return {}
-    committed = {found.partition: found.position for found in reads.partitions(state.engine)}
+    committed = {found.partition: found for found in reads.partitions(state.engine)}
 
     def behind(partition: str) -> int | None:
+        found = committed.get(partition)
+        position, bookmark = (found.position, found.bookmark) if found is not None else (0, "")
         try:
-            return max(0, log.end(partition) - committed.get(partition, 0))
+            return max(0, log.end(partition, bookmark) - position)
         except SourceError:
             return None
 

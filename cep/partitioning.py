@@ -32,8 +32,8 @@ def check_partitioned(rules: RuleSet, topic: Topic) -> None:
         return
     if not topic.key:
         raise UsageError(
-            f"{topic.name} has {topic.partitions} partitions, and the field whose value decides "
-            "is not known: name one of them"
+            f"{topic.name} has {topic.partitions} partitions, and the field whose value decides is "
+            "not known: say it (?key=FIELD), or name one of them"
         )
     keys = _Keys(rules, tuple(topic.key.split(".")))
     refused = [

@@ -83,8 +83,12 @@ class Log(Protocol):
         """
         ...
 
-    def end(self, partition: str) -> int:
-        """The position the next appended record will have."""
+    def end(self, partition: str, bookmark: str = "") -> int:
+        """The position the next appended record will have.
+
+        `bookmark`, one of those committed, spares a log that is read elsewhere counting from the
+        beginning.
+        """
         ...
 
     def append(self, partition: str, data: bytes) -> range | None:

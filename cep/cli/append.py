@@ -28,10 +28,12 @@ def append(
     import sys
 
     from cep import limits
-    from cep.log import open_log, open_topic
+    from cep.log import is_embedded, open_log, open_topic, takes_events
     from cep.log.lines import pieces
     from cep.log.routing import NO_IDS, EventIds
 
+    if dedupe is not None and takes_events(to) and not is_embedded(to):
+        raise UsageError("--dedupe: only an embedded log remembers the ids of its events")
     ids = NO_IDS if dedupe is None else EventIds(anywhere=tuple(dedupe.split(".")))
     reading, log = open_log(source, follow=False), open_topic(to, create=True)
     _make_topic(log, partitions, key)

@@ -69,7 +69,7 @@ class FileLog(Positional):
     def mark(self, partition: str) -> str:
         return mark_of((self._reader or self._open()).first_line())
 
-    def end(self, partition: str) -> int:
+    def end(self, partition: str, bookmark: str = "") -> int:
         """Counts the lines: reads the whole file."""
         if self.path == "-":
             raise UsageError("the end of standard input is not known")

@@ -5,8 +5,9 @@ The field `data` of an entry holds one event as JSON, or several as NDJSON; an e
 an event whose fields are texts.  Positions number the records from 0, so the store keeps a bookmark
 beside each position (`cep.log.redis_place`).
 
-In the URL's query, `partitions=N` says how many streams there are and `group=NAME` under which
-consumer group progress is shown; the rest is for the connection.
+In the URL's query, `partitions=N` says how many streams there are, `key=FIELD` the field whose
+value decides (`cep.log.redis_topic`), `group=NAME` under which consumer group progress is shown;
+the rest is for the connection.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from cep.errors import UsageError
 from cep.log.buffer import count_lines
 from cep.log.lines import whole_lines
 from cep.log.publishing import Appended, Share
+from cep.log.redis_append import Appender
 from cep.log.redis_partition import Partition, Server
+from cep.log.redis_topic import Said, declare, declared, find, streams, whole
 from cep.log.redis_wire import Refused, Unavailable, Wire, shown
-from cep.log.routing import NO_IDS, EventIds
+from cep.log.routing import NO_IDS, EventIds, placed
 from cep.log.topics import Topic
 from cep.ports import Records
 
-_PARTITIONS_MAX = 1_024
 _GROUP = "cep"
-_OPTIONS: tuple[str, ...] = ("partitions", "group")
+_OPTIONS: tuple[str, ...] = ("partitions", "key", "group")
 
 
 class RedisLog:
@@ -45,18 +47,22 @@ class RedisLog:
         notify: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         url, own = _own_options(url)
-        server = Server(url, shown(url), notify)
+        said = Said(own.get("partitions"), own.get("key"))
+        self._server = Server(url, shown(url), notify)
+        self._group = own.get("group", _GROUP)
+        self._follow = follow
+        self._appender = Appender(self._server)
         try:
-            with closing(server.connect()) as wire:
-                topics = _streams(wire, topic, own.get("partitions"))
+            with closing(self._server.connect()) as wire:
+                self._become(find(wire, topic, said))
+                self._declared = declared(wire, topic) is not None
+                self._whole = whole(wire, topic)
                 for warning in warnings(wire):
-                    notify(f"{server.name}: {warning}")
+                    notify(f"{self._server.name}: {warning}")
         except Refused as error:
             action = "connect" if isinstance(error, Unavailable) else "read"
-            raise server.error(action, error) from error
-        group = own.get("group", _GROUP)
-        self.topic = Topic(topic, len(topics))
-        self._partitions = {each: Partition(server, each, group, follow=follow) for each in topics}
+            raise self._server.error(action, error) from error
+        self._looked = said.partitions is None and not self._declared
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -69,9 +75,9 @@ class RedisLog:
         """Of the first entry; once it was trimmed, what the bookmark says it was."""
         return self._partitions[partition].mark()
 
-    def end(self, partition: str) -> int:
-        """Reads on from the last record known to the end."""
-        return self._partitions[partition].end()
+    def end(self, partition: str, bookmark: str = "") -> int:
+        """Reads on to the end, from the last record known or from the bookmark."""
+        return self._partitions[partition].end(bookmark)
 
     def append(self, partition: str, data: bytes) -> None:
         """Appends NDJSON in one transaction, many records to an entry.
@@ -79,26 +85,40 @@ class RedisLog:
         It is as durable as the server's settings make it, and nobody counts up to the end.
         """
         if data:
-            self._partitions[partition].append(whole_lines(data))
+            self._appender.append({partition: whole_lines(data)})
 
     def declare(self, topic: Topic) -> None:
-        """There is nothing to make: a stream is there with its first entry."""
-        if topic != self.topic:
-            raise UsageError(f"{self.topic}: events go to one stream, they are not spread")
+        """Makes a topic of several streams; one stream is there with its first entry."""
+        if topic.partitions == 1 == self.topic.partitions:
+            return
+        if topic == self.topic and self._looked:
+            raise UsageError(
+                f"{topic.name}: {topic.partitions} streams are there, more may come: "
+                "say how many, ?partitions=N"
+            )
+        self._appender.ask("make the topic", lambda wire: declare(wire, topic))
+        self._declared = True
+        if topic != self.topic:  # nobody reads yet
+            self._become(topic)
 
     def publish(self, data: bytes, ids: EventIds = NO_IDS) -> Appended:
-        """Appends to the one stream; ids are not looked at, as Redis remembers none."""
-        if len(self.partitions) > 1:
-            first, last = self.partitions[0], self.partitions[-1]
-            raise UsageError(
-                f"{self.topic.name} has several streams: name one, #{first} to #{last}"
-            )
-        (partition,) = self.partitions
+        """See `TopicLog`; but ids are not looked at, as nothing here remembers them."""
+        if self._whole is not None:
+            raise UsageError(f"{self.topic.name} is one stream of {self._whole}: append to all")
+        if not self._declared:
+            self.declare(self.topic)
         if not data:
             return Appended({})
-        data = whole_lines(data)
-        self._partitions[partition].append(data)
-        return Appended({partition: Share(count_lines(data), None)})
+        parts = self._parts(whole_lines(data))
+        self._appender.append(parts)
+        return Appended({name: Share(count_lines(part), None) for name, part in parts.items()})
+
+    def _parts(self, data: bytes) -> dict[str, bytes]:
+        """The lines by stream."""
+        if self.topic.partitions == 1:
+            return {self.topic.name: data}
+        parts = placed(data, self.topic, NO_IDS).parts(left_out=())
+        return {self.partitions[place]: b"\n".join(lines) + b"\n" for place, lines in parts.items()}
 
     def bookmark(self, partition: str, position: int) -> str:
         return self._partitions[partition].bookmark(position)
@@ -115,6 +135,14 @@ class RedisLog:
     def close(self) -> None:
         for partition in self._partitions.values():
             partition.close()
+        self._appender.close()
+
+    def _become(self, topic: Topic) -> None:
+        self.topic = topic
+        self._partitions = {
+            stream: Partition(self._server, stream, self._group, follow=self._follow)
+            for stream in streams(topic)
+        }
 
 
 def warnings(wire: Wire) -> Iterable[str]:
@@ -149,17 +177,3 @@ def _own_options(url: str) -> tuple[str, dict[str, str]]:
     options = dict(parse_qsl(query))
     own = {name: options.pop(name) for name in _OPTIONS if name in options}
     return f"{address}?{urlencode(options)}" if options else address, own
-
-
-def _streams(wire: Wire, topic: str, partitions: str | None) -> list[str]:
-    """The streams of a topic: as many as asked for, or those that there are."""
-    if partitions is not None:
-        if not partitions.isdigit() or not 1 <= int(partitions) <= _PARTITIONS_MAX:
-            raise UsageError(f"partitions={partitions}: use a number up to {_PARTITIONS_MAX}")
-        count = int(partitions)
-        return [topic] if count == 1 else [f"{topic}:{number}" for number in range(count)]
-    found: list[str] = []
-    if not wire.ask("EXISTS", topic):
-        while wire.ask("EXISTS", f"{topic}:{len(found)}") and len(found) < _PARTITIONS_MAX:
-            found.append(f"{topic}:{len(found)}")
-    return found or [topic]

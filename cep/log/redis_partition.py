@@ -13,10 +13,9 @@ from contextlib import closing
 
 from cep import limits
 from cep.errors import SourceError
-from cep.log.lines import pieces
 from cep.log.redis_place import EntryId, Origin, Place, Places, StreamInfo, check, place_of
 from cep.log.redis_stream import StreamReader
-from cep.log.redis_wire import Command, Refused, Unavailable, Wire
+from cep.log.redis_wire import Refused, Unavailable, Wire
 from cep.ports import Records
 
 Notify = Callable[[str], None]
@@ -62,7 +61,7 @@ class Server:
 
 
 class Partition:
-    """`topic` is the key of the stream; one thread reads, others may append and ask for the end."""
+    """`topic` is the key of the stream; one thread reads, others may ask for the end."""
 
     def __init__(self, server: Server, topic: str, group: str, *, follow: bool) -> None:
         self.topic = topic
@@ -75,8 +74,6 @@ class Partition:
         self._counter: StreamReader | None = None
         self._counter_wire: Wire | None = None
         self._counting = threading.Lock()
-        self._appender: Wire | None = None
-        self._appending = threading.Lock()
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -175,24 +172,26 @@ class Partition:
         check(self.topic, info, places.newest, self._origin)
         return self._origin.mark_now(info)
 
-    def end(self) -> int:
-        """Counts on from the last record known."""
+    def end(self, bookmark: str) -> int:
+        """Counts on from the last record known: here, or in `bookmark`."""
         with self._counting:
             try:
-                return self._count()
+                return self._count(bookmark)
             except (Refused, SourceError) as error:
                 self._drop_counter()
                 if isinstance(error, SourceError):
                     raise
                 raise self._server.error("read", error) from error
 
-    def _count(self) -> int:
+    def _count(self, bookmark: str) -> int:
         before, counter = self._counter_wire, self._counter
         wire = self._counter_wire = self._server.connect(before)
-        if self._places is None:
-            newest, origin = self._look(wire)
-        else:
+        if self._places is not None:
             newest, origin = self._places.newest, self._origin
+        elif bookmark:
+            newest, origin = place_of(bookmark)
+        else:
+            newest, origin = self._look(wire)
         if counter is None or wire is not before or counter.position < newest.position:
             counter = StreamReader(wire, self.topic, Places(newest), origin)
             self._counter = counter
@@ -205,34 +204,10 @@ class Partition:
             self._counter_wire.close()
         self._counter = self._counter_wire = None
 
-    # ---------------------------------------------------------------------------------- appending
-
-    def append(self, data: bytes) -> None:
-        entries = pieces(data, limits.APPEND_ENTRY_RECORDS_MAX, limits.APPEND_ENTRY_BYTES_MAX)
-        added: list[Command] = [("XADD", self.topic, "*", "data", entry) for entry in entries]
-        with self._appending:
-            try:
-                self._appender = self._server.connect(self._appender)
-            except Refused as error:
-                self._appender = None
-                raise self._server.error("append", error) from error
-            try:
-                transaction(self._appender, added)
-            except Unavailable as error:
-                self._appender = None
-                raise self._server.error(
-                    "append", Refused(f"{error}; whether the records are in is not known")
-                ) from error
-            except Refused as error:
-                raise self._server.error("append", error) from error
-
     def close(self) -> None:
         self._progress.show(at_once=True)
         self._drop_reader()
         self._drop_counter()
-        if self._appender is not None:
-            self._appender.close()
-        self._appender = None
         self._progress.close()
 
 
@@ -279,13 +254,3 @@ class Progress:
         if self._wire is not None:
             self._wire.close()
         self._wire = None
-
-
-def transaction(wire: Wire, commands: list[Command]) -> None:
-    """All of the commands or none; raises Refused with the first reason."""
-    wire.send(("MULTI",), *commands, ("EXEC",))
-    replies = [wire.reply() for _ in range(len(commands) + 2)]
-    last = replies.pop()
-    for reply in (*replies, *(last if isinstance(last, list) else [last])):
-        if isinstance(reply, Refused):
-            raise reply

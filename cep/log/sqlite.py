@@ -88,7 +88,7 @@ class SqliteLog(Positional):
         first = self.read(partition, 0, 1)
         return mark_of(first.data) if first is not None else ""
 
-    def end(self, partition: str) -> int:
+    def end(self, partition: str, bookmark: str = "") -> int:
         with _named_errors("read"), self._engine.connect() as connection:
             connection.execution_options(read_only=True)
             return _end(connection, partition)

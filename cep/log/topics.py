@@ -1,4 +1,4 @@
-"""Topics of the embedded log: how many partitions, and the field whose value decides.
+"""Topics: how many partitions, and the field whose value decides; and those of the embedded log.
 
 A topic that nobody declared has one partition, which bears its name; of n partitions the names are
 `topic/0` … .  What a topic is made as, it stays: events that lie where another number of partitions

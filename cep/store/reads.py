@@ -55,6 +55,7 @@ class PartitionStatus:
     watermark_ms: int
     epoch: int
     counters: dict[str, int]
+    bookmark: str
 
 
 def detections(
@@ -139,11 +140,14 @@ def partitions(engine: Engine) -> list[PartitionStatus]:
         checkpoint.c.watermark_ms,
         checkpoint.c.epoch,
         checkpoint.c.counters,
+        checkpoint.c.bookmark,
     ).order_by(checkpoint.c.partition)
     with _reading(engine) as connection:
         return [
-            PartitionStatus(name, position, watermark_ms, epoch, orjson.loads(counters) or {})
-            for name, position, watermark_ms, epoch, counters in connection.execute(query)
+            PartitionStatus(
+                name, position, watermark_ms, epoch, orjson.loads(counters) or {}, bookmark
+            )
+            for name, position, watermark_ms, epoch, counters, bookmark in connection.execute(query)
         ]
 
 

@@ -41,7 +41,7 @@ class _Worker:
         self._reported_at = float("-inf")
 
     def run(self, job: Job, partitions: Sequence[str]) -> None:
-        log, store = job.open_log(self._say), job.open_store()
+        log, store = job.open_log(self._say_when_open), job.open_store()
         listener = Listener(self._show, self._say, self._tell_dead_letters, self._progress)
         self._engines = job.engines(partitions, log, store, listener)
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
@@ -90,6 +90,11 @@ class _Worker:
 
     def _say(self, sentence: str) -> None:
         self._pipe.send(Said(sentence))
+
+    def _say_when_open(self, sentence: str) -> None:
+        """What a log says of itself at its opening the supervisor's has said."""
+        if self._engines:
+            self._say(sentence)
 
     def _tell_dead_letters(self, partition: str, letters: Sequence[DeadLetterRow]) -> None:
         self._pipe.send(Dead(partition, letters[: limits.DEAD_LETTERS_TOLD_MAX]))

@@ -194,11 +194,24 @@ def test_appended_to_a_redis_stream_and_read_to_its_end(event_file: Path, redis_
     assert b"appendfsync always" in from_stream.stderr
 
 
-def test_several_streams_are_not_read_as_one(event_file: Path, redis_url: str) -> None:
-    url = f"{redis_url}?partitions=3#{event_file.name}"
-    done = cep("append", event_file, "--to", url)
-    assert done.returncode == 2
-    assert f"name one, #{event_file.name}:0 to #{event_file.name}:2".encode() in done.stderr
+def test_topic_of_several_redis_streams_is_made_by_options(
+    event_file: Path, redis_url: str
+) -> None:
+    topic = "several"
+    url = f"{redis_url}#{topic}"
+    assert b"--key" in cep("append", event_file, "--to", f"{redis_url}?partitions=3#{topic}").stderr
+    assert b"--dedupe" in cep("append", event_file, "--to", url, "--dedupe", "id").stderr
+    made = cep("append", event_file, "--to", url, "--partitions", "3", "--key", "card")
+    assert made.returncode == 0, made.stderr
+    rules_file = event_file.parent / "r.cep"
+    rules_file.write_text(RULES)
+    from_file = cep("run", rules_file, "--from", event_file, "--out", "jsonl")
+    from_streams = cep("run", rules_file, "--from", url, "--no-follow", "--out", "jsonl")
+    assert from_streams.returncode == 0, from_streams.stderr
+    count = len(from_file.stdout.splitlines())
+    assert len(from_streams.stdout.splitlines()) == count > 0
+    explained = cep("explain", rules_file, "--rule", "escalation", "--from", url)
+    assert f"name one, such as #{topic}:0".encode() in explained.stderr
 
 
 def test_append_refuses_a_file_as_target(event_file: Path) -> None:

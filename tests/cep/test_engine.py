@@ -48,8 +48,8 @@ class SmallReads:
     def mark(self, partition: str) -> str:
         return self._log.mark(partition)
 
-    def end(self, partition: str) -> int:
-        return self._log.end(partition)
+    def end(self, partition: str, bookmark: str = "") -> int:
+        return self._log.end(partition, bookmark)
 
     def append(self, partition: str, data: bytes) -> range | None:
         return self._log.append(partition, data)

@@ -21,6 +21,7 @@ import cep
 from alerts.dispatcher import Dispatcher
 from alerts.limits import POLL_INTERVAL_MS
 from cep.engine import Engine
+from cep.log.positional import Positional
 from cep.log.sqlite import SqliteLog
 from cep.ports import Records
 from cep.store.store import SqlStore
@@ -185,7 +186,7 @@ class _Clock:
         self.process.engine_sleeps(duration_ms)
 
 
-class _Log:
+class _Log(Positional):
     """The embedded log; while it is read, others run."""
 
     def __init__(self, log: SqliteLog, process: Process) -> None:
