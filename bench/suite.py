@@ -22,6 +22,7 @@ STREAMS = {"redis": "redis_to_detections", "redis-batches": "redis_batches_to_de
 FROM_ALL_EDGES = ("R10",)
 WHOLE = 2_000_000  # events of the stream at which the figures have their full size
 STATE_MIB = (100, 300)
+STATE_EVENTS_MIN = 100_000  # so that there are enough left when the state has its size
 LATENCY_SECONDS = 20
 MEMORY_KEYS = 1_000_000
 
@@ -84,9 +85,10 @@ def _stages(events: int, runs: int, full: bool) -> object:
 def _checkpoint(events: int, runs: int, full: bool) -> object:
     """By MiB of state; a gigabyte takes a longer stream, and minutes."""
     sizes = [_scaled(mib, events) for mib in STATE_MIB]
-    results = {f"{mib} MiB": child("checkpoint", "state", events, mib, 9) for mib in sizes}
+    stream = max(events, STATE_EVENTS_MIN)
+    results = {f"{mib} MiB": child("checkpoint", "state", stream, mib, 9) for mib in sizes}
     if full:
-        results["1024 MiB"] = child("checkpoint", "state", 2 * max(events, WHOLE), 1024, 9)
+        results["1024 MiB"] = child("checkpoint", "state", 4 * max(events, WHOLE), 1024, 9)
     return results
 
 

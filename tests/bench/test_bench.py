@@ -77,7 +77,7 @@ def test_many_rules_are_as_many_as_their_name_says(name: str) -> None:
 
 
 def test_rows_of_a_frame_are_the_lines_of_the_stream(tmp_path: Path) -> None:
-    rules = rulebook.rules("R10")
+    rules = rulebook.rules("R100")
     stream = workload.generate(3_000)
     table = frames.table(stream)
     lines = [found.id for found in cep.detect(rules, workload.ndjson(stream))]
@@ -117,9 +117,9 @@ def test_stream_of_redis_gives_what_the_file_gives() -> None:
     if not streams.available():
         pytest.skip("Redis is not installed")
     lines = workload.cached_ndjson(4_000, 4_000).read_bytes()
-    detections = sum(1 for _ in cep.detect(rulebook.rules("R10"), lines))
+    detections = sum(1 for _ in cep.detect(rulebook.rules("R100"), lines))
     for measured in (streams.redis_to_detections, streams.redis_batches_to_detections):
-        found = measured("R10", 4_000, 4_000, 1)
+        found = measured("R100", 4_000, 4_000, 1)
         assert found["detections"] == detections > 0
         assert found["log_alone_events_per_second"] != 0
 
