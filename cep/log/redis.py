@@ -13,10 +13,10 @@ the rest is for the connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from urllib.parse import parse_qsl, urlencode
 
-from cep.errors import UsageError
+from cep.errors import SourceError, UsageError
 from cep.log.buffer import count_lines
 from cep.log.lines import whole_lines
 from cep.log.publishing import Appended, Share
@@ -88,15 +88,15 @@ class RedisLog:
             self._appender.append({partition: whole_lines(data)})
 
     def declare(self, topic: Topic) -> None:
-        """Makes a topic of several streams; one stream is there with its first entry."""
-        if topic.partitions == 1 == self.topic.partitions:
-            return
-        if topic == self.topic and self._looked:
+        """See `TopicLog`; of one stream it is not needed, and left where it may not be done."""
+        single = topic.partitions == 1
+        if topic == self.topic and self._looked and not single:
             raise UsageError(
                 f"{topic.name}: {topic.partitions} streams are there, more may come: "
                 "say how many, ?partitions=N"
             )
-        self._appender.ask("make the topic", lambda wire: declare(wire, topic))
+        with suppress(SourceError) if single else nullcontext():
+            self._appender.ask("make the topic", lambda wire: declare(wire, topic))
         self._declared = True
         if topic != self.topic:  # nobody reads yet
             self._become(topic)

@@ -1,8 +1,8 @@
 """Topics in Redis: the streams they have, and the field whose value decides.
 
-A topic of one partition is the stream of its name and is not declared anywhere; of n partitions the
-streams are `topic:0` … .  What such a topic was declared as lies under the key `cep:topic:…` and
-stays; where nobody appends from here, it is what the URL says, or the streams that there are.
+A topic of one partition is the stream of its name; of n partitions the streams are `topic:0` … .
+What a topic was declared as lies under the key `cep:topic:…` and stays; where nobody appends from
+here, it is what the URL says, or the streams that there are.
 """
 
 from __future__ import annotations
@@ -71,14 +71,16 @@ def declared(wire: Wire, name: str) -> Topic | None:
         return None
     try:
         found = orjson.loads(text)
-        return checked(Topic(name, int(found["partitions"]), str(found["key"])))
+        topic = Topic(name, int(found["partitions"]), str(found["key"]))
+        return topic if topic == Topic(name) else checked(topic)
     except (ValueError, TypeError, KeyError, UsageError) as error:
         raise SourceError(f"{_place(name)} declares no topic: {text[:80]!r}") from error
 
 
 def declare(wire: Wire, topic: Topic) -> None:
-    """Makes a topic of several partitions; raises UsageError when it is something else already."""
-    checked(topic)
+    """Makes the topic; raises UsageError when it is something else already."""
+    if topic.partitions > 1:
+        checked(topic)
     if wire.ask("EXISTS", topic.name):
         _same(Topic(topic.name), topic)
     text = orjson.dumps({"partitions": topic.partitions, "key": topic.key})

@@ -107,6 +107,29 @@ def test_one_stream_does_not_become_several(url: str) -> None:
         assert log.topic == Topic("t")
 
 
+def test_one_stream_that_is_followed_does_not_become_several(url: str) -> None:
+    with closing(open_topic(url)) as followed:
+        followed.declare(followed.topic)
+        with pytest.raises(UsageError, match="there is a topic t of one partition already"):
+            spread(url, [])
+
+
+def test_one_stream_on_a_server_that_takes_no_keys_is_appended_to(
+    redis_url: str, url: str, client: redis.Redis
+) -> None:
+    client.acl_setuser(
+        "streams",
+        True,
+        passwords=["+p"],
+        keys=["*"],
+        commands=["+@stream", "+@transaction", "+exists"],
+    )
+    with closing(open_topic(url.replace("//", "//streams:p@"), follow=False)) as log:
+        assert log.publish(b"{}\n{}\n").count == 2
+        assert lines_of(log) == [[b"{}", b"{}"]]
+    client.acl_deluser("streams")
+
+
 def test_topic_that_another_one_made_meanwhile_is_noticed(url: str) -> None:
     with closing(open_topic(url)) as log:
         spread(url, [], Topic("t", 2, "card"))
