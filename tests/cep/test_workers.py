@@ -87,7 +87,9 @@ def test_any_number_of_workers_and_kills_gives_the_same_detections(
             assert run.process.wait(600) == 0, run.said
         assert contents(store) == want, f"{workers} workers, seed {seed}"
         assert len(killed) >= 3
-        assert run.said.count("was killed by SIGKILL; it is started again") == len(killed)
+        # One that is killed when it has read all and is ending is not started again.
+        started_again = run.said.count("was killed by SIGKILL; it is started again")
+        assert 0 <= len(killed) - started_again <= workers
         # Lines are whole; those between a commit and a kill are in the store alone.
         bodies = {row[-1] for row in want["detections"]}
         assert len(set(run.printed)) == len(run.printed)
