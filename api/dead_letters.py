@@ -1,9 +1,14 @@
-"""GET /api/v1/dead-letters: records that could not become events, each with its reason."""
+"""GET /api/v1/dead-letters and /api/v1/late: what was not evaluated, and why.
+
+Dead letters are records that could not become events, each with its reason; late are events that
+were behind the watermark.
+"""
 
 from __future__ import annotations
 
 import base64
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Response
@@ -12,8 +17,11 @@ from api import limits
 from api.paging import Cursor, Limit, decode_cursor, page
 from api.state import ApiState, state_of
 from cep.store import reads
+from cep.values import iso_time
 
 router = APIRouter(prefix="/api/v1")
+Row = TypeVar("Row", reads.StoredDeadLetter, reads.StoredLate)
+Partition = Annotated[str | None, Query(max_length=200)]
 
 
 @router.get("/dead-letters")
@@ -21,31 +29,69 @@ def list_dead_letters(
     state: Annotated[ApiState, Depends(state_of)],
     cursor: Cursor = None,
     limit: Limit = limits.PAGE_ROWS_DEFAULT,
-    partition: Annotated[str | None, Query(max_length=200)] = None,
+    partition: Partition = None,
 ) -> Response:
     """By partition, then position.  `raw` is at most the first 4 KiB of the record."""
+    return _page(reads.dead_letters, _dead_letter, state, cursor, limit, partition)
+
+
+@router.get("/late")
+def list_late_events(
+    state: Annotated[ApiState, Depends(state_of)],
+    cursor: Cursor = None,
+    limit: Limit = limits.PAGE_ROWS_DEFAULT,
+    partition: Partition = None,
+) -> Response:
+    """By partition, then position.  `raw` is at most the first 4 KiB of the event."""
+    return _page(reads.late_events, _late_event, state, cursor, limit, partition)
+
+
+def _page(
+    read: Callable[..., list[Row]],
+    shown_as: Callable[[Row], dict[str, object]],
+    state: ApiState,
+    cursor: str | None,
+    limit: int,
+    partition: str | None,
+) -> Response:
     start_partition, start_position = decode_cursor(cursor, ("", -1))
-    rows: list[reads.StoredDeadLetter] = []
+    rows: list[Row] = []
     for name in sorted(one.partition for one in reads.partitions(state.engine)):
         if name < str(start_partition) or partition not in (None, name):
             continue
         after = int(start_position) if name == start_partition else -1
         wanted = limit + 1 - len(rows)
         if wanted > 0:
-            rows += reads.dead_letters(state.engine, name, after=after, limit=wanted)
+            rows += read(state.engine, name, after=after, limit=wanted)
     shown = rows[:limit]
     last = (start_partition, start_position)
     if shown:
         last = (shown[-1].partition, shown[-1].position)
-    return page([orjson.dumps(_dead_letter(row)) for row in shown], last, len(rows) > limit)
+    return page([orjson.dumps(shown_as(row)) for row in shown], last, len(rows) > limit)
 
 
 def _dead_letter(row: reads.StoredDeadLetter) -> dict[str, object]:
-    """`raw` is for people: what is not UTF-8 is replaced; `raw_base64` is exact."""
     return {
         "partition": row.partition,
         "position": row.position,
         "reason": row.reason,
-        "raw": row.raw.decode("utf-8", "replace"),
-        "raw_base64": base64.b64encode(row.raw).decode(),
+        **_raw(row.raw),
+    }
+
+
+def _late_event(row: reads.StoredLate) -> dict[str, object]:
+    return {
+        "partition": row.partition,
+        "position": row.position,
+        "time": iso_time(row.ts_ms),
+        "watermark": iso_time(row.watermark_ms),
+        **_raw(row.raw),
+    }
+
+
+def _raw(raw: bytes) -> dict[str, object]:
+    """`raw` is for people: what is not UTF-8 is replaced; `raw_base64` is exact."""
+    return {
+        "raw": raw.decode("utf-8", "replace"),
+        "raw_base64": base64.b64encode(raw).decode(),
     }

@@ -31,6 +31,7 @@ EVENT_COUNTERS = {
     "processed": "Events that took their place in event time.",
     "late": "Events behind the watermark; they are not evaluated.",
     "dead_lettered": "Records that could not become events.",
+    "quarantined": "Events too far ahead of their ingest; they are not evaluated.",
     "ignored": "Events of types that no rule reads.",
 }
 

@@ -17,8 +17,19 @@ from enum import Enum, auto
 from cep import limits
 from cep.errors import SourceError
 from cep.fold import Fold, Outcome
+from cep.idle import Ticks
 from cep.intake import Gate, Intake
-from cep.ports import Clock, DeadLetterRow, Lease, Log, Records, ResolutionRow, Store, SystemClock
+from cep.ports import (
+    Clock,
+    DeadLetterRow,
+    LateRow,
+    Lease,
+    Log,
+    Records,
+    ResolutionRow,
+    Store,
+    SystemClock,
+)
 from cep.render import Rendered
 from cep.tables.changes import RowChange, TableChanges
 from cep.tables.reading import Source
@@ -43,7 +54,7 @@ class Summary:
 class Turn(Enum):
     """What a turn of an engine came to."""
 
-    READ = auto()
+    READ = auto()  # something was read, or can be now
     IDLE = auto()  # nothing could be read yet
     OVER = auto()  # the source ended, or the engine was told to stop
 
@@ -83,8 +94,8 @@ class Engine:
     `sink` is shown the detections of a commit, `dead_letters` its dead letters.  `notify` takes
     sentences for the operator.  `progress` is called after each step with the number of records
     read by this run.  `tables` are sources that take the place of those in the rule files.  While
-    `outbox_full` says so, nothing is read.  `stop`, `reload_tables` and `change_rows` may be called
-    from a signal handler or thread.
+    `outbox_full` says so, nothing is read.  `ticks` move time while the log is silent.  `stop`,
+    `reload_tables` and `change_rows` may be called from a signal handler or thread.
     """
 
     def __init__(
@@ -103,6 +114,7 @@ class Engine:
         commit_interval_ms: int = limits.COMMIT_INTERVAL_MS,
         tables: Mapping[str, Source] | None = None,
         outbox_full: Callable[[], bool] = lambda: False,
+        ticks: Ticks | None = None,
     ) -> None:
         self.partition = partition or log.partitions[0]
         self.fold: Fold | None = None
@@ -117,6 +129,7 @@ class Engine:
         self._gate = Gate(outbox_full, self._clock)
         self._batch_records = batch_records
         self._commit_interval_ms = commit_interval_ms
+        self._ticks = ticks
         self._sources = sources_of(rules, tables or {})
         self._changes = TableChanges()
         self._stopping = False
@@ -128,6 +141,7 @@ class Engine:
         self._detections: list[Rendered] = []
         self._resolutions: list[ResolutionRow] = []
         self._dead_letters: list[DeadLetterRow] = []
+        self._late: list[LateRow] = []
         self._dirty = False
         self._committed_ms = 0
 
@@ -172,12 +186,14 @@ class Engine:
         if records.count == 0:
             self._commit(fold)
             self._gate.idle()
-            return Turn.IDLE
+            return Turn.READ if self._tick(fold) else Turn.IDLE
         if not self._records_read and fold.watermark_ms >= limits.END_OF_TIME_MS:
             self._notify(
                 f"{self.partition} was read to its end before: the events added since then, "
                 f"from record {records.first_position} on, are late"
             )
+        if self._ticks is not None:
+            self._ticks.heard()
         self._add(fold.step(records))
         self._records_read += records.count
         if self._commit_due(records):
@@ -232,6 +248,10 @@ class Engine:
     def _read(self, position: int, max_records: int) -> Records | None:
         return self._log.read(self.partition, position, max_records)
 
+    def _tick(self, fold: Fold) -> bool:
+        """Whether a tick was written, as nothing else is there to read."""
+        return self._ticks is not None and self._ticks.tick(self._clock, fold.watermark_ms)
+
     def _change_tables(self, fold: Fold) -> None:
         """Applies what was asked for since the last step; durable before anybody is told."""
         asked = self._changes.take()
@@ -252,13 +272,15 @@ class Engine:
         self._detections += outcome.detections
         self._resolutions += outcome.resolutions
         self._dead_letters += outcome.dead_letters
+        self._late += outcome.late
         self._dirty = True
 
     def _commit_due(self, records: Records) -> bool:
         """At once for what was detected at the end of the log; now and then while catching up."""
         whole_batch_bytes = limits.BATCH_BYTES_MAX - limits.LINE_BYTES_MAX
         full = records.count == self._batch_records or len(records.data) >= whole_batch_bytes
-        waiting = len(self._detections) + len(self._resolutions) + len(self._dead_letters)
+        waiting = len(self._detections) + len(self._resolutions)
+        waiting += len(self._dead_letters) + len(self._late)
         return (
             (not full and bool(self._detections or self._resolutions))
             or waiting >= limits.UNCOMMITTED_ROWS_MAX
@@ -283,6 +305,7 @@ class Engine:
                 [found.row() for found in self._detections],
                 self._dead_letters,
                 self._resolutions,
+                self._late,
             )
             self._log.committed(self.partition, bookmark)
             self._gate.committed(self._clock.now_ms() - begin_ms)
@@ -290,7 +313,7 @@ class Engine:
             self._show_dead_letters(self._dead_letters)
         if self._detections:
             self._sink(self._detections)
-        self._detections, self._resolutions, self._dead_letters = [], [], []
+        self._detections, self._resolutions, self._dead_letters, self._late = [], [], [], []
         self._dirty = False
         self.records_committed = self._records_read
         self._committed_ms = self._clock.now_ms()

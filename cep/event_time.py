@@ -1,10 +1,11 @@
 """Event time of one partition: watermark, late rows, and the buffer that puts rows in order.
 
-    watermark = max(ts of the records so far) - lateness
+    watermark = max(ts of the records so far - lateness, ticks so far)
 
 A row is late when its ts is below the watermark of the records before it; it is split off.  Other
 rows wait until ts <= watermark and leave sorted by (ts, position), so the rows that leave are a
 function of the log prefix alone, however it was cut into batches.  The watermark never goes back.
+A tick (`advance`) is a record of the log too: time that passed in silence, written down first.
 
 `END_OF_TIME_MS` as the watermark means that the source has ended: everything leaves.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cep import limits
+from cep.ports import LateRow
 from matcher.batch import Batch
 
 
@@ -24,7 +26,8 @@ from matcher.batch import Batch
 class Ordered:
     """What one step of time released: rows in order (None: no row), and the rows that were late.
 
-    `began_ms` is the very first watermark, when this step brought it.
+    `late_ms` has the watermark that each late row was behind.  `began_ms` is the very first
+    watermark, when this step brought it.
     """
 
     batch: Batch | None
@@ -32,6 +35,19 @@ class Ordered:
     accepted: int
     late: Batch | None
     began_ms: int | None = None
+    late_ms: NDArray[np.int64] | None = None
+
+
+def late_rows(ordered: Ordered) -> list[LateRow]:
+    """The late rows as they are kept."""
+    late, watermarks_ms = ordered.late, ordered.late_ms
+    if late is None or watermarks_ms is None:
+        return []
+    columns = (late.position.tolist(), late.ts.tolist(), watermarks_ms.tolist())
+    return [
+        LateRow(position, ts, watermark, late.raw.line(row)[: limits.DEAD_LETTER_RAW_BYTES])
+        for row, (position, ts, watermark) in enumerate(zip(*columns, strict=True))
+    ]
 
 
 class EventTime:
@@ -60,17 +76,17 @@ class EventTime:
     def push(self, batch: Batch) -> Ordered:
         if not len(batch):
             return Ordered(None, self.watermark_ms, 0, None)
-        # An event too far ahead of the clock at ingest would be set aside here, before it can move
-        # the watermark; the time of ingest has to be in the log for that to be repeatable.
         began_ms = None if self.has_begun else int(batch.ts[0]) - self._lateness_ms
-        late_rows, watermark_ms = self._late_rows(batch.ts)
-        late = None
-        if late_rows.any():
-            late = batch.take(np.flatnonzero(late_rows))
-            batch = batch.take(np.flatnonzero(~late_rows))
-        self.watermark_ms = watermark_ms
+        watermarks_ms = self._watermarks(batch.ts)
+        is_late = batch.ts < watermarks_ms[:-1]
+        late, late_ms = None, None
+        if is_late.any():
+            late, late_ms = batch.take(np.flatnonzero(is_late)), watermarks_ms[:-1][is_late]
+            batch = batch.take(np.flatnonzero(~is_late))
+        self.watermark_ms = int(watermarks_ms[-1])
         accepted = len(batch)
-        return Ordered(self._release(batch), watermark_ms, accepted, late, began_ms)
+        released = self._release(batch)
+        return Ordered(released, self.watermark_ms, accepted, late, began_ms, late_ms)
 
     def advance(self, watermark_ms: int) -> Ordered:
         """Moves the watermark without an event; it never goes back."""
@@ -89,13 +105,12 @@ class EventTime:
         """
         self._keep(batch.take(np.flatnonzero(batch.ts > self.watermark_ms)))
 
-    def _late_rows(self, ts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], int]:
-        """Which rows are below the watermark at their arrival, and the watermark after them."""
+    def _watermarks(self, ts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The watermark before each row, and the one after them all."""
         watermarks = np.empty(len(ts) + 1, dtype=np.int64)
         watermarks[0] = self.watermark_ms
         np.subtract(ts, self._lateness_ms, out=watermarks[1:])
-        np.maximum.accumulate(watermarks, out=watermarks)
-        return ts < watermarks[:-1], int(watermarks[-1])
+        return np.maximum.accumulate(watermarks, out=watermarks)
 
     def _release(self, batch: Batch | None) -> Batch | None:
         """Takes out what is due: the first rows of each part, and of `batch` once it is sorted."""

@@ -6,7 +6,7 @@ partial matches, the tables, what suppression remembers, and the counters; `chec
 `changed_pages` say how to write it down, and a fold built with them, after `replay`, goes on as if
 it had never stopped.
 
-Counters: received = processed + late + dead_lettered + ignored, after every step.
+Counters: received = processed + late + dead_lettered + quarantined + ignored, after every step.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 
 from cep import limits
 from cep.errors import RowsError, RulesError, SourceError, StoreError
-from cep.event_time import EventTime, Ordered
-from cep.ports import Checkpoint, DeadLetterRow, Records, ResolutionRow
+from cep.event_time import EventTime, Ordered, late_rows
+from cep.ports import Checkpoint, DeadLetterRow, LateRow, Records, ResolutionRow
+from cep.quarantine import set_aside
 from cep.render import Rendered, Renderer
 from cep.suppress import PAGE_PREFIX, Suppression
 from dsl.model import Expr, RuleSet
@@ -39,6 +40,7 @@ COUNTERS = (
     "processed",
     "late",
     "dead_lettered",
+    "quarantined",
     "ignored",
     "detections",
     "suppressed",
@@ -52,12 +54,13 @@ COUNTERS = (
     "forgotten",
     "resolutions",
 )
-"""`derived` events were emitted, `not_derived` ones are such as their declaration does not allow.
-From `expired` on: partial matches that ran out of time, partial matches refused at the limit per
-key (and derived events at the limit per record), events that a rule could not use because a part of
-its key is null (once per rule), partial matches ended by `cancel on` or with the row of their key,
-matches that skipped past their last event because the step that `skip to` names was not in them,
-keys forgotten that `fire once` or `resolve on` remembered, and resolutions."""
+"""`quarantined` events are dead letters too, but counted apart.  `derived` events were emitted,
+`not_derived` ones are such as their declaration does not allow.  From `expired` on: partial matches
+that ran out of time, partial matches refused at the limit per key (and derived events at the limit
+per record), events that a rule could not use because a part of its key is null (once per rule),
+partial matches ended by `cancel on` or with the row of their key, matches that skipped past their
+last event because the step that `skip to` names was not in them, keys forgotten that `fire once` or
+`resolve on` remembered, and resolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Outcome:
     detections: Sequence[Rendered] = ()
     resolutions: Sequence[ResolutionRow] = ()
     dead_letters: Sequence[DeadLetterRow] = ()
+    late: Sequence[LateRow] = ()
 
 
 class Fold:
@@ -135,7 +139,12 @@ class Fold:
     def step(self, records: Records) -> Outcome:
         """Folds the records that follow the last ones in."""
         assert records.first_position == self.position
+        if records.tick_ms is not None:
+            self.position = records.end_position
+            return self.advance(records.tick_ms)
         decoded = self.decoder.decode(records.data, records.first_position)
+        batch, ahead = set_aside(decoded.batch, records.ingests)
+        decoded = replace(decoded, batch=batch)
         oversized = [
             DeadLetterRow(
                 line.position,
@@ -145,21 +154,28 @@ class Fold:
             for line in records.oversized
         ]
         self.position = records.end_position
-        return self.step_decoded(decoded, oversized)
+        return self.step_decoded(decoded, oversized, ahead)
 
-    def step_decoded(self, decoded: Decoded, oversized: Sequence[DeadLetterRow] = ()) -> Outcome:
+    def step_decoded(
+        self,
+        decoded: Decoded,
+        oversized: Sequence[DeadLetterRow] = (),
+        quarantined: Sequence[DeadLetterRow] = (),
+    ) -> Outcome:
         """`step` for records decoded elsewhere (frames, dicts)."""
         dead = [DeadLetterRow(bad.position, bad.reason, bad.raw) for bad in decoded.dead]
-        if oversized:
-            dead = sorted([*dead, *oversized], key=lambda row: row.position)
         ordered = self._time.push(decoded.batch)
+        late = late_rows(ordered)
         counters = self.counters
         counters["received"] += decoded.received + len(oversized)
-        counters["dead_lettered"] += len(dead)
+        counters["dead_lettered"] += len(dead) + len(oversized)
+        counters["quarantined"] += len(quarantined)
         counters["ignored"] += decoded.ignored
         counters["processed"] += ordered.accepted
-        counters["late"] += len(ordered.late) if ordered.late is not None else 0
-        return replace(self._match(ordered), dead_letters=dead)
+        counters["late"] += len(late)
+        if oversized or quarantined:
+            dead = sorted([*dead, *oversized, *quarantined], key=lambda row: row.position)
+        return replace(self._match(ordered), dead_letters=dead, late=late)
 
     def finish(self) -> Outcome:
         """The source has ended: pending absences are decided at the end of time."""
@@ -176,7 +192,8 @@ class Fold:
             records = read(position, min(end - position, limits.BATCH_RECORDS_MAX))
             if records is None or records.count == 0:
                 raise SourceError(f"the log ends at record {position}; the store was at {end}")
-            self._time.restore(self.decoder.decode(records.data, position).batch)
+            batch = self.decoder.decode(records.data, position).batch
+            self._time.restore(set_aside(batch, records.ingests)[0])
             position = records.end_position
         self._matcher.resume(self.counters["processed"] - self._time.waiting)
 

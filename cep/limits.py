@@ -58,6 +58,9 @@ DEAD_LETTERS_TOLD_MAX = 5  # by `cep run`; the others are counted only
 # ---------------------------------------------------------------------------------- time
 BEGINNING_OF_TIME_MS = -(2**62)  # the watermark before the first event
 END_OF_TIME_MS = 2**62  # the watermark after the last event of a finite source
+AHEAD_OF_INGEST_MS_MAX = 5 * 60_000  # an event further ahead of its ingest is quarantined
+IDLE_MS = 30_000  # a followed log that is silent for so long gets a tick
+IDLE_MS_MIN = 1_000
 
 # ---------------------------------------------------------------------------------- tables
 BAD_ROWS_SHOWN_MAX = 10  # of one reading of a source; all of them are counted
@@ -85,6 +88,7 @@ assert WORKER_REPORT_MS < DRAIN_MS_MAX < 10_000
 assert RULE_NAME_CHARACTERS_MAX + len("suppress//00") <= PAGE_NAME_CHARACTERS_MAX
 assert RULE_NAME_CHARACTERS_MAX + len("rule//") + len(str(2**63)) <= PAGE_NAME_CHARACTERS_MAX
 assert MESSAGE_BYTES_MAX > FORMAT_WIDTH_MAX
+assert LOG_POLL_INTERVAL_MS_MAX < IDLE_MS_MIN <= IDLE_MS
 # Any event time plus any span of a rule stays inside 64 bits.
 assert END_OF_TIME_MS - BEGINNING_OF_TIME_MS < 2**63 + 1
 assert END_OF_TIME_MS + 2**61 < 2**63

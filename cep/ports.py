@@ -49,14 +49,31 @@ class Oversized:
     head: bytes  # the first limits.DEAD_LETTER_RAW_BYTES of it
 
 
+class Ingest(NamedTuple):
+    """Records from `first_position` on came into the log at `recorded_ms`.
+
+    Events among them that are later than `latest_ms` are quarantined.
+    """
+
+    first_position: int
+    recorded_ms: int
+    latest_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
-    """`count` consecutive records: line k of `data` (NDJSON) has position `first_position + k`."""
+    """`count` consecutive records: line k of `data` (NDJSON) has position `first_position + k`.
+
+    `ingests` is empty where the log does not know when they came.  `tick_ms` makes it a tick, one
+    record with a blank line: the watermark moves there without an event.
+    """
 
     first_position: int
     data: bytes
     count: int
     oversized: tuple[Oversized, ...] = ()
+    ingests: tuple[Ingest, ...] = ()
+    tick_ms: int | None = None
 
     @property
     def end_position(self) -> int:
@@ -186,6 +203,15 @@ class DeadLetterRow:
     raw: bytes
 
 
+class LateRow(NamedTuple):
+    """An event below the watermark when it came; `raw` is cut as that of a dead letter."""
+
+    position: int
+    ts_ms: int
+    watermark_ms: int
+    raw: bytes
+
+
 class Store(Protocol):
     """Durable state of partitions.  Everything a step changed is written in one transaction."""
 
@@ -201,6 +227,7 @@ class Store(Protocol):
         detections: Sequence[DetectionRow],
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow] = (),
+        late: Sequence[LateRow] = (),
     ) -> None:
         """All or nothing.  A page with empty data is removed; a known id is kept as is.
 

@@ -1,7 +1,8 @@
 """The events of a log as one rule sees them: read plainly, in order, with their facts.
 
 For the reference matcher, when somebody asks why; the engine itself never reads events this way.
-Late events and bad ones are left out, as the engine does; rows of tables are those of the fold.
+Late, bad and quarantined events are left out, as the engine does; rows of tables are those of the
+fold.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ class SeenEvents:
         self.newest_ms = BEGINNING_OF_TIME_MS
         self.left_out = 0
 
-    def take(self, position: int, raw: bytes) -> None:
-        """The record at `position` of the log."""
+    def take(self, position: int, raw: bytes, latest_ms: int = END_OF_TIME_MS) -> None:
+        """The record at `position` of the log; an event later than `latest_ms` is quarantined."""
         try:
             found = read_event(self._types, raw)
         except BadEvent:
@@ -80,6 +81,8 @@ class SeenEvents:
         if found is None:
             return
         event, ts, fields = found
+        if ts > latest_ms:
+            return
         if self.watermark_ms == BEGINNING_OF_TIME_MS:
             self.follow(ts - self._lateness_ms, position)  # the rows that there are already
         late = ts < self.watermark_ms

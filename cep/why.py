@@ -70,9 +70,14 @@ def _read(log: Log, fold: Fold, seen: SeenEvents) -> None:
         records = log.read(log.partitions[0], position, limits.BATCH_RECORDS_MAX)
         if records is None or records.count == 0:
             break
+        if records.tick_ms is not None:
+            seen.pass_time(records.tick_ms)
+        latest = {ingest.first_position: ingest.latest_ms for ingest in records.ingests}
+        latest_ms = limits.END_OF_TIME_MS
         for place, line in enumerate(records.data.split(b"\n")[: records.count], position):
+            latest_ms = latest.get(place, latest_ms)
             if line.strip():
-                seen.take(place, line)
+                seen.take(place, line, latest_ms)
         if steps:
             for found in fold.step(records).detections:
                 seen.made(found)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cep.cli.arguments import max_ahead
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 @click.option("--partitions", type=int, help="Make the topic, with so many partitions.")
 @click.option("--key", metavar="FIELD", help="The field whose value decides the partition.")
 @click.option("--dedupe", metavar="FIELD", help="Leave out events whose id there is known.")
+@max_ahead
 def append(
-    source: str, to: str, partitions: int | None, key: str | None, dedupe: str | None
+    source: str,
+    to: str,
+    partitions: int | None,
+    key: str | None,
+    dedupe: str | None,
+    ahead_ms_max: int | None,
 ) -> None:
     """Append records to an embedded log or a Redis stream.
 
@@ -35,7 +42,8 @@ def append(
     if dedupe is not None and takes_events(to) and not is_embedded(to):
         raise UsageError("--dedupe: only an embedded log remembers the ids of its events")
     ids = NO_IDS if dedupe is None else EventIds(anywhere=tuple(dedupe.split(".")))
-    reading, log = open_log(source, follow=False), open_topic(to, create=True)
+    reading = open_log(source, follow=False)
+    log = open_topic(to, create=True, ahead_ms_max=ahead_ms_max)
     _make_topic(log, partitions, key)
     position = appended = duplicates = too_long = 0
     while records := reading.read(reading.partitions[0], position, limits.BATCH_RECORDS_MAX):

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
+
+from dsl.strings import duration_ms
+
+
+class Duration(click.ParamType[int]):
+    """`90s`, `1h30m`: ms as a number."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        text = str(value)
+        if not re.fullmatch(r"(\d+(ms|[smhdw]))+", text):
+            self.fail(f"{text!r} is no duration (30s, 5m, 1h30m)", param, ctx)
+        return duration_ms(text)
+
 
 rule_paths = click.argument(
     "rules", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -17,6 +35,23 @@ source = click.option(
     metavar="SOURCE",
     required=True,
     help="events.ndjson, events.ndjson.gz, -, app.db#topic, or redis://…#topic.",
+)
+
+idle = click.option(
+    "--idle",
+    "idle_ms",
+    metavar="DURATION",
+    type=Duration(),
+    help="After so long a silence of the log, time goes on without events; 0s: never. "
+    "Default: 30s for a followed app.db, else never.",
+)
+
+max_ahead = click.option(
+    "--max-ahead",
+    "ahead_ms_max",
+    metavar="DURATION",
+    type=Duration(),
+    help="Events appended further ahead of the clock are quarantined. Default: 5m; app.db only.",
 )
 
 table_files = click.option(

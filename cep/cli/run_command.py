@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cep.cli.arguments import list_files, rule_paths, source, table_files
+from cep.cli.arguments import idle, list_files, rule_paths, source, table_files
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import DeadLetters, Format, Progress, jsonl, pretty, print_lines, say
 from cep.errors import UsageError
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     help="While catching up, commit so often.",
 )
 @click.option("--partition", metavar="NAME", help="Name of a file's log in the store.")
+@idle
 @table_files
 @list_files
 def run(
@@ -75,6 +76,7 @@ def run(
     batch_records: int,
     commit_interval: int,
     partition: str | None,
+    idle_ms: int | None,
     tables: tuple[str, ...],
     lists: tuple[str, ...],
 ) -> None:
@@ -100,6 +102,7 @@ def run(
         batch_records=batch_records,
         commit_interval_ms=commit_interval,
         tables=given_files(tables, lists),
+        idle_ms=idle_ms,
     )
     log = job.open_log(say)
     if isinstance(log, FileLog) and partition is not None:
@@ -164,7 +167,9 @@ def _report(summary: Summary, seconds: float, behind: int | None) -> None:
     say(
         f"{summary.partition} {ending} in {seconds:.2f} s: {count['received']:,} events "
         f"({count['processed']:,} processed, {count['late']:,} late, "
-        f"{count['dead_lettered']:,} dead letters, {count['ignored']:,} of no rule), "
+        f"{count['dead_lettered']:,} dead letters, "
+        + (f"{count['quarantined']:,} quarantined, " if count["quarantined"] else "")
+        + f"{count['ignored']:,} of no rule), "
         f"{count['detections']:,} detections ({count['suppressed']:,} suppressed)"
         + (f", {count['derived']:,} derived events" if count["derived"] else "")
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cep.cli.arguments import list_files, rule_paths, table_files
+from cep.cli.arguments import idle, list_files, max_ahead, rule_paths, table_files
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import say
 from cep.errors import UsageError
@@ -52,6 +52,8 @@ from cep.errors import UsageError
     show_default=True,
     help="Worker processes for the partitions of the log.",
 )
+@idle
+@max_ahead
 @table_files
 @list_files
 def serve(
@@ -64,6 +66,8 @@ def serve(
     allow_host: tuple[str, ...],
     insecure_no_auth: bool,
     workers: int,
+    idle_ms: int | None,
+    ahead_ms_max: int | None,
     tables: tuple[str, ...],
     lists: tuple[str, ...],
 ) -> None:
@@ -93,8 +97,10 @@ def serve(
         store=store,
         tables=given_files(tables, lists),
         hold_when_outbox_full=True,
+        idle_ms=idle_ms,
     )
-    opened_store, opened_log = open_store(store), open_topic(log_url, create=True, notify=say)
+    opened_store = open_store(store)
+    opened_log = open_topic(log_url, create=True, notify=say, ahead_ms_max=ahead_ms_max)
     tune_garbage_collection()
     try:
         opened_log.declare(opened_log.topic)  # while it is read it stays what it is

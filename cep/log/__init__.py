@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cep import limits
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,8 +52,13 @@ def open_topic(
     follow: bool = True,
     create: bool = False,
     notify: Callable[[str], None] = lambda sentence: None,
+    ahead_ms_max: int | None = None,
 ) -> TopicLog:
-    """A log that takes events; see `open_log`."""
+    """A log that takes events; see `open_log`.
+
+    `ahead_ms_max`: see `SqliteLog`; raises UsageError for a log that does not record when it took
+    events.
+    """
     if not takes_events(url):
         raise UsageError(f"cannot append to {url!r}: use app.db#topic or redis://…#topic")
     address, _, topic = url.partition("#")
@@ -60,7 +66,11 @@ def open_topic(
     if is_embedded(url):
         from cep.log.sqlite import SqliteLog
 
-        return SqliteLog(address, topic, follow=follow, create=create)
+        if ahead_ms_max is None:
+            ahead_ms_max = limits.AHEAD_OF_INGEST_MS_MAX
+        return SqliteLog(address, topic, follow=follow, create=create, ahead_ms_max=ahead_ms_max)
+    if ahead_ms_max is not None:
+        raise UsageError("--max-ahead: only an embedded log records when it took events")
     from cep.log.redis import RedisLog
 
     return RedisLog(address, topic, follow=follow, notify=notify)

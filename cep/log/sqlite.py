@@ -1,7 +1,8 @@
 """The embedded log: topics of NDJSON chunks in the table `log_chunk` of a store's database.
 
-One row holds a chunk of consecutive records of a partition (`cep.log.topics`).  Appending is one
-transaction and is durable when it returns.  Reading never blocks an appender.
+One row holds a chunk of consecutive records of a partition (`cep.log.topics`), and when it came.
+Appending is one transaction and is durable when it returns.  Reading never blocks an appender.  A
+tick is a chunk of its own with one blank record.
 Works on every database the store works on.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -24,7 +25,7 @@ from cep.log.positional import Positional
 from cep.log.publishing import Appended, Share
 from cep.log.routing import NO_IDS, EventIds, placed
 from cep.log.topics import Topic, checked, declare, known
-from cep.ports import Records, mark_of
+from cep.ports import Clock, Ingest, Records, SystemClock, mark_of
 from cep.store.connect import open_database
 from cep.store.tables import log_chunk, log_event_id, log_topic, metadata
 
@@ -37,13 +38,23 @@ class SqliteLog(Positional):
     """`database` is a URL, or an engine as `open_database` makes it.
 
     `follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one.
-    `topic` may be the name of one partition, `events/2`, to read that one alone.
+    `topic` may be the name of one partition, `events/2`, to read that one alone.  Appended events
+    more than `ahead_ms_max` ahead of the clock will be quarantined.
     """
 
     def __init__(
-        self, database: Engine | str, topic: str, *, follow: bool = True, create: bool = True
+        self,
+        database: Engine | str,
+        topic: str,
+        *,
+        follow: bool = True,
+        create: bool = True,
+        ahead_ms_max: int = limits.AHEAD_OF_INGEST_MS_MAX,
+        clock: Clock | None = None,
     ) -> None:
         self._follow = follow
+        self._ahead_ms_max = ahead_ms_max
+        self._clock = clock or SystemClock()
         self._engine = open_database(database) if isinstance(database, str) else database
         is_file = self._engine.dialect.name == "sqlite"
         if not create and is_file and not Path(str(self._engine.url.database)).exists():
@@ -77,12 +88,13 @@ class SqliteLog(Positional):
             raise SourceError(f"log: {partition} ends at record {end}, before record {position}")
         if not chunks:
             return Records(position, b"", 0) if self._follow else None
-        data = b"".join(chunks)
+        data = b"".join(chunk.data for chunk in chunks)
         count = count_lines(data)
         if count > max_records:
             data = data[: Block(data).behind(max_records)]
             count = max_records
-        return Records(position, data, count)
+        ingests = tuple(chunk.ingest for chunk in chunks)
+        return Records(position, data, count, ingests=ingests, tick_ms=chunks[0].tick_ms)
 
     def mark(self, partition: str) -> str:
         first = self.read(partition, 0, 1)
@@ -99,7 +111,7 @@ class SqliteLog(Positional):
             end = self.end(partition)
             return range(end, end)
         data = _chunk(data)
-        return self._appending(lambda connection: _append(connection, partition, data))
+        return self._appending(lambda connection: self._append(connection, partition, data))
 
     def publish(self, data: bytes, ids: EventIds = NO_IDS) -> Appended:
         """Appends NDJSON to the partitions the events belong to, in one transaction.
@@ -115,12 +127,12 @@ class SqliteLog(Positional):
         def append(connection: Connection) -> Appended:
             _check_still(topic, connection)
             if events is None:
-                return Appended({topic.name: _share(_append(connection, topic.name, data))})
+                return Appended({topic.name: _share(self._append(connection, topic.name, data))})
             repeated = take_in(connection, topic.name, events.ids)
             shares = {}
             for place, lines in events.parts(left_out=repeated).items():
                 name = topic.names[place]
-                shares[name] = _share(_append(connection, name, b"\n".join(lines) + b"\n"))
+                shares[name] = _share(self._append(connection, name, b"\n".join(lines) + b"\n"))
             return Appended(shares, len(repeated))
 
         return self._appending(append)
@@ -133,6 +145,33 @@ class SqliteLog(Positional):
             except IntegrityError:  # another appender took the position, or the id
                 continue
         raise SourceError("log: cannot append: too many others append to this topic")
+
+    def append_tick(self, partition: str, tick_ms: int) -> bool:
+        """Appends a tick; False when somebody else appended something at that moment."""
+        try:
+            with _named_errors("append"), self._engine.begin() as connection:
+                self._append(connection, partition, b"\n", tick_ms)
+        except IntegrityError:
+            return False
+        return True
+
+    def _append(
+        self, connection: Connection, partition: str, data: bytes, tick_ms: int | None = None
+    ) -> range:
+        first, count = _end(connection, partition), count_lines(data)
+        now_ms = self._clock.now_ms()
+        connection.execute(
+            insert(log_chunk).values(
+                topic=partition,
+                position=first,
+                count=count,
+                data=data,
+                recorded_ms=now_ms,
+                latest_ms=now_ms + self._ahead_ms_max,
+                tick_ms=tick_ms,
+            )
+        )
+        return range(first, first + count)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -156,14 +195,6 @@ def _check_still(topic: Topic, connection: Connection) -> None:
         raise SourceError(f"log: it has become a {now} since it was opened: start again")
 
 
-def _append(connection: Connection, partition: str, data: bytes) -> range:
-    first, count = _end(connection, partition), count_lines(data)
-    connection.execute(
-        insert(log_chunk).values(topic=partition, position=first, count=count, data=data)
-    )
-    return range(first, first + count)
-
-
 def _end(connection: Connection, topic: str) -> int:
     row = connection.execute(
         select(log_chunk.c.position, log_chunk.c.count)
@@ -174,10 +205,16 @@ def _end(connection: Connection, topic: str) -> int:
     return 0 if row is None else row[0] + row[1]
 
 
+class _Chunk(NamedTuple):
+    data: bytes
+    ingest: Ingest
+    tick_ms: int | None
+
+
 def _chunks_from(
     connection: Connection, topic: str, position: int, max_records: int
-) -> list[bytes]:
-    """Data from exactly `position` on, in chunks that go to about `max_records` records."""
+) -> list[_Chunk]:
+    """From exactly `position` on, to about `max_records` records or to a tick; it comes alone."""
     start = connection.execute(
         select(func.max(log_chunk.c.position)).where(
             log_chunk.c.topic == topic, log_chunk.c.position <= position
@@ -185,27 +222,37 @@ def _chunks_from(
     ).scalar_one()
     if start is None:
         return []
-    rows = connection.execute(
-        select(log_chunk.c.position, log_chunk.c.count, log_chunk.c.data)
+    query = (
+        select(
+            log_chunk.c.position,
+            log_chunk.c.count,
+            log_chunk.c.data,
+            log_chunk.c.recorded_ms,
+            log_chunk.c.latest_ms,
+            log_chunk.c.tick_ms,
+        )
         .where(
             log_chunk.c.topic == topic,
             log_chunk.c.position >= start,
             log_chunk.c.position < position + max_records,
         )
-        .order_by(log_chunk.c.position),
-        execution_options={"yield_per": 16},
+        .order_by(log_chunk.c.position)
     )
-    chunks: list[bytes] = []
+    chunks: list[_Chunk] = []
     size = 0
+    rows = connection.execute(query, execution_options={"yield_per": 16})
     with closing(rows):
-        for first, count, data in rows:
+        for first, count, data, recorded_ms, latest_ms, tick_ms in rows:
             if first + count <= position:
                 continue
+            if chunks and tick_ms is not None:
+                break
             if first < position:
                 data = data[Block(data).behind(position - first) :]
-            chunks.append(bytes(data))
+            ingest = Ingest(max(first, position), recorded_ms, latest_ms)
+            chunks.append(_Chunk(bytes(data), ingest, tick_ms))
             size += len(data)
-            if size >= limits.BATCH_BYTES_MAX:
+            if size >= limits.BATCH_BYTES_MAX or tick_ms is not None:
                 break
     return chunks
 

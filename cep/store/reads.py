@@ -1,4 +1,4 @@
-"""Read-only listings of a store, in pages: detections, dead letters, counters of partitions.
+"""Read-only listings of a store, in pages: detections, dead letters, late events, counters.
 
 A cursor is the last row's sequence (or position) of the page before; rows come in the order they
 were committed.  Nothing here takes the write lock of an SQLite store.
@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine, func, select
 
 from cep import limits
-from cep.store.tables import checkpoint, dead_letter, detection, outbox, resolution
+from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,17 @@ class StoredDeadLetter:
     partition: str
     position: int
     reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLate:
+    """See `cep.ports.LateRow`."""
+
+    partition: str
+    position: int
+    ts_ms: int
+    watermark_ms: int
     raw: bytes
 
 
@@ -131,6 +142,20 @@ def dead_letters(
     )
     with _reading(engine) as connection:
         return [StoredDeadLetter(*row) for row in connection.execute(query)]
+
+
+def late_events(
+    engine: Engine, partition: str, *, after: int = -1, limit: int = 100
+) -> list[StoredLate]:
+    """At most `limit` late events of a partition with a position above `after`, in order."""
+    query = (
+        select(late)
+        .where(late.c.partition == partition, late.c.position > after)
+        .order_by(late.c.position)
+        .limit(_page_size(limit))
+    )
+    with _reading(engine) as connection:
+        return [StoredLate(*row) for row in connection.execute(query)]
 
 
 def partitions(engine: Engine) -> list[PartitionStatus]:

@@ -1,8 +1,9 @@
 """The durable state of partitions over SQLAlchemy Core, on SQLite or PostgreSQL.
 
-Contract: `commit` writes position, changed pages, detections, outbox rows, resolutions and dead
-letters in one transaction, and only when the lease's epoch is still the newest.  What is already
-there under its id (a dead letter: its position) stays as it is, so work done again changes nothing.
+Contract: `commit` writes position, changed pages, detections, outbox rows, resolutions, dead
+letters and late events in one transaction, and only when the lease's epoch is still the newest.
+What is already there under its id (a dead letter: its position) stays as it is, so work done again
+changes nothing.
 Reads for listings are in `cep.store.reads`.
 """
 
@@ -19,9 +20,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
 from cep.errors import StaleWriter, StoreError
-from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, Lease, ResolutionRow
+from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
 from cep.store.connect import open_database
-from cep.store.tables import checkpoint, dead_letter, detection, metadata, outbox, page, resolution
+from cep.store.tables import (
+    checkpoint,
+    dead_letter,
+    detection,
+    late,
+    metadata,
+    outbox,
+    page,
+    resolution,
+)
 
 
 class SqlStore:
@@ -79,25 +89,15 @@ class SqlStore:
         detections: Sequence[DetectionRow],
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow] = (),
+        late: Sequence[LateRow] = (),
     ) -> None:
         with _named_errors("commit"), self.engine.begin() as connection:
             _write_checkpoint(connection, lease, checkpoint)
             _write_pages(connection, lease.partition, pages)
             _write_detections(connection, lease.partition, detections)
             _write_resolutions(connection, lease.partition, resolutions)
-            _insert_new(
-                connection,
-                dead_letter,
-                [
-                    {
-                        "partition": lease.partition,
-                        "position": letter.position,
-                        "reason": letter.reason,
-                        "raw": letter.raw[: limits.DEAD_LETTER_RAW_BYTES],
-                    }
-                    for letter in dead_letters
-                ],
-            )
+            _write_dead_letters(connection, lease.partition, dead_letters)
+            _write_late(connection, lease.partition, late)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -214,6 +214,28 @@ def _write_resolutions(
             for row in resolutions
         ],
     )
+
+
+def _write_dead_letters(
+    connection: Connection, partition: str, dead_letters: Sequence[DeadLetterRow]
+) -> None:
+    _insert_new(
+        connection,
+        dead_letter,
+        [
+            {
+                "partition": partition,
+                "position": letter.position,
+                "reason": letter.reason,
+                "raw": letter.raw[: limits.DEAD_LETTER_RAW_BYTES],
+            }
+            for letter in dead_letters
+        ],
+    )
+
+
+def _write_late(connection: Connection, partition: str, rows: Sequence[LateRow]) -> None:
+    _insert_new(connection, late, [{"partition": partition, **row._asdict()} for row in rows])
 
 
 def _insert_new(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:

@@ -97,6 +97,16 @@ dead_letter = Table(
     Column("raw", LargeBinary, nullable=False),  # at most limits.DEAD_LETTER_RAW_BYTES
 )
 
+late = Table(
+    "late",
+    metadata,
+    Column("partition", String(200), primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("ts_ms", BigInteger, nullable=False),
+    Column("watermark_ms", BigInteger, nullable=False),  # before the event
+    Column("raw", LargeBinary, nullable=False),  # at most limits.DEAD_LETTER_RAW_BYTES
+)
+
 log_chunk = Table(
     "log_chunk",
     metadata,
@@ -104,6 +114,9 @@ log_chunk = Table(
     Column("position", BigInteger, primary_key=True),  # of the first record in the chunk
     Column("count", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False),  # NDJSON, one record a line
+    Column("recorded_ms", BigInteger, nullable=False),  # wall clock when it was appended
+    Column("latest_ms", BigInteger, nullable=False),  # later events in it are quarantined
+    Column("tick_ms", BigInteger),  # no events: the watermark moves there (then data is a line end)
 )
 
 log_topic = Table(  # a topic that is not here has one partition, which bears its name

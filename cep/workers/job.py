@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cep import limits
 from cep.engine import Engine
+from cep.idle import ticks_for
 from cep.log import open_log
 from cep.ports import DeadLetterRow, Log
 from cep.render import Rendered
@@ -34,7 +35,10 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`log` and `store` are URLs.  `lines`, a function of a module, makes what is shown."""
+    """`log` and `store` are URLs.  `lines`, a function of a module, makes what is shown.
+
+    `idle_ms`: see `cep.idle.check_idle`.
+    """
 
     rules: RuleSet
     log: str
@@ -45,6 +49,7 @@ class Job:
     commit_interval_ms: int = limits.COMMIT_INTERVAL_MS
     tables: Mapping[str, Source] = field(default_factory=dict)
     hold_when_outbox_full: bool = False  # only where a dispatcher empties it
+    idle_ms: int | None = None
 
     def open_log(self, notify: Callable[[str], None]) -> Log:
         return open_log(self.log, follow=self.follow, notify=notify)
@@ -88,6 +93,7 @@ class Job:
                 commit_interval_ms=self.commit_interval_ms,
                 tables=self.tables,
                 outbox_full=outbox_full,
+                ticks=ticks_for(log, partition, self.idle_ms, followed=self.follow is not False),
             )
 
         return [engine(partition) for partition in partitions]

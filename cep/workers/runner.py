@@ -7,6 +7,7 @@ from typing import Protocol
 
 from cep.engine import Summary
 from cep.errors import UsageError
+from cep.idle import check_idle
 from cep.intake import Intake
 from cep.partitioning import check_log
 from cep.ports import Log
@@ -35,10 +36,11 @@ class Runner(Protocol):
 def running(job: Job, log: Log, store: SqlStore | None, workers: int, listener: Listener) -> Runner:
     """`log` and `store` are those of the job, opened here.
 
-    Raises UsageError for rules that cannot be run on the log's partitions, and for more workers
-    than those.
+    Raises UsageError for rules that cannot be run on the log's partitions, for more workers than
+    those, and for ticks that the log cannot take.
     """
     check_log(job.rules, log)
+    check_idle(log, job.idle_ms)
     if workers > len(log.partitions):
         count = "one partition" if len(log.partitions) == 1 else f"{len(log.partitions)} partitions"
         raise UsageError(f"{job.log} has {count}: at most so many workers (--workers {workers})")

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from api.app import create_app
 from api.state import ApiState
 from cep.log.sqlite import SqliteLog
-from cep.ports import Checkpoint, DeadLetterRow, DetectionRow
+from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow
 from cep.store.store import SqlStore
 from dsl.model import Bind, Key, Kind, Rule, RuleSet, Skip, Step, Symbol, Template, Type
 from dsl.source import Span
@@ -94,13 +94,14 @@ class Api:
         self,
         *detections: DetectionRow,
         dead: tuple[DeadLetterRow, ...] = (),
+        late_events: tuple[LateRow, ...] = (),
         partition: str = "events",
         watermark_ms: int = NOW_MS - 30_000,
         **counters: int,
     ) -> None:
         checkpoint = Checkpoint(position=7, watermark_ms=watermark_ms, rules={}, counters=counters)
         lease = self.store.acquire(partition)
-        self.store.commit(lease, checkpoint, {}, detections, dead)
+        self.store.commit(lease, checkpoint, {}, detections, dead, late=late_events)
 
 
 def detection(

@@ -14,7 +14,8 @@ from alerts.config import Destinations
 from alerts.dispatcher import Dispatcher
 from alerts.ports import HttpAnswer, ManualClock, SimulatedHttpSender
 from api.paging import encode_cursor
-from cep.ports import DeadLetterRow
+from cep.ports import DeadLetterRow, LateRow
+from cep.values import iso_time
 
 
 def pages(api: Api, path: str, **parameters: object) -> list[list[dict[str, Any]]]:
@@ -157,7 +158,22 @@ def test_dead_letters_of_all_partitions_page_by_page(api: Api) -> None:
     assert (only["partition"], only["position"]) == ("b", 9)
 
 
-@pytest.mark.parametrize("path", ["detections", "deliveries", "dead-letters"])
+def test_late_events_are_listed_with_what_they_were_behind(api: Api) -> None:
+    rows = tuple(LateRow(n, NOW_MS - n, NOW_MS, b'{"n":%d}' % n) for n in (3, 5, 8))
+    api.commit(late_events=rows)
+    assert [len(page) for page in pages(api, "/api/v1/late", limit=2)] == [2, 1]
+    first = api.client.get("/api/v1/late").json()["items"][0]
+    assert first == {
+        "partition": "events",
+        "position": 3,
+        "time": iso_time(NOW_MS - 3),
+        "watermark": iso_time(NOW_MS),
+        "raw": '{"n":3}',
+        "raw_base64": base64.b64encode(b'{"n":3}').decode(),
+    }
+
+
+@pytest.mark.parametrize("path", ["detections", "deliveries", "dead-letters", "late"])
 @pytest.mark.parametrize(
     "parameters",
     [

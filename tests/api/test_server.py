@@ -51,10 +51,11 @@ def test_metrics_come_from_the_store(api: Api) -> None:
         detection(1),
         detection(2),
         detection(3, suppressed_by=f"{1:032x}"),
-        received=9,
+        received=12,
         processed=5,
         late=1,
         dead_lettered=2,
+        quarantined=3,
         ignored=1,
         suppressed=1,
         derived=8,
@@ -69,10 +70,11 @@ def test_metrics_come_from_the_store(api: Api) -> None:
     )
     found = samples(api)
     assert {name: value for (name, labels), value in found.items() if labels == "events"} == {
-        "cep_events_received_total": 9,
+        "cep_events_received_total": 12,
         "cep_events_processed_total": 5,
         "cep_events_late_total": 1,
         "cep_events_dead_lettered_total": 2,
+        "cep_events_quarantined_total": 3,
         "cep_events_ignored_total": 1,
         "cep_detections_suppressed_total": 1,
         "cep_events_derived_total": 8,

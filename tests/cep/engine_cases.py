@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ import orjson
 
 import cep
 from cep.fold import Fold, Outcome
-from cep.ports import Checkpoint, DeadLetterRow, Records, ResolutionRow
+from cep.ports import Checkpoint, DeadLetterRow, LateRow, Records, ResolutionRow
 from dsl.model import RuleSet
 
 RULES = """
@@ -83,6 +83,21 @@ rule pairs "Every pair of small and large, unless blocked" {
 BASE_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
+@dataclass(slots=True)
+class ManualClock:
+    """A clock that moves when somebody sleeps; `on_sleep` is called before that."""
+
+    at_ms: int
+    on_sleep: Callable[[], None] = lambda: None
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def sleep_ms(self, duration_ms: int) -> None:
+        self.on_sleep()
+        self.at_ms += duration_ms
+
+
 def rules() -> RuleSet:
     return cep.compile(RULES)
 
@@ -129,11 +144,13 @@ class Found:
     bodies: list[bytes] = field(default_factory=list)
     resolutions: list[ResolutionRow] = field(default_factory=list)
     dead: list[DeadLetterRow] = field(default_factory=list)
+    late: list[LateRow] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         self.bodies += [found.body for found in outcome.detections]
         self.resolutions += outcome.resolutions
         self.dead += outcome.dead_letters
+        self.late += outcome.late
 
 
 def records(lines: Sequence[bytes], first: int, end: int) -> Records:
@@ -156,10 +173,8 @@ def fold_all(
 
 def check_counters(fold: Fold) -> None:
     count = fold.counters
-    assert (
-        count["processed"] + count["late"] + count["dead_lettered"] + count["ignored"]
-        == count["received"]
-    )
+    parts = ("processed", "late", "dead_lettered", "quarantined", "ignored")
+    assert sum(count[part] for part in parts) == count["received"]
 
 
 def restarted(

@@ -6,10 +6,31 @@ import threading
 from pathlib import Path
 
 import pytest
+from engine_cases import ManualClock
 
 from cep.errors import SourceError, UsageError
 from cep.log import open_log
 from cep.log.sqlite import SqliteLog
+from cep.ports import Ingest, Records
+
+
+def test_records_know_when_they_came_however_chunks_are_joined_and_ticks_come_alone(
+    store_url: str,
+) -> None:
+    clock = ManualClock(1_000)
+    log = SqliteLog(store_url, "t", follow=False, clock=clock, ahead_ms_max=10)
+    log.append("t", b"a\nb\nc\n")
+    clock.at_ms = 2_000
+    log.append("t", b"d\n")
+    assert log.append_tick("t", 77)
+    log.append("t", b"e\n")
+    first, second = Ingest(1, 1_000, 1_010), Ingest(3, 2_000, 2_010)
+    assert log.read("t", 1, 10) == Records(1, b"b\nc\nd\n", 3, ingests=(first, second))
+    tick, last = log.read("t", 4, 10), log.read("t", 5, 10)
+    assert tick is not None and last is not None
+    assert (tick.data, tick.count, tick.tick_ms) == (b"\n", 1, 77)
+    assert (last.data, last.count, last.tick_ms) == (b"e\n", 1, None)
+    log.close()
 
 
 def test_concurrent_appenders_get_disjoint_positions(store_url: str) -> None:

@@ -288,3 +288,22 @@ def test_field_that_only_the_message_reads_may_be_wrong() -> None:
     found, _ = fold_all(cep.compile(text), [payment(0, "1.00"), large])
     (body,) = json_of(found.bodies)
     assert body["message"] == "c null: 1 small, then 600.00"
+
+
+@settings(max_examples=15, deadline=None)
+@given(delays=st.lists(st.integers(0, 10_000), min_size=150, max_size=150), cut=st.integers(1, 149))
+def test_events_shuffled_within_the_lateness_detect_what_the_sorted_ones_do(
+    delays: list[int], cut: int
+) -> None:
+    usable = [line for line in events(200, 9) if line.endswith(b"}") and b"a lot" not in line]
+    by_time = {orjson.loads(line)["ts"]: line for line in usable}  # two of one time have no order
+    arrivals = sorted(zip(by_time, delays, strict=False), key=lambda each: sum(each))
+    arrived = [by_time[ts] for ts, _ in arrivals]
+    ordered = [by_time[ts] for ts in sorted(ts for ts, _ in arrivals)]
+
+    def told(bodies: list[bytes]) -> list[tuple[object, object, object]]:
+        return [(body["rule"], body["at"], body["message"]) for body in json_of(bodies)]
+
+    found, fold = fold_all(RULE_SET, arrived, [cut])
+    assert fold.counters["late"] == 0
+    assert told(found.bodies) == told(fold_all(RULE_SET, ordered)[0].bodies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -115,6 +115,12 @@ def read_all(log: Log, partition: str, position: int = 0, max_records: int = 7) 
     return lines
 
 
+def read(log: Log, partition: str, position: int, max_records: int) -> Records | None:
+    """What was read, but for when it came, which not every log knows."""
+    records = log.read(partition, position, max_records)
+    return None if records is None else replace(records, ingests=())
+
+
 def numbered(count: int, first: int = 0) -> list[bytes]:
     return [b'{"n":%d}' % number for number in range(first, first + count)]
 
@@ -161,12 +167,12 @@ def test_followed_log_says_nothing_yet_and_then_goes_on(kind: Kind) -> None:
     url = kind.make()
     log = kind.open(url, follow=True)
     (partition,) = log.partitions
-    assert log.read(partition, 0, 10) == Records(0, b"", 0)
+    assert read(log, partition, 0, 10) == Records(0, b"", 0)
     kind.write(url, [b"a", b"b"])
-    assert log.read(partition, 0, 10) == Records(0, b"a\nb\n", 2)
-    assert log.read(partition, 2, 10) == Records(2, b"", 0)
+    assert read(log, partition, 0, 10) == Records(0, b"a\nb\n", 2)
+    assert read(log, partition, 2, 10) == Records(2, b"", 0)
     kind.write(url, [b"c"])
-    assert log.read(partition, 2, 10) == Records(2, b"c\n", 1)
+    assert read(log, partition, 2, 10) == Records(2, b"c\n", 1)
     assert log.end(partition) == 3
 
 

@@ -204,7 +204,7 @@ def test_workers_behind_one_api_lose_count_of_nothing(tmp_path: Path) -> None:
         assert wait_for(lambda: received() == 61)
         parts = [
             sum(metrics(url, f"cep_events_{name}_total").values())
-            for name in ("processed", "late", "dead_lettered", "ignored")
+            for name in ("processed", "late", "dead_lettered", "quarantined", "ignored")
         ]
         assert parts == [60, 0, 1, 0]
         items = wait_for(lambda: get(f"{url}/api/v1/detections")["items"])

@@ -75,7 +75,7 @@ def test_any_number_of_workers_and_kills_gives_the_same_detections(
         count = dict(counters)  # type: ignore[call-overload]
         assert position > 0
         assert count["received"] == sum(
-            count[name] for name in ("processed", "late", "dead_lettered", "ignored")
+            count[name] for name in ("processed", "late", "dead_lettered", "quarantined", "ignored")
         )
     for workers in (2, 4):
         store = tmp_path / f"{workers}.db"
@@ -173,6 +173,31 @@ def test_more_workers_than_partitions_are_refused(tmp_path: Path, rules: Path) -
     )
     assert done.returncode == 2
     assert b"has 4 partitions: at most so many workers" in done.stderr
+
+
+def test_silence_is_told_to_each_partition_by_its_worker(tmp_path: Path, rules: Path) -> None:
+    large = [payment(0, f"c{number}", "950.25") for number in range(12)]
+    source = partitioned(tmp_path / "log.db", [line.rstrip(b"\n") for line in large])
+    store = tmp_path / "s.db"
+    # The last events, 38 s on, leave the absences of 30 s open: lateness is 10 s.
+    log = open_topic(source)
+    log.publish(b"".join(payment(38, f"c{number}", "1.00") for number in range(12)))
+    log.close()
+    arguments = command(rules, source, store, "--workers", "2", "--idle", "1s")
+    with running(tmp_path, arguments) as run:
+        run.wait_for(lambda: store.exists() and read_so_far(store) == 24)
+        assert not run.printed
+        run.wait_for(lambda: len(run.printed) == 12, 60)
+    assert all(b'"rule":"unblocked"' in line for line in run.printed)
+
+
+def test_ticks_that_a_log_cannot_take_are_refused_at_start(tmp_path: Path, rules: Path) -> None:
+    source = partitioned(tmp_path / "log.db", [])
+    arguments = command(rules, source, tmp_path / "s.db", "--workers", "2", "--idle", "10ms")
+    done = subprocess.run(arguments, capture_output=True, timeout=100)
+    assert done.returncode == 2
+    assert b"--idle: at least 1s" in done.stderr
+    assert b"worker 1" not in done.stderr
 
 
 def test_without_a_store_a_dead_worker_ends_all(tmp_path: Path, rules: Path) -> None:

@@ -58,19 +58,26 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing happens for so long."""
+    """Nothing happens for so long, not even in the program."""
 
     duration_ms: int
 
 
-Step: TypeAlias = Append | Change | Reload | Restart | Wait
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The engine looks and finds nothing for so long."""
+
+    duration_ms: int
+
+
+Step: TypeAlias = Append | Change | Reload | Restart | Wait | Silence
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`plans`: how receivers answer (see `Receivers`); `ends`: the log ends, and time with it.
 
-    `default`: where alerts go whose rule does not say so.
+    `default`: where alerts go whose rule does not say so; `idle_ms`: see `cep.idle` (0: never).
     """
 
     name: str
@@ -83,6 +90,7 @@ class Scenario:
     commit_interval_ms: int = 30
     concurrency: int = 2
     default: tuple[str, ...] = ()
+    idle_ms: int = 0
 
     @property
     def destinations(self) -> Destinations:
@@ -152,15 +160,15 @@ def appends(lines: Sequence[bytes], size: int = 7) -> tuple[Append, ...]:
     return tuple(Append(tuple(lines[at : at + size])) for at in range(0, len(lines), size))
 
 
-def last_word() -> Append:
+def last_words() -> tuple[Step, ...]:
     """An event long after all others: what waits for time is decided."""
-    return Append((line("Pay", 3_600_000, card='"z"', amount=3),))
+    return Wait(3_600_000), Append((line("Pay", 3_600_000, card='"z"', amount=3),))
 
 
 def of_stream(name: str, rules: str, *, seed: int, count: int = 28, **more: Any) -> Scenario:
     odd, every_ms = more.pop("odd", False), more.pop("every_ms", 2_000)
     lines = stream(count, seed, odd=odd, every_ms=every_ms)
-    return Scenario(name, SCHEMA + rules, (*appends(lines), last_word()), **more)
+    return Scenario(name, SCHEMA + rules, (*appends(lines), *last_words()), **more)
 
 
 # ---------------------------------------------------------------------------------- rules
@@ -333,7 +341,7 @@ def _changed_tables() -> Scenario:
             Append(second),
             Change("watched", ("b", "c"), ("a",)),
             Append(third),
-            last_word(),
+            *last_words(),
         ),
     )
 
@@ -350,7 +358,7 @@ def _reloaded_tables() -> Scenario:
             Reload("watched", ("a", "b")),
             Append(third),
             Reload("shops", ({"shop": "s2", "owner": "z"},)),
-            last_word(),
+            *last_words(),
         ),
         rows={"shops": [{"shop": "s0", "owner": "w"}], "watched": ["a", "c"]},
     )
@@ -367,7 +375,7 @@ def _keys_of_rows() -> Scenario:
             Append(tuple(lines[6:13])),
             Change("cards", ({"card": "b", "owner": "z"},), ("n",)),
             Append(tuple(lines[13:])),
-            last_word(),
+            *last_words(),
         ),
     )
 
@@ -383,8 +391,21 @@ def _changed_rules() -> Scenario:
             *appends(lines[10:20]),
             Restart(SCHEMA + ABSENCE + DERIVED.replace("20s", "25s")),
             *appends(lines[20:]),
-            last_word(),
+            *last_words(),
         ),
+    )
+
+
+def _far_ahead() -> Scenario:
+    """Some are so far ahead that everything after them would be late."""
+    lines = stream(24, 35)
+    for at, days in ((3, 3_650), (9, 1), (10, 30)):
+        lines.insert(at, line("Pay", days * 86_400_000, card='"a"', amount=900))
+    return Scenario(
+        "events far ahead of their time",
+        SCHEMA + SEQUENCE + ABSENCE,
+        (*appends(lines), *last_words()),
+        batch_records=5,
     )
 
 
@@ -401,6 +422,7 @@ def scenarios() -> Iterator[Scenario]:
     yield _keys_of_rows()
     yield of_stream("derived events", DERIVED, seed=8)
     yield of_stream("late, bad and unread events", SEQUENCE + ABSENCE, seed=9, odd=True, count=40)
+    yield _far_ahead()
     yield of_stream("policies of matching", POLICIES, seed=10)
     yield of_stream("suppression", HIDDEN, seed=11, every_ms=1_000)
     yield _changed_rules()

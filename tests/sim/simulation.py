@@ -23,10 +23,11 @@ _TABLES = {
     "detection": "select * from detection order by sequence",
     "resolution": "select * from resolution order by sequence",
     "dead_letter": "select * from dead_letter order by partition, position",
+    "late": "select * from late order by partition, position",
     "checkpoint": "select partition, position, resume_position, watermark_ms, rules, counters,"
     " source from checkpoint",
     "outbox": "select * from outbox",
-    "log": "select position, count, data from log_chunk order by position",
+    "log": "select position, count, data, tick_ms from log_chunk order by position",
 }
 # Which message a receiver happens to get first decides which of these a delivery has.
 _NOT_TAKEN = {"400", "410", "429", "500", "503", "down"}
@@ -143,8 +144,9 @@ def _delivery_of_mail(found: Outcome, message_id: str) -> tuple[Any, ...] | None
 
 
 def _unbalanced(found: Outcome) -> list[str]:
-    """received = processed + late + dead_lettered + ignored."""
+    """received = processed + late + dead_lettered + quarantined + ignored."""
     ((*_, counters, _),) = found.tables["checkpoint"]
     count = json.loads(counters)
-    parts = sum(count[name] for name in ("processed", "late", "dead_lettered", "ignored"))
-    return [] if parts == count["received"] else [f"the counters do not add up: {counters}"]
+    parts = ("processed", "late", "dead_lettered", "quarantined", "ignored")
+    balanced = sum(count[part] for part in parts) == count["received"]
+    return [] if balanced else [f"the counters do not add up: {counters}"]

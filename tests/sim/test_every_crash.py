@@ -16,7 +16,7 @@ from simulation import complaints_about, run
 
 from alerts import deliveries
 from alerts.deliveries import NewDelivery, OutboxRow
-from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, Lease, ResolutionRow
+from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
 from cep.store.store import SqlStore
 
 EVERY_PLACE = os.environ.get("CEP_EVERY_PLACE") == "1"
@@ -52,9 +52,10 @@ def test_a_commit_in_two_transactions_is_found(monkeypatch: pytest.MonkeyPatch) 
         detections: Sequence[DetectionRow],
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow],
+        late: Sequence[LateRow],
     ) -> None:
-        commit(store, lease, checkpoint, pages, [], dead_letters, resolutions)
-        commit(store, lease, checkpoint, {}, detections, [], [])
+        commit(store, lease, checkpoint, pages, [], dead_letters, resolutions, late)
+        commit(store, lease, checkpoint, {}, detections, [])
 
     monkeypatch.setattr(SqlStore, "commit", in_two)
     assert any("detection differs" in said for said in complaints_of_crashes(SIMPLEST))
