@@ -22,7 +22,9 @@ from alerts.reasons import Reason
 _TABLES = {
     "detection": "select * from detection order by sequence",
     "resolution": "select * from resolution order by sequence",
-    "dead_letter": "select * from dead_letter order by partition, position",
+    # When a client appended is its own affair; why an event was quarantined tells it.
+    "dead_letter": "select partition, position, raw, case when reason like 'quarantined: %'"
+    " then 'quarantined' else reason end from dead_letter order by partition, position",
     "late": "select * from late order by partition, position",
     "checkpoint": "select partition, position, resume_position, watermark_ms, rules, counters,"
     " source from checkpoint",
