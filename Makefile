@@ -20,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/python -m cep.demo
 
 test: $(STAMP)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses=auto $(PYTEST_ARGS)
 
 # The fast matcher against the naive reference, on many random rules and streams.
 nightly: $(STAMP)
