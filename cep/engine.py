@@ -2,7 +2,9 @@
 
 Everything a step changed is committed at once, so a crash anywhere means: load the last commit,
 read on.  Detections are shown to `sink` after they are durable.  While catching up, steps share a
-commit; that changes how much work a crash repeats, never what is detected.
+commit.  What is detected at the end of the log is committed at once, without pages: until the next
+pages, now and then, the state of that commit is the last pages and what the log holds since.  That
+changes how much work a crash repeats, never what is detected.
 
 Stops with `SourceError` or `StoreError`, which name the reason; what was committed stays.
 """
@@ -142,8 +144,9 @@ class Engine:
         self._resolutions: list[ResolutionRow] = []
         self._dead_letters: list[DeadLetterRow] = []
         self._late: list[LateRow] = []
-        self._dirty = False
-        self._committed_ms = 0
+        self._dirty = False  # something is not committed
+        self._pages_due = True  # … that the log does not tell
+        self._pages_ms = 0
 
     def stop(self) -> None:
         """Finish the step at hand, commit, and return from `run`."""
@@ -184,7 +187,7 @@ class Engine:
             self._add(fold.finish())
             return Turn.OVER
         if records.count == 0:
-            self._commit(fold)
+            self._commit_if_due(fold, at_end=True)
             self._gate.idle()
             return Turn.READ if self._tick(fold) else Turn.IDLE
         if not self._records_read and fold.watermark_ms >= limits.END_OF_TIME_MS:
@@ -196,8 +199,7 @@ class Engine:
             self._ticks.heard()
         self._add(fold.step(records))
         self._records_read += records.count
-        if self._commit_due(records):
-            self._commit(fold)
+        self._commit_if_due(fold, at_end=not self._is_full(records))
         self._progress(self._records_read)
         return Turn.READ
 
@@ -219,22 +221,23 @@ class Engine:
 
     def _start(self) -> Fold:
         """The fold as the last commit left it; a normal start and a recovery are the same."""
-        self._committed_ms = self._clock.now_ms()
+        self._pages_ms = self._clock.now_ms()
         if self._store is None:
             fold = Fold(self._rules, self.partition, elsewhere=self._sources)
             load(fold, self._sources, self._notify)
             return fold
         self._lease = self._store.acquire(self.partition)
         before, pages = self._lease.checkpoint, self._lease.pages
-        fold = Fold(self._rules, self.partition, before, pages, elsewhere=self._sources)
+        committed = self._lease.position
+        fold = Fold(self._rules, self.partition, before, pages, committed, elsewhere=self._sources)
         if before is not None:
             self._log.resume(self.partition, before.bookmark)
             self._check_source(before.source)
-            fold.replay(self._read)
+            self._add(fold.replay(self._read))
             self._source = before.source
             for notice in fold.notices:
                 self._notify(notice)
-        self._dirty = load(fold, self._sources, self._notify)
+        self._dirty = load(fold, self._sources, self._notify) or bool(self._waiting)
         return fold
 
     def _check_source(self, known: str) -> None:
@@ -256,11 +259,12 @@ class Engine:
         """Applies what was asked for since the last step; durable before anybody is told."""
         asked = self._changes.take()
         if asked.reload:
-            self._dirty = load(fold, self._sources, self._notify) or self._dirty
+            if load(fold, self._sources, self._notify):
+                self._dirty = self._pages_due = True
             self._notify("the tables were read anew")
         for change in asked.changes:
             change.apply(fold)
-            self._dirty = True
+            self._dirty = self._pages_due = True
         if asked.changes:
             self._commit(fold)
         for change in asked.changes:
@@ -275,45 +279,60 @@ class Engine:
         self._late += outcome.late
         self._dirty = True
 
-    def _commit_due(self, records: Records) -> bool:
-        """At once for what was detected at the end of the log; now and then while catching up."""
+    def _is_full(self, records: Records) -> bool:
+        """Whether the log surely holds more."""
         whole_batch_bytes = limits.BATCH_BYTES_MAX - limits.LINE_BYTES_MAX
-        full = records.count == self._batch_records or len(records.data) >= whole_batch_bytes
-        waiting = len(self._detections) + len(self._resolutions)
-        waiting += len(self._dead_letters) + len(self._late)
-        return (
-            (not full and bool(self._detections or self._resolutions))
-            or waiting >= limits.UNCOMMITTED_ROWS_MAX
-            or self._clock.now_ms() - self._committed_ms >= self._commit_interval_ms
-        )
+        return records.count == self._batch_records or len(records.data) >= whole_batch_bytes
 
-    def _commit(self, fold: Fold) -> None:
+    def _commit_if_due(self, fold: Fold, at_end: bool) -> None:
+        """Pages now and then; what was detected when it is much, or at the end of the log."""
+        told = self._detections or self._resolutions
+        if self._clock.now_ms() - self._pages_ms >= self._commit_interval_ms:
+            self._commit(fold)
+        elif (at_end and told) or self._waiting >= limits.UNCOMMITTED_ROWS_MAX:
+            self._commit(fold, pages=self._pages_due)
+
+    @property
+    def _waiting(self) -> int:
+        """How many rows wait for a commit."""
+        told = len(self._detections) + len(self._resolutions)
+        return told + len(self._dead_letters) + len(self._late)
+
+    def _commit(self, fold: Fold, pages: bool = True) -> None:
         if self._dirty:
             with no_search_for_cycles():
-                self._commit_now(fold)
+                self._commit_now(fold, pages)
 
-    def _commit_now(self, fold: Fold) -> None:
+    def _commit_now(self, fold: Fold, pages: bool) -> None:
         if self._store is not None and self._lease is not None:
             begin_ms = self._clock.now_ms()
-            self._source = self._source or self._log.mark(self.partition)
-            checkpoint = fold.checkpoint(self._source)
-            bookmark = self._log.bookmark(self.partition, checkpoint.resume_position)
-            self._store.commit(
-                self._lease,
-                replace(checkpoint, bookmark=bookmark),
-                fold.changed_pages(),
-                [found.row() for found in self._detections],
-                self._dead_letters,
-                self._resolutions,
-                self._late,
-            )
-            self._log.committed(self.partition, bookmark)
+            self._write(self._store, self._lease, fold, pages)
             self._gate.committed(self._clock.now_ms() - begin_ms)
         if self._dead_letters:
             self._show_dead_letters(self._dead_letters)
         if self._detections:
             self._sink(self._detections)
         self._detections, self._resolutions, self._dead_letters, self._late = [], [], [], []
-        self._dirty = False
         self.records_committed = self._records_read
-        self._committed_ms = self._clock.now_ms()
+        self._dirty = not pages
+        if pages:
+            self._pages_due = False
+            self._pages_ms = self._clock.now_ms()
+
+    def _write(self, store: Store, lease: Lease, fold: Fold, pages: bool) -> None:
+        self._source = self._source or self._log.mark(self.partition)
+        checkpoint = fold.checkpoint(self._source)
+        bookmark = ""
+        if pages:
+            bookmark = self._log.bookmark(self.partition, checkpoint.resume_position)
+        store.commit(
+            lease,
+            replace(checkpoint, bookmark=bookmark),
+            fold.changed_pages() if pages else None,
+            [found.row() for found in self._detections],
+            self._dead_letters,
+            self._resolutions,
+            self._late,
+        )
+        if pages:
+            self._log.committed(self.partition, bookmark)

@@ -4,15 +4,18 @@
 alone, not on how the records were cut into batches.  State is the rows waiting for time, the
 partial matches, the tables, what suppression remembers, and the counters; `checkpoint` and
 `changed_pages` say how to write it down, and a fold built with them, after `replay`, goes on as if
-it had never stopped.
+it had never stopped.  Pages may be older than what was committed: `replay` folds the records in
+between in once more.
 
 Counters: received = processed + late + dead_lettered + quarantined + ignored, after every step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from cep import limits
 from cep.errors import RowsError, RulesError, SourceError, StoreError
@@ -76,6 +79,8 @@ class Outcome:
 class Fold:
     """The fold of one partition, from `before` and its saved `pages` on.
 
+    What was detected before the record `committed` is known; with pages that are older, `replay`
+    leads there, and only from there on do the lists of the rule file count.
     `also`: expressions per rule that a caller will evaluate over the evidence of detections.
     `elsewhere`: tables and lists whose rows a caller will load, whatever the rule file says.
     `notices` says what of the saved state was not taken up, and why.
@@ -87,6 +92,8 @@ class Fold:
         partition: str,
         before: Checkpoint | None = None,
         pages: Mapping[str, bytes] | None = None,
+        committed: int = 0,
+        *,
         also: Mapping[str, Sequence[Expr]] | None = None,
         elsewhere: Collection[str] = (),
     ) -> None:
@@ -99,7 +106,10 @@ class Fold:
         self.position = start.position
         self.counters = {name: (start.counters or {}).get(name, 0) for name in COUNTERS}
         self.notices: list[str] = []
+        self._known_rules = start.rules or {}
         self._resume_position = start.resume_position
+        self._committed = committed
+        self._elsewhere = elsewhere
         self.strings = strings
         self.tables = ReferenceData(tables_read(rules, also), strings)
         try:
@@ -122,17 +132,10 @@ class Fold:
         )
         self._no_rows = self.decoder.decode(b"", 0).batch
         self._dropped_pages: list[str] = []
-        self._restore(start.rules or {}, pages or {})
+        self._restore(self._known_rules, pages or {})
         self._losses = self._matcher.losses
-        for name, written in rules.lists.items():
-            if name not in self.tables or written.values is None or name in elsewhere:
-                continue
-            if self.tables.takes_up(name, written.values):
-                self.replace_rows(name, written.values)
-        for table in self.tables:  # of rules that are new; the others have these keys already
-            name = table.declared.name
-            if name not in elsewhere or self.tables.was_loaded(name):
-                self._follow(name, start.watermark_ms)
+        if self.position >= committed:
+            self._take_up_lists()
 
     # ------------------------------------------------------------------------------------- steps
 
@@ -185,17 +188,27 @@ class Fold:
         """Moves time without an event."""
         return self._match(self._time.advance(watermark_ms))
 
-    def replay(self, read: Callable[[int, int], Records | None]) -> None:
-        """Takes back the rows that waited at the checkpoint; `read(position, max_records)`."""
-        position, end = self._resume_position, self.position
-        while position < end:
-            records = read(position, min(end - position, limits.BATCH_RECORDS_MAX))
-            if records is None or records.count == 0:
-                raise SourceError(f"the log ends at record {position}; the store was at {end}")
-            batch = self.decoder.decode(records.data, position).batch
+    def replay(self, read: Callable[[int, int], Records | None]) -> Outcome:
+        """Takes back the rows that waited at the checkpoint, and folds in what was committed since.
+
+        `read(position, max_records)`.  Gives what that detected when rules are new or have another
+        pattern than when it was committed; what is known by its id is among it.
+        """
+        for records in _records(read, self._resume_position, self.position):
+            batch = self.decoder.decode(records.data, records.first_position).batch
             self._time.restore(set_aside(batch, records.ingests)[0])
-            position = records.end_position
         self._matcher.resume(self.counters["processed"] - self._time.waiting)
+        if self.position >= self._committed:
+            return Outcome()
+        outcomes = map(self.step, _records(read, self.position, self._committed))
+        if self._known_rules == _pattern_versions(self.rules):
+            deque(outcomes, maxlen=0)
+            found = Outcome()
+        else:
+            told = [(each.detections, each.resolutions) for each in outcomes]
+            found = Outcome(*(list(chain.from_iterable(rows)) for rows in zip(*told, strict=True)))
+        self._take_up_lists()
+        return found
 
     # ------------------------------------------------------------------------------------ tables
 
@@ -239,6 +252,18 @@ class Fold:
         self._follow(name, time_ms, first)
         return applied
 
+    def _take_up_lists(self) -> None:
+        """Of the rule file; where they changed, from this record on."""
+        for name, written in self.rules.lists.items():
+            if name not in self.tables or written.values is None or name in self._elsewhere:
+                continue
+            if self.tables.takes_up(name, written.values):
+                self.replace_rows(name, written.values)
+        for table in self.tables:  # of rules that are new; the others have these keys already
+            name = table.declared.name
+            if name not in self._elsewhere or self.tables.was_loaded(name):
+                self._follow(name, self._time.watermark_ms)
+
     def _follow(self, name: str, at_ms: int, first: int | None = None) -> None:
         """Lets rules have the keys of a table's rows; before time begins they have none."""
         if self._time.has_begun:
@@ -253,7 +278,7 @@ class Fold:
             position=self.position,
             resume_position=self.position if waiting is None else waiting,
             watermark_ms=self._time.watermark_ms,
-            rules={rule.name: rule.pattern_version for rule in self.rules.rules},
+            rules=_pattern_versions(self.rules),
             counters=dict(self.counters),
             source=source,
         )
@@ -326,7 +351,7 @@ class Fold:
 
         `known` maps rules to the pattern versions the pages belong to.
         """
-        now = {rule.name: rule.pattern_version for rule in self.rules.rules}
+        now = _pattern_versions(self.rules)
         for rule, version in known.items():
             if rule not in now:
                 self.notices.append(f"rule {rule} is gone: its partial matches are dropped")
@@ -355,6 +380,22 @@ class Fold:
             self._dropped_pages += self._matcher.restore(partial)
         except PageMismatch as error:
             raise StoreError(f"the stored partial matches cannot be read: {error}") from error
+
+
+def _pattern_versions(rules: RuleSet) -> dict[str, str]:
+    return {rule.name: rule.pattern_version for rule in rules.rules}
+
+
+def _records(
+    read: Callable[[int, int], Records | None], position: int, end: int
+) -> Iterator[Records]:
+    """The records of a log from `position` to `end`; raises SourceError when it ends before."""
+    while position < end:
+        records = read(position, min(end - position, limits.BATCH_RECORDS_MAX))
+        if records is None or records.count == 0:
+            raise SourceError(f"the log ends at record {position}; the store was at {end}")
+        yield records
+        position = records.end_position
 
 
 def rule_of_page(name: str) -> str:

@@ -156,13 +156,15 @@ class Checkpoint:
 class Lease:
     """The right to write a partition, and the state it was left in.
 
-    `checkpoint` is None for a partition never written.
+    `pages` are the state as of `checkpoint`, which is None for a partition never written.  What was
+    detected in the records before `position` is committed, too.
     """
 
     partition: str
     epoch: int
     checkpoint: Checkpoint | None
     pages: Mapping[str, bytes]
+    position: int = 0
 
 
 class DetectionRow(NamedTuple):
@@ -223,13 +225,16 @@ class Store(Protocol):
         self,
         lease: Lease,
         checkpoint: Checkpoint,
-        pages: Mapping[str, bytes],
+        pages: Mapping[str, bytes] | None,
         detections: Sequence[DetectionRow],
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow] = (),
         late: Sequence[LateRow] = (),
     ) -> None:
         """All or nothing.  A page with empty data is removed; a known id is kept as is.
+
+        Without `pages` the state is told by the log: that of the last commit with pages, and the
+        records from there to `checkpoint.position` folded in.
 
         Raises `StaleWriter` when the lease's epoch is no longer the newest, `StoreError` when the
         store cannot be written.

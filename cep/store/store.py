@@ -2,6 +2,7 @@
 
 Contract: `commit` writes position, changed pages, detections, outbox rows, resolutions, dead
 letters and late events in one transaction, and only when the lease's epoch is still the newest.
+Without pages, state is the last pages and the records of the log from there to the position.
 What is already there under its id (a dead letter: its position) stays as it is, so work done again
 changes nothing.
 Reads for listings are in `cep.store.reads`.
@@ -50,7 +51,10 @@ class SqlStore:
             if row is None:
                 connection.execute(
                     insert(checkpoint).values(
-                        partition=partition, epoch=1, **_checkpoint_columns(Checkpoint())
+                        partition=partition,
+                        epoch=1,
+                        **_position_columns(Checkpoint()),
+                        **_state_columns(Checkpoint()),
                     )
                 )
                 return Lease(partition, 1, None, {})
@@ -71,29 +75,32 @@ class SqlStore:
             if rules is None:  # acquired before, never committed
                 return Lease(partition, epoch, None, {})
             known = Checkpoint(
-                position=row.position,
+                position=row.state_position,
                 resume_position=row.resume_position,
-                watermark_ms=row.watermark_ms,
+                watermark_ms=row.state_watermark_ms,
                 rules=rules,
-                counters=orjson.loads(row.counters),
+                counters=orjson.loads(row.state_counters),
                 source=row.source,
                 bookmark=row.bookmark,
             )
-            return Lease(partition, epoch, known, state)
+            return Lease(partition, epoch, known, state, row.position)
 
     def commit(
         self,
         lease: Lease,
         checkpoint: Checkpoint,
-        pages: Mapping[str, bytes],
+        pages: Mapping[str, bytes] | None,
         detections: Sequence[DetectionRow],
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow] = (),
         late: Sequence[LateRow] = (),
     ) -> None:
+        columns = _position_columns(checkpoint)
+        if pages is not None:
+            columns |= _state_columns(checkpoint)
         with _named_errors("commit"), self.engine.begin() as connection:
-            _write_checkpoint(connection, lease, checkpoint)
-            _write_pages(connection, lease.partition, pages)
+            _write_checkpoint(connection, lease, columns)
+            _write_pages(connection, lease.partition, pages or {})
             _write_detections(connection, lease.partition, detections)
             _write_resolutions(connection, lease.partition, resolutions)
             _write_dead_letters(connection, lease.partition, dead_letters)
@@ -118,25 +125,35 @@ def _named_errors(action: str) -> Iterator[None]:
         raise StoreError(f"store: cannot {action}: {cause}") from error
 
 
-def _checkpoint_columns(values: Checkpoint) -> dict[str, object]:
+def _position_columns(values: Checkpoint) -> dict[str, object]:
+    """How far detections are committed."""
     return {
         "position": values.position,
-        "resume_position": values.resume_position,
         "watermark_ms": values.watermark_ms,
-        "rules": orjson.dumps(values.rules).decode(),
         "counters": orjson.dumps(values.counters).decode(),
+    }
+
+
+def _state_columns(values: Checkpoint) -> dict[str, object]:
+    """What the pages belong to."""
+    return {
+        "state_position": values.position,
+        "state_watermark_ms": values.watermark_ms,
+        "state_counters": orjson.dumps(values.counters).decode(),
+        "resume_position": values.resume_position,
+        "rules": orjson.dumps(values.rules).decode(),
         "format": limits.CHECKPOINT_FORMAT,
         "source": values.source,
         "bookmark": values.bookmark,
     }
 
 
-def _write_checkpoint(connection: Connection, lease: Lease, values: Checkpoint) -> None:
+def _write_checkpoint(connection: Connection, lease: Lease, columns: dict[str, object]) -> None:
     """First of all the writes: a stale writer is turned away before it touches anything."""
     written = connection.execute(
         update(checkpoint)
         .where(checkpoint.c.partition == lease.partition, checkpoint.c.epoch == lease.epoch)
-        .values(**_checkpoint_columns(values))
+        .values(**columns)
     )
     if written.rowcount != 1:
         raise StaleWriter(
@@ -168,7 +185,8 @@ _DELETE_PAGE = delete(page).where(
 def _write_detections(
     connection: Connection, partition: str, detections: Sequence[DetectionRow]
 ) -> None:
-    _insert_new(
+    """A detection that is known has got its outbox rows already; they may be delivered and gone."""
+    new = _insert_new(
         connection,
         detection,
         [
@@ -184,6 +202,7 @@ def _write_detections(
             }
             for row in detections
         ],
+        returning="id",
     )
     _insert_new(
         connection,
@@ -191,6 +210,7 @@ def _write_detections(
         [
             {"detection_id": row.id, "destination": destination}
             for row in detections
+            if row.id in new
             for destination in row.destinations
         ],
     )
@@ -238,11 +258,23 @@ def _write_late(connection: Connection, partition: str, rows: Sequence[LateRow])
     _insert_new(connection, late, [{"partition": partition, **row._asdict()} for row in rows])
 
 
-def _insert_new(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
-    """Inserts rows in order; one that violates a unique key is left out."""
+def _insert_new(
+    connection: Connection,
+    table: Table,
+    rows: list[dict[str, object]],
+    returning: str | None = None,
+) -> set[object]:
+    """Inserts rows in order; one that violates a unique key is left out.
+
+    Gives the values that the column `returning` has in the rows that are new.
+    """
     if not rows:
-        return
-    connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+        return set()
+    statement = _dialect(connection).insert(table).on_conflict_do_nothing()
+    if returning is None:
+        connection.execute(statement, rows)
+        return set()
+    return set(connection.execute(statement.returning(table.c[returning]), rows).scalars())
 
 
 def _dialect(connection: Connection) -> Any:

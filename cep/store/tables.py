@@ -36,6 +36,10 @@ checkpoint = Table(
     Column("rules", Text, nullable=False),  # {"rule": "version"} the state belongs to
     Column("counters", Text, nullable=False),  # {"received": …, "late": …, …}
     Column("format", Integer, nullable=False),
+    # Where the pages stand; what the log holds from there to `position` is folded in anew.
+    Column("state_position", BigInteger, nullable=False),
+    Column("state_watermark_ms", BigInteger, nullable=False),
+    Column("state_counters", Text, nullable=False),
     Column("source", Text, nullable=False, server_default=""),  # tells one log from another
     Column(
         "bookmark", Text, nullable=False, server_default=""
