@@ -1,9 +1,11 @@
 # Two commands do all the set-up: `make demo` and `make test`.  Both need Python 3.11 or newer only;
-# PYTHON names another interpreter, PYTEST_ARGS is passed on to pytest, BENCH_ARGS to the benchmarks;
-# EXAMPLES is the number of random pairs that each test of `make nightly` draws, SEEDS that of random
-# schedules of crashes of `make sim`, KILLS that of real kills.
+# PYTHON names another interpreter.  DEMO_ARGS is passed on to the demo, PYTEST_ARGS to pytest,
+# BENCH_ARGS to the benchmarks.  EXAMPLES is the number of random pairs that each test of
+# `make nightly` draws, SEEDS that of random schedules of crashes of `make sim`, KILLS that of real
+# kills.
 
 PYTHON ?= python3
+DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 EXAMPLES ?= 20000
@@ -17,7 +19,7 @@ CODE := cep dsl matcher alerts api bench tests
 .PHONY: demo test nightly sim check bench bench-check clean
 
 demo: $(STAMP)
-	$(BIN)/python -m cep.demo
+	$(BIN)/python -m cep.demo $(DEMO_ARGS)
 
 test: $(STAMP)
 	$(BIN)/pytest --numprocesses=auto $(PYTEST_ARGS)

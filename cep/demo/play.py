@@ -1,4 +1,4 @@
-"""Plays a scenario into the embedded log at the pace of a clock, as producers would.
+"""Plays a scenario into a log at the pace of a clock, as producers would.
 
 Event times are true: at speed 1 an event is appended when it happens.  Faster, the scenario is
 squeezed, and begins so far in the past that its last event is not in the future.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cep.demo.scenario import Happening, Scenario
-from cep.log.sqlite import SqliteLog
+from cep.log.publishing import TopicLog
 
 TICK_SECONDS = 0.05
 
@@ -42,7 +42,7 @@ class Pace:
         return self.wall_start + (event_time - self.event_start) / self.speed
 
 
-def play(scenario: Scenario, pace: Pace, log: SqliteLog, idle: Callable[[], None]) -> None:
+def play(scenario: Scenario, pace: Pace, log: TopicLog, idle: Callable[[], None]) -> None:
     """Appends all events as they fall due; `idle` is called at each tick."""
     happenings, done = scenario.happenings, 0
     while done < len(happenings):

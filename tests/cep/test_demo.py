@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import redis
 from rich.console import Console
 
 from cep.demo.__main__ import main
@@ -14,12 +15,27 @@ from cep.demo.play import Pace
 from cep.demo.receivers import MailSink, Received, WebhookReceiver
 from cep.demo.report import Report
 from cep.demo.scenario import SECONDS_MIN, scenario
+from cep.store.reads import partitions
+from cep.store.store import open_store
 
 SECRET = "whsec_" + "YWJj" * 12
 
 
 def test_everything_planted_is_found_and_delivered(tmp_path: Path) -> None:
     assert main(["--seconds", str(SECONDS_MIN), "--speed", "15", "--folder", str(tmp_path)]) == 0
+
+
+def test_demo_runs_on_servers(tmp_path: Path, redis_url: str, postgres_database: str) -> None:
+    servers = ["--log", redis_url, "--store", postgres_database]
+    options = ["--seconds", str(SECONDS_MIN), "--speed", "15", "--folder", str(tmp_path)]
+    assert main([*servers, *options]) == 0
+    assert not list(tmp_path.glob("demo.db*"))
+    store = open_store(postgres_database)
+    (status,) = partitions(store.engine)
+    store.close()
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.keys("demo-*") == [status.partition.encode()]
+    assert status.position == status.counters["received"] > 0
 
 
 def test_scenario_is_a_function_of_its_arguments() -> None:
