@@ -337,7 +337,7 @@ class Lane:
         totals, options = self._store.memory.totals, self.plan.tables.options
         return bool(totals[RUNS] or totals[FULL] or (options[PURE_SILENCE] and totals[CLOCKS]))
 
-    def _sweep(self, watermark_ms: int) -> None:
+    def _sweep(self, until_ms: int) -> None:
         store, tables = self._store, self.plan.tables
         store.will_change(int(store.memory.totals[KEYS] + store.memory.totals[CLOCKS]))
         if tables.options[TIMERS]:
@@ -347,16 +347,16 @@ class Lane:
             clocks = int(store.memory.totals[CLOCKS])
             self._results.reserve(clocks, 0)
             store.reserve(0, 0, 0, clocks)
-            ring_due(watermark_ms, tables, store.memory, self._results.out)
+            ring_due(until_ms, tables, store.memory, self._results.out)
         sweep(
-            watermark_ms,
+            until_ms,
             tables,
             store.memory,
             self._results.out,
             self._scratch,
         )
         self._host.check()
-        passed(self._times, tables, store.memory)
+        passed(until_ms, self._times, tables, store.memory)
 
     def _make_room(self, left: int) -> None:
         """Room for the key with the most runs; with many events left, for as much as there is."""

@@ -57,7 +57,7 @@ def move(
         if tables.options[TIMERS] and out.at_ms.shape[0] - out.counts[0] < memory.totals[RUNS]:
             return count, begin, False
         sweep(times[NOW_MS], tables, memory, out, scratch)
-        passed(times, tables, memory)
+        passed(times[NOW_MS], times, tables, memory)
     return count, begin, True
 
 
@@ -77,9 +77,9 @@ def is_due(times: Ints) -> bool:
 
 
 @kernel
-def passed(times: Ints, tables: Tables, memory: Memory) -> None:
-    """Time has passed up to now."""
-    times[SWEPT_MS] = times[DUE_MS] = times[NOW_MS]
+def passed(until_ms: int, times: Ints, tables: Tables, memory: Memory) -> None:
+    """What time has decided up to that moment has been looked for."""
+    times[SWEPT_MS] = times[DUE_MS] = until_ms
     if times[WAIT_MS] == NO_LIMIT_MS:
         times[DUE_MS] = NO_LIMIT_MS
     elif times[WAIT_MS] != UNKNOWN_MS:

@@ -190,6 +190,25 @@ def test_a_run_whose_end_the_next_event_has_blocked_takes_no_place(
     assert found.capped > 0
 
 
+def test_a_deadline_behind_a_count_of_runs_is_met_in_its_own_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = compile_text(
+        "event A { ts: timestamp @time  k: string?  x: int? }"
+        "rule r { by k match (a: A[x == 1] | b: A[x == 1] | c: A[x == 1]) => not A[x == 2] "
+        "within 20ms alert 'x' }"
+    ).rules[0]
+    monkeypatch.setattr(limits, "CENSUS_ROWS", 3)
+    monkeypatch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
+    events: list[dict[str, object]] = [
+        {"type": "A", "ts": ts, "k": k, "g": "p", "x": 1, "d": 1, "f": 1, "s": "u", "l": []}
+        for ts, k in [(0, "p"), *[(at, None) for at in (7, 14, 21)]]
+    ]
+    assert outcomes(rule, events, [1], False) == expected(rule, events)
+    matches = [detect(rule, events[:end], [1], False) for end in (3, 4)]
+    assert [len(found) for found in matches] == [1, 1]
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_random_rules_do_match(number: int) -> None:
     """The strategies are worth something: a fair share of random pairs has matches."""
