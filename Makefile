@@ -32,7 +32,7 @@ nightly: $(STAMP)
 # Crashes: simulated ones before and after every effect and at random, and real ones by SIGKILL.
 sim: $(STAMP)
 	CEP_EVERY_PLACE=1 CEP_SEEDS=$(SEEDS) CEP_KILLS=$(KILLS) $(BIN)/pytest --numprocesses=auto \
-	$(PYTEST_ARGS) tests/sim tests/cep/test_sigkill.py
+	$(PYTEST_ARGS) tests/sim tests/cep/test_sigkill.py tests/cep/test_serve_killed.py
 
 check: $(STAMP)
 	$(BIN)/ruff check $(CODE)
