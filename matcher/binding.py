@@ -80,17 +80,6 @@ def can_loop(run: int, tables: Tables, memory: Memory) -> bool:
 
 
 @inlined
-def can_extend(run: int, tables: Tables, memory: Memory) -> bool:
-    state = memory.runs[run, RUN_STATE]
-    for transition in range(tables.transition_begin[state], tables.transition_begin[state + 1]):
-        if guards_hold(
-            run, tables.guard_begin[transition], tables.guard_begin[transition + 1], tables, memory
-        ):
-            return True
-    return False
-
-
-@inlined
 def bind(
     run: int,
     transition: int,
