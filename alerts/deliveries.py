@@ -17,9 +17,14 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from alerts import limits
 from alerts.message import Subject
 from alerts.reasons import Reason, State
-from alerts.tables import delivery, delivery_attempt, destination_state
 from alerts.verdict import Verdict
-from cep.store.tables import detection, outbox
+from cep.store.tables import (
+    delivery,
+    delivery_attempt,
+    destination_state,
+    detection,
+    outbox,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ from alerts.ports import Clock, HttpSender, SmtpSender, SystemClock
 from alerts.reasons import Reason, State
 from alerts.smtp_sender import AiosmtplibSender
 from alerts.stages import Attempt, Surroundings, render, run_stages
-from alerts.tables import ensure_tables
 from alerts.verdict import Verdict, judge
 from cep.store.connect import open_database
+from cep.store.schema import prepare
 
 log = structlog.get_logger("alerts")
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Dispatcher:
         self._load: Counter[str] = Counter()  # messages under way to each destination
         self._disabled: dict[str, str] = {}
         self._unknown: set[str] = set()  # told once each
-        ensure_tables(self.engine)
+        prepare(self.engine)
 
     # ------------------------------------------------------------------------------ the loop
 

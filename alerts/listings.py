@@ -11,8 +11,7 @@ from sqlalchemy import Engine, func, select, tuple_
 
 from alerts.deliveries import reading
 from alerts.reasons import State
-from alerts.tables import delivery, delivery_attempt
-from cep.store.tables import outbox
+from cep.store.tables import delivery, delivery_attempt, outbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from ipaddress import ip_address
 
 from fastapi import FastAPI
 
-from alerts.tables import ensure_tables
 from api import dead_letters, deliveries, detections, events, health, metrics, problems, rules
 from api.hosts import KnownHosts
 from api.state import ApiState
 from cep.errors import UsageError
+from cep.store.schema import prepare
 
 ROUTERS = (
     health.router,
@@ -25,7 +25,7 @@ ROUTERS = (
 
 def create_app(state: ApiState) -> FastAPI:
     """The API over one store; makes the tables it reads."""
-    ensure_tables(state.engine)
+    prepare(state.engine)
     # The interactive pages would load scripts from elsewhere.
     app = FastAPI(title="cep", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     app.state.api = state

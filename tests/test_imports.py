@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = ("dsl", "matcher", "cep", "alerts", "api")  # each may import itself and those before it
 COMPOSITION_ROOTS = ("cep/cli", "cep/demo")
-HEAVY = {"numba", "numpy", "sqlalchemy", "pyarrow", "fastapi", "uvicorn", "msgspec", "orjson"}
+HEAVY = {
+    *("numba", "numpy", "sqlalchemy", "alembic", "pyarrow", "fastapi", "uvicorn"),
+    *("msgspec", "orjson"),
+}
 
 
 def modules(package: str) -> Iterator[Path]:

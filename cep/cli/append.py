@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cep.cli.arguments import max_ahead
+from cep.cli.output import say
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def append(
         raise UsageError("--dedupe: only an embedded log remembers the ids of its events")
     ids = NO_IDS if dedupe is None else EventIds(anywhere=tuple(dedupe.split(".")))
     reading = open_log(source, follow=False)
-    log = open_topic(to, create=True, ahead_ms_max=ahead_ms_max)
+    log = open_topic(to, create=True, notify=say, ahead_ms_max=ahead_ms_max)
     _make_topic(log, partitions, key)
     position = appended = duplicates = too_long = 0
     while records := reading.read(reading.partitions[0], position, limits.BATCH_RECORDS_MAX):

@@ -107,7 +107,7 @@ def run(
     log = job.open_log(say)
     if isinstance(log, FileLog) and partition is not None:
         log.partition = partition
-    kept = job.open_store()
+    kept = job.open_store(say)
     progress = Progress(lambda: log.done if isinstance(log, FileLog) else None)
 
     def show(lines: bytes) -> None:

@@ -99,7 +99,7 @@ def serve(
         hold_when_outbox_full=True,
         idle_ms=idle_ms,
     )
-    opened_store = open_store(store)
+    opened_store = open_store(store, say)
     opened_log = open_topic(log_url, create=True, notify=say, ahead_ms_max=ahead_ms_max)
     tune_garbage_collection()
     try:

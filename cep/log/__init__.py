@@ -68,7 +68,9 @@ def open_topic(
 
         if ahead_ms_max is None:
             ahead_ms_max = limits.AHEAD_OF_INGEST_MS_MAX
-        return SqliteLog(address, topic, follow=follow, create=create, ahead_ms_max=ahead_ms_max)
+        return SqliteLog(
+            address, topic, follow=follow, create=create, ahead_ms_max=ahead_ms_max, notify=notify
+        )
     if ahead_ms_max is not None:
         raise UsageError("--max-ahead: only an embedded log records when it took events")
     from cep.log.redis import RedisLog

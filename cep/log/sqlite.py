@@ -27,7 +27,8 @@ from cep.log.routing import NO_IDS, EventIds, placed
 from cep.log.topics import Topic, checked, declare, known
 from cep.ports import Clock, Ingest, Records, SystemClock, mark_of
 from cep.store.connect import open_database
-from cep.store.tables import log_chunk, log_event_id, log_topic, metadata
+from cep.store.schema import prepare
+from cep.store.tables import log_chunk
 
 T = TypeVar("T")
 
@@ -39,7 +40,8 @@ class SqliteLog(Positional):
 
     `follow`: the end of the topic means "nothing yet".  `create`: the file may be a new one.
     `topic` may be the name of one partition, `events/2`, to read that one alone.  Appended events
-    more than `ahead_ms_max` ahead of the clock will be quarantined.
+    more than `ahead_ms_max` ahead of the clock will be quarantined.  `notify` is told when the
+    database was migrated.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class SqliteLog(Positional):
         create: bool = True,
         ahead_ms_max: int = limits.AHEAD_OF_INGEST_MS_MAX,
         clock: Clock | None = None,
+        notify: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._follow = follow
         self._ahead_ms_max = ahead_ms_max
@@ -60,7 +63,7 @@ class SqliteLog(Positional):
         if not create and is_file and not Path(str(self._engine.url.database)).exists():
             raise UsageError(f"no such log: {self._engine.url.database}")
         with _named_errors(f"open {self._engine.url}"):
-            metadata.create_all(self._engine, tables=[log_chunk, log_topic, log_event_id])
+            prepare(self._engine, notify)
             with self._engine.connect() as connection:
                 connection.execution_options(read_only=True)
                 self.topic = known(connection, topic) or Topic(topic)

@@ -10,7 +10,7 @@ Reads for listings are in `cep.store.reads`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,12 +23,12 @@ from cep import limits
 from cep.errors import StaleWriter, StoreError
 from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
 from cep.store.connect import open_database
+from cep.store.schema import prepare
 from cep.store.tables import (
     checkpoint,
     dead_letter,
     detection,
     late,
-    metadata,
     outbox,
     page,
     resolution,
@@ -36,12 +36,14 @@ from cep.store.tables import (
 
 
 class SqlStore:
-    """A `Store`; also creates the tables it needs."""
+    """A `Store`; makes or migrates the schema of its database.  `notify` is told of that."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, notify: Callable[[str], None] = lambda sentence: None
+    ) -> None:
         self.engine = engine
         with _named_errors("open"):
-            metadata.create_all(engine)
+            prepare(engine, notify)
 
     def acquire(self, partition: str) -> Lease:
         with _named_errors("acquire"), self.engine.begin() as connection:
@@ -59,10 +61,7 @@ class SqlStore:
                 )
                 return Lease(partition, 1, None, {})
             if row.format != limits.CHECKPOINT_FORMAT:
-                raise StoreError(
-                    f"the checkpoint of {partition!r} has format {row.format}; "
-                    f"this program reads format {limits.CHECKPOINT_FORMAT}"
-                )
+                raise StoreError(_other_format(partition, row.format))
             epoch = row.epoch + 1
             connection.execute(
                 update(checkpoint).where(checkpoint.c.partition == partition).values(epoch=epoch)
@@ -110,9 +109,18 @@ class SqlStore:
         self.engine.dispose()
 
 
-def open_store(url: str) -> SqlStore:
-    """Opens `path.db`, `sqlite:///path.db` or `postgresql://…`, creating tables on first use."""
-    return SqlStore(open_database(url))
+def open_store(url: str, notify: Callable[[str], None] = lambda sentence: None) -> SqlStore:
+    """Opens `path.db`, `sqlite:///path.db` or `postgresql://…`; see `SqlStore`."""
+    return SqlStore(open_database(url), notify)
+
+
+def _other_format(partition: str, found: int) -> str:
+    newer = "a later" if found > limits.CHECKPOINT_FORMAT else "an earlier"
+    return (
+        f"the checkpoint of {partition!r} has format {found}, and this program reads format "
+        f"{limits.CHECKPOINT_FORMAT}: {newer} version of cep has written it. Go on with that "
+        "version, or start with another store: the log has what is needed to detect all anew"
+    )
 
 
 @contextmanager

@@ -54,8 +54,8 @@ class Job:
     def open_log(self, notify: Callable[[str], None]) -> Log:
         return open_log(self.log, follow=self.follow, notify=notify)
 
-    def open_store(self) -> SqlStore | None:
-        return None if self.store is None else open_store(self.store)
+    def open_store(self, notify: Callable[[str], None]) -> SqlStore | None:
+        return None if self.store is None else open_store(self.store, notify)
 
     def engines(
         self, partitions: Sequence[str], log: Log, store: SqlStore | None, listener: Listener

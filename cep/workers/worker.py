@@ -41,7 +41,7 @@ class _Worker:
         self._reported_at = float("-inf")
 
     def run(self, job: Job, partitions: Sequence[str]) -> None:
-        log, store = job.open_log(self._say_when_open), job.open_store()
+        log, store = job.open_log(self._say_when_open), job.open_store(self._say_when_open)
         listener = Listener(self._show, self._say, self._tell_dead_letters, self._progress)
         self._engines = job.engines(partitions, log, store, listener)
         signal.signal(signal.SIGTERM, lambda *_: self._stop())

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 from alerts.config import Destinations
 from alerts.dispatcher import Dispatcher
 from alerts.ports import Clock, HttpSender, ManualClock, SmtpSender
-from alerts.tables import delivery, delivery_attempt
+from cep.store.tables import delivery, delivery_attempt
 
 NOW_MS = 1_733_813_746_000
 SECRET = "whsec_" + base64.b64encode(b"first secret of 24 bytes" + b"!" * 8).decode()

@@ -11,8 +11,8 @@ from alert_receivers import CERTIFICATE, HttpReceiver, MailReceiver
 from sqlalchemy import Engine, insert
 
 from alerts.ports import ManualClock
-from alerts.tables import ensure_tables
 from cep.store.connect import open_database
+from cep.store.schema import prepare
 from cep.store.tables import detection, outbox
 
 
@@ -25,7 +25,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     engine = open_database(str(tmp_path / "store.db"))
-    ensure_tables(engine)
+    prepare(engine)
     yield engine
     engine.dispose()
 
