@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from msgspec import MsgspecError
+
 from cep import limits
 from cep.errors import RowsError, RulesError, SourceError, StoreError
 from cep.event_time import EventTime, Ordered, late_rows
@@ -33,10 +35,12 @@ from matcher.lookup.rows import keys_of_json, rows_of_json
 from matcher.lookup.table import Applied, Columns
 from matcher.matcher import Match
 from matcher.programs import UnsupportedRule
-from matcher.saved import PageMismatch
 from matcher.schema import Schema
 from matcher.strata import RULE_PREFIX, Strata
 from matcher.strings import Strings
+
+# PageMismatch, and what comes of a page whose form is another one.
+_UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, MsgspecError)
 
 COUNTERS = (
     "received",
@@ -372,14 +376,16 @@ class Fold:
                 partial[name] = data
             else:
                 self._dropped_pages.append(name)
-        self._dropped_pages += self._suppression.restore(suppression)
-        dropped, notices = self.tables.restore(rows)
-        self._dropped_pages += dropped
-        self.notices += notices
         try:
-            self._dropped_pages += self._matcher.restore(partial)
-        except PageMismatch as error:
-            raise StoreError(f"the stored partial matches cannot be read: {error}") from error
+            self._dropped_pages += self._suppression.restore(suppression)
+            dropped, notices = self.tables.restore(rows)
+            self._dropped_pages += [*dropped, *self._matcher.restore(partial)]
+            self.notices += notices
+        except _UNREADABLE as error:
+            raise StoreError(
+                f"the stored state cannot be read: {error}. Another version of cep has written it: "
+                "go on with that one, bring back a copy of the store, or start with another store"
+            ) from error
 
 
 def _pattern_versions(rules: RuleSet) -> dict[str, str]:
