@@ -384,7 +384,7 @@ class Fold:
         except _UNREADABLE as error:
             raise StoreError(
                 f"the stored state cannot be read: {error}. Another version of cep has written it: "
-                "go on with that one, bring back a copy of the store, or start with another store"
+                "go on with that one, or have the state made anew from the log: cep store rebuild"
             ) from error
 
 

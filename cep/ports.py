@@ -218,7 +218,10 @@ class Store(Protocol):
     """Durable state of partitions.  Everything a step changed is written in one transaction."""
 
     def acquire(self, partition: str) -> Lease:
-        """Takes the partition over: any earlier writer's commit now raises `StaleWriter`."""
+        """Takes the partition over: any earlier writer's commit now raises `StaleWriter`.
+
+        Raises `StoreError` for state of another format, or state that is damaged.
+        """
         ...
 
     def commit(

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cep.cli import append, bench, check, explain, fmt, lsp, run_command, serve, test
+from cep.cli import append, bench, check, explain, fmt, lsp, run_command, serve, store, test
 from cep.errors import CepError
 
 
@@ -47,6 +47,7 @@ for command in (
     run_command.run,
     append.append,
     serve.serve,
+    store.store,
     lsp.lsp,
     bench.bench,
 ):

@@ -3,6 +3,7 @@
 Contract: `commit` writes position, changed pages, detections, outbox rows, resolutions, dead
 letters and late events in one transaction, and only when the lease's epoch is still the newest.
 Without pages, state is the last pages and the records of the log from there to the position.
+Checkpoint and pages are written with checksums, and read back only if they fit.
 What is already there under its id (a dead letter: its position) stays as it is, so work done again
 changes nothing.
 Reads for listings are in `cep.store.reads`.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
@@ -22,7 +23,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from cep import limits
 from cep.errors import StaleWriter, StoreError
 from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
+from cep.store import checksums
 from cep.store.connect import open_database
+from cep.store.restoring import read_state
 from cep.store.schema import prepare
 from cep.store.tables import (
     checkpoint,
@@ -42,6 +45,7 @@ class SqlStore:
         self, engine: Engine, notify: Callable[[str], None] = lambda sentence: None
     ) -> None:
         self.engine = engine
+        self._held: dict[str, _Held] = {}
         with _named_errors("open"):
             prepare(engine, notify)
 
@@ -51,38 +55,22 @@ class SqlStore:
                 select(checkpoint).where(checkpoint.c.partition == partition).with_for_update()
             ).one_or_none()
             if row is None:
-                connection.execute(
-                    insert(checkpoint).values(
-                        partition=partition,
-                        epoch=1,
-                        **_position_columns(Checkpoint()),
-                        **_state_columns(Checkpoint()),
-                    )
-                )
-                return Lease(partition, 1, None, {})
-            if row.format != limits.CHECKPOINT_FORMAT:
-                raise StoreError(_other_format(partition, row.format))
+                return self._first_lease(connection, partition)
+            state = read_state(connection, row)
             epoch = row.epoch + 1
             connection.execute(
                 update(checkpoint).where(checkpoint.c.partition == partition).values(epoch=epoch)
             )
-            pages = connection.execute(
-                select(page.c.name, page.c.data).where(page.c.partition == partition)
-            )
-            state = {name: bytes(data) for name, data in pages}
-            rules = orjson.loads(row.rules)
-            if rules is None:  # acquired before, never committed
+            self._held[partition] = _Held(row._asdict(), state.sums)
+            if state.checkpoint is None:
                 return Lease(partition, epoch, None, {})
-            known = Checkpoint(
-                position=row.state_position,
-                resume_position=row.resume_position,
-                watermark_ms=row.state_watermark_ms,
-                rules=rules,
-                counters=orjson.loads(row.state_counters),
-                source=row.source,
-                bookmark=row.bookmark,
-            )
-            return Lease(partition, epoch, known, state, row.position)
+            return Lease(partition, epoch, state.checkpoint, state.pages, row.position)
+
+    def _first_lease(self, connection: Connection, partition: str) -> Lease:
+        columns = first_columns()
+        connection.execute(insert(checkpoint).values(partition=partition, epoch=1, **columns))
+        self._held[partition] = _Held(columns, {})
+        return Lease(partition, 1, None, {})
 
     def commit(
         self,
@@ -94,16 +82,15 @@ class SqlStore:
         resolutions: Sequence[ResolutionRow] = (),
         late: Sequence[LateRow] = (),
     ) -> None:
-        columns = _position_columns(checkpoint)
-        if pages is not None:
-            columns |= _state_columns(checkpoint)
+        held = self._held[lease.partition].behind(checkpoint, pages)
         with _named_errors("commit"), self.engine.begin() as connection:
-            _write_checkpoint(connection, lease, columns)
-            _write_pages(connection, lease.partition, pages or {})
+            _write_checkpoint(connection, lease, held.row())
+            _write_pages(connection, lease.partition, pages or {}, held.sums)
             _write_detections(connection, lease.partition, detections)
             _write_resolutions(connection, lease.partition, resolutions)
             _write_dead_letters(connection, lease.partition, dead_letters)
             _write_late(connection, lease.partition, late)
+        self._held[lease.partition] = held
 
     def close(self) -> None:
         self.engine.dispose()
@@ -114,13 +101,30 @@ def open_store(url: str, notify: Callable[[str], None] = lambda sentence: None) 
     return SqlStore(open_database(url), notify)
 
 
-def _other_format(partition: str, found: int) -> str:
-    newer = "a later" if found > limits.CHECKPOINT_FORMAT else "an earlier"
-    return (
-        f"the checkpoint of {partition!r} has format {found}, and this program reads format "
-        f"{limits.CHECKPOINT_FORMAT}: {newer} version of cep has written it. Go on with that "
-        "version, or start with another store: the log has what is needed to detect all anew"
-    )
+class _Held(NamedTuple):
+    """What is stored of a partition that is held: the checkpoint's columns, sums of its pages."""
+
+    columns: Mapping[str, object]
+    sums: dict[str, int]
+
+    def behind(self, values: Checkpoint, changed: Mapping[str, bytes] | None) -> _Held:
+        """After a commit of these pages, or one without pages."""
+        columns = {**self.columns, **_position_columns(values)}
+        if changed is None:
+            return _Held(columns, self.sums)
+        sums = {name: known for name, known in self.sums.items() if name not in changed}
+        sums |= {name: checksums.of_page(name, data) for name, data in changed.items() if data}
+        return _Held(columns | _state_columns(values), sums)
+
+    def row(self) -> dict[str, object]:
+        """What to write."""
+        columns = {name: self.columns[name] for name in checksums.COLUMNS}
+        return columns | {"checksum": checksums.of_checkpoint(columns, self.sums.values())}
+
+
+def first_columns() -> dict[str, object]:
+    """Of a partition that was never committed."""
+    return _Held({}, {}).behind(Checkpoint(), {}).row()
 
 
 @contextmanager
@@ -170,16 +174,23 @@ def _write_checkpoint(connection: Connection, lease: Lease, columns: dict[str, o
         )
 
 
-def _write_pages(connection: Connection, partition: str, pages: Mapping[str, bytes]) -> None:
+def _write_pages(
+    connection: Connection,
+    partition: str,
+    pages: Mapping[str, bytes],
+    sums: Mapping[str, int],
+) -> None:
     gone = [{"of": partition, "called": name} for name, data in pages.items() if not data]
     if gone:
         connection.execute(_DELETE_PAGE, gone)
     rows = [
-        {"partition": partition, "name": name, "data": data} for name, data in pages.items() if data
+        {"partition": partition, "name": name, "data": data, "checksum": sums[name]}
+        for name, data in pages.items()
+        if data
     ]
     if rows:
         statement = _dialect(connection).insert(page)
-        replaced = {"data": statement.excluded.data}
+        replaced = {name: statement.excluded[name] for name in ("data", "checksum")}
         key = [page.c.partition, page.c.name]
         upsert = statement.on_conflict_do_update(index_elements=key, set_=replaced)
         connection.execute(upsert, rows)

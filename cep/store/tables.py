@@ -45,6 +45,7 @@ checkpoint = Table(
     Column(
         "bookmark", Text, nullable=False, server_default=""
     ),  # the log's word for resume_position
+    Column("checksum", BigInteger),  # see cep.store.checksums
 )
 
 page = Table(
@@ -53,6 +54,7 @@ page = Table(
     Column("partition", String(200), primary_key=True),
     Column("name", String(200), primary_key=True),
     Column("data", LargeBinary, nullable=False),
+    Column("checksum", BigInteger),  # of name and data
 )
 
 detection = Table(

@@ -27,6 +27,7 @@ import cep
 from cep import limits
 from cep.engine import Engine as Partition
 from cep.log.sqlite import SqliteLog
+from cep.store import reads
 from cep.store.schema import VERSION, version_table
 from cep.store.store import open_store
 from cep.tables.frames import GivenSource
@@ -67,6 +68,22 @@ def follow(database: str, added: Sequence[bytes], *, batch_records: int = 16) ->
     log.close()
     store.close()
     return said
+
+
+def everything_found(database: str) -> dict[str, Any]:
+    """What a store says to those who ask."""
+    store = open_store(database)
+    engine = store.engine
+    (status,) = reads.partitions(engine)
+    listed = {
+        "detections": [one.body for one in reads.detections(engine, limit=1000)],
+        "resolutions": [(one.id, one.at_ms) for one in reads.resolutions(engine, limit=1000)],
+        "dead": reads.dead_letters(engine, TOPIC, limit=1000),
+        "position": status.position,
+        "counters": status.counters,
+    }
+    store.close()
+    return listed
 
 
 def dumped(connection: Connection) -> Iterator[bytes]:

@@ -6,14 +6,13 @@ import gzip
 from pathlib import Path
 
 import pytest
-from golden_stores import FOLDER, PART, TOPIC, follow, lines, load
+from golden_stores import FOLDER, PART, TOPIC, everything_found, follow, lines, load
 from sqlalchemy import update
 
 import cep
 from cep import limits
 from cep.errors import StoreError
 from cep.fold import Fold
-from cep.store import reads
 from cep.store.connect import open_database
 from cep.store.migrations import migrate
 from cep.store.schema import VERSION
@@ -38,27 +37,11 @@ def restore(golden: str, database: str) -> None:
     engine.dispose()
 
 
-def found(database: str) -> dict[str, object]:
-    """What a store says to those who ask."""
-    store = open_store(database)
-    engine = store.engine
-    (status,) = reads.partitions(engine)
-    listed = {
-        "detections": [one.body for one in reads.detections(engine, limit=1000)],
-        "resolutions": reads.resolutions(engine, limit=1000),
-        "dead": reads.dead_letters(engine, TOPIC, limit=1000),
-        "position": status.position,
-        "counters": status.counters,
-    }
-    store.close()
-    return listed
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     database = str(tmp_path_factory.mktemp("undisturbed") / "s.db")
     follow(database, lines())
-    return found(database)
+    return everything_found(database)
 
 
 @pytest.mark.parametrize("golden", GOLDEN)
@@ -69,7 +52,7 @@ def test_a_golden_store_is_gone_on_from(
     said = follow(store_url, lines()[PART:])
     migrated = [f"the database was migrated from schema {schema_of(golden)} to {VERSION}"]
     assert said == (migrated if schema_of(golden) != VERSION else [])
-    assert found(store_url) == undisturbed
+    assert everything_found(store_url) == undisturbed
 
 
 def test_there_is_a_golden_store_of_this_schema_and_format() -> None:
@@ -99,7 +82,7 @@ def test_a_checkpoint_of_another_format_is_refused_with_what_to_do(
     with store.engine.begin() as connection:
         connection.execute(update(checkpoint).values(format=format))
     for _ in range(2):
-        with pytest.raises(StoreError, match=f"format {format}.*{said}.*another store"):
+        with pytest.raises(StoreError, match=f"format {format}.*{said}.*cep store rebuild"):
             store.acquire(TOPIC)
     store.close()
 
@@ -113,6 +96,6 @@ def test_state_in_a_form_that_is_not_known_is_refused_with_what_to_do(tmp_path: 
     for number, (name, data) in enumerate(lease.pages.items()):
         others = b"\x93\x01\x02\x03", b"\xc1", data[: len(data) // 2]
         changed = {**lease.pages, name: others[number % len(others)]}
-        with pytest.raises(StoreError, match=r"cannot be read.*another\s+store"):
+        with pytest.raises(StoreError, match=r"cannot be read.*cep store rebuild"):
             Fold(rules, TOPIC, lease.checkpoint, changed)
     store.close()
