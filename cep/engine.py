@@ -224,13 +224,16 @@ class Engine:
         self._pages_ms = self._clock.now_ms()
         if self._store is None:
             fold = Fold(self._rules, self.partition, elsewhere=self._sources)
+            self._begin(fold)
             load(fold, self._sources, self._notify)
             return fold
         self._lease = self._store.acquire(self.partition)
         before, pages = self._lease.checkpoint, self._lease.pages
         committed = self._lease.position
         fold = Fold(self._rules, self.partition, before, pages, committed, elsewhere=self._sources)
-        if before is not None:
+        if before is None:
+            self._begin(fold)
+        else:
             self._log.resume(self.partition, before.bookmark)
             self._check_source(before.source)
             self._add(fold.replay(self._read))
@@ -239,6 +242,13 @@ class Engine:
                 self._notify(notice)
         self._dirty = load(fold, self._sources, self._notify) or bool(self._waiting)
         return fold
+
+    def _begin(self, fold: Fold) -> None:
+        """Where a log begins that has lost records, which is said."""
+        first = self._log.begin(self.partition)
+        if first:
+            fold.begin_at(first)
+            self._notify(f"{self.partition} begins with record {first}: those before were removed")
 
     def _check_source(self, known: str) -> None:
         """Refuses a log that is not the one the checkpoint was made from."""

@@ -192,6 +192,11 @@ class Fold:
         """Moves time without an event."""
         return self._match(self._time.advance(watermark_ms))
 
+    def begin_at(self, position: int) -> None:
+        """Before the first step of a fold without a past: records before `position` are gone."""
+        assert self.position == 0
+        self.position = self._resume_position = position
+
     def replay(self, read: Callable[[int, int], Records | None]) -> Outcome:
         """Takes back the rows that waited at the checkpoint, and folds in what was committed since.
 

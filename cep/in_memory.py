@@ -56,6 +56,8 @@ def _log_steps(rules: RuleSet, url: str, sources: Mapping[str, Source]) -> Itera
     try:
         for partition in log.partitions:
             fold = _fold(rules, partition, sources)
+            if first := log.begin(partition):
+                fold.begin_at(first)
             while records := log.read(partition, fold.position, limits.BATCH_RECORDS_MAX):
                 yield fold.step(records)
             yield fold.finish()

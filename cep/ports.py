@@ -89,7 +89,15 @@ class Log(Protocol):
     def read(self, partition: str, position: int, max_records: int) -> Records | None:
         """At most `max_records` records from `position` on; count 0: none yet; None: the end.
 
-        Raises `SourceError` when the log is gone, ends before `position`, or cannot go back to it.
+        Raises `SourceError` when the log is gone, ends before `position`, cannot go back to it, or
+        has lost records from there on.
+        """
+        ...
+
+    def begin(self, partition: str) -> int:
+        """The position to begin to read at, for who has read nothing: of the first record there is.
+
+        It is not 0 when records were removed and the log knows their number.
         """
         ...
 

@@ -65,7 +65,9 @@ def why(
 def _read(log: Log, fold: Fold, seen: SeenEvents) -> None:
     """All there is; the fold is needed only for what other rules emit."""
     steps = len(fold.rules.rules) > 1
-    position = 0
+    position = log.begin(log.partitions[0])
+    if position:
+        fold.begin_at(position)
     while True:
         records = log.read(log.partitions[0], position, limits.BATCH_RECORDS_MAX)
         if records is None or records.count == 0:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cep.cli import append, bench, check, explain, fmt, lsp, run_command, serve, store, test
+from cep.cli import append, bench, check, explain, fmt, log, lsp, run_command, serve, store, test
 from cep.errors import CepError
 
 
@@ -46,6 +46,7 @@ for command in (
     explain.explain,
     run_command.run,
     append.append,
+    log.log,
     serve.serve,
     store.store,
     lsp.lsp,

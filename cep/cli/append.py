@@ -46,8 +46,10 @@ def append(
     reading = open_log(source, follow=False)
     log = open_topic(to, create=True, notify=say, ahead_ms_max=ahead_ms_max)
     _make_topic(log, partitions, key)
-    position = appended = duplicates = too_long = 0
-    while records := reading.read(reading.partitions[0], position, limits.BATCH_RECORDS_MAX):
+    appended = duplicates = too_long = 0
+    partition = reading.partitions[0]
+    position = reading.begin(partition)
+    while records := reading.read(partition, position, limits.BATCH_RECORDS_MAX):
         position = records.end_position
         too_long += len(records.oversized)
         for chunk in pieces(records.data, limits.BATCH_RECORDS_MAX, limits.APPEND_BYTES_MAX):

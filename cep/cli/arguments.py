@@ -24,6 +24,22 @@ class Duration(click.ParamType[int]):
         return duration_ms(text)
 
 
+class Size(click.ParamType[int]):
+    """`500MiB`, `10GiB`, or a number of bytes."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        found = re.fullmatch(r"(\d+)(B|KiB|MiB|GiB|TiB)?", str(value))
+        if found is None:
+            self.fail(f"{str(value)!r} is no size (500MiB, 10GiB)", param, ctx)
+        number, unit = found.groups()
+        units = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+        return int(number) * units[unit or "B"]
+
+
 rule_paths = click.argument(
     "rules", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )

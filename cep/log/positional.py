@@ -1,9 +1,12 @@
-"""The part about bookmarks of a log that finds any record by its number."""
+"""What a log that has all its records, and finds any by its number, says of where to read."""
 
 from __future__ import annotations
 
 
 class Positional:
+    def begin(self, partition: str) -> int:
+        return 0
+
     def bookmark(self, partition: str, position: int) -> str:
         return ""
 

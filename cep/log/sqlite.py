@@ -24,8 +24,9 @@ from cep.log.lines import whole_lines
 from cep.log.positional import Positional
 from cep.log.publishing import Appended, Share
 from cep.log.routing import NO_IDS, EventIds, placed
+from cep.log.starts import Start, check, mark_of_chunk, start_of
 from cep.log.topics import Topic, checked, declare, known
-from cep.ports import Clock, Ingest, Records, SystemClock, mark_of
+from cep.ports import Clock, Ingest, Records, SystemClock
 from cep.store.connect import open_database
 from cep.store.schema import prepare
 from cep.store.tables import log_chunk
@@ -57,6 +58,8 @@ class SqliteLog(Positional):
     ) -> None:
         self._follow = follow
         self._ahead_ms_max = ahead_ms_max
+        self._notify = notify
+        self._compacted: dict[str, int] = {}  # up to where it was when a partition was begun
         self._clock = clock or SystemClock()
         self._engine = open_database(database) if isinstance(database, str) else database
         is_file = self._engine.dialect.name == "sqlite"
@@ -67,6 +70,10 @@ class SqliteLog(Positional):
             with self._engine.connect() as connection:
                 connection.execution_options(read_only=True)
                 self.topic = known(connection, topic) or Topic(topic)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -85,10 +92,16 @@ class SqliteLog(Positional):
             connection.execution_options(read_only=True)
             chunks = _chunks_from(connection, partition, position, max_records)
             end = position if chunks else _end(connection, partition)
+            if end > position:  # appended since, or gone
+                chunks = _chunks_from(connection, partition, position, max_records)
             if not chunks and not position:
                 _check_still(self.topic, connection)
+            start = start_of(connection, partition)
+        check(partition, start, position, self._compacted.get(partition, 0))
         if end < position:
             raise SourceError(f"log: {partition} ends at record {end}, before record {position}")
+        if end > position and not chunks:
+            raise SourceError(f"log: record {position} of {partition} is missing")
         if not chunks:
             return Records(position, b"", 0) if self._follow else None
         data = b"".join(chunk.data for chunk in chunks)
@@ -99,9 +112,37 @@ class SqliteLog(Positional):
         ingests = tuple(chunk.ingest for chunk in chunks)
         return Records(position, data, count, ingests=ingests, tick_ms=chunks[0].tick_ms)
 
+    def begin(self, partition: str) -> int:
+        start = self._start(partition)
+        if start.position < start.compacted:
+            self._notify(
+                f"{partition} is compacted up to record {start.compacted}: before that, only the "
+                "newest record of each key is left"
+            )
+        self._compacted[partition] = start.compacted
+        return start.position
+
     def mark(self, partition: str) -> str:
-        first = self.read(partition, 0, 1)
-        return mark_of(first.data) if first is not None else ""
+        with _named_errors("read"), self._engine.connect() as connection:
+            connection.execution_options(read_only=True)
+            known = start_of(connection, partition).mark
+            first = [] if known else _chunks_from(connection, partition, 0, 1)
+            if not known and not first:
+                _check_still(self.topic, connection)
+        return mark_of_chunk(first[0].data) if first else known
+
+    def bookmark(self, partition: str, position: int) -> str:
+        """Up to where the log was compacted when its reader began, if that is behind `position`."""
+        compacted = self._compacted.get(partition, 0)
+        return str(compacted) if position < compacted else ""
+
+    def resume(self, partition: str, bookmark: str) -> None:
+        self._compacted[partition] = int(bookmark or 0)
+
+    def _start(self, partition: str) -> Start:
+        with _named_errors("read"), self._engine.connect() as connection:
+            connection.execution_options(read_only=True)
+            return start_of(connection, partition)
 
     def end(self, partition: str, bookmark: str = "") -> int:
         with _named_errors("read"), self._engine.connect() as connection:
@@ -242,14 +283,15 @@ def _chunks_from(
         .order_by(log_chunk.c.position)
     )
     chunks: list[_Chunk] = []
-    size = 0
+    size, expected = 0, position
     rows = connection.execute(query, execution_options={"yield_per": 16})
     with closing(rows):
         for first, count, data, recorded_ms, latest_ms, tick_ms in rows:
             if first + count <= position:
                 continue
-            if chunks and tick_ms is not None:
+            if first > expected or (chunks and tick_ms is not None):
                 break
+            expected = first + count
             if first < position:
                 data = data[Block(data).behind(position - first) :]
             ingest = Ingest(max(first, position), recorded_ms, latest_ms)

@@ -182,6 +182,15 @@ log_topic = Table(  # a topic that is not here has one partition, which bears it
     Column("key", Text, nullable=False),  # the field whose value decides; dotted, "" for one
 )
 
+log_start = Table(  # a partition that is not here has all of its records; see cep.log.starts
+    "log_start",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("position", BigInteger, nullable=False),  # the first record there is
+    Column("compacted", BigInteger, nullable=False),  # before it, older records of a key are blank
+    Column("mark", Text, nullable=False),  # of the first record there was
+)
+
 log_event_id = Table(  # of the newest limits.EVENT_IDS_MAX events that said their id
     "log_event_id",
     metadata,

@@ -64,9 +64,11 @@ def follow(database: str, added: Sequence[bytes], *, batch_records: int = 16) ->
         tables={name: GivenSource(rows) for name, rows in ROWS.items()},
     )
     clock.on_sleep = engine.stop
-    engine.run()
-    log.close()
-    store.close()
+    try:
+        engine.run()
+    finally:
+        log.close()
+        store.close()
     return said
 
 

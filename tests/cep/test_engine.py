@@ -45,6 +45,9 @@ class SmallReads:
             limit = min(limit, self._pause_at - position)
         return self._log.read(partition, position, limit)
 
+    def begin(self, partition: str) -> int:
+        return self._log.begin(partition)
+
     def mark(self, partition: str) -> str:
         return self._log.mark(partition)
 
