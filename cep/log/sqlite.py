@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cep import limits
@@ -24,12 +24,12 @@ from cep.log.lines import whole_lines
 from cep.log.positional import Positional
 from cep.log.publishing import Appended, Share
 from cep.log.routing import NO_IDS, EventIds, placed
-from cep.log.starts import Start, check, mark_of_chunk, start_of
+from cep.log.starts import Start, check_compacted, check_trimmed, mark_of_chunk, start_of
 from cep.log.topics import Topic, checked, declare, known
 from cep.ports import Clock, Ingest, Records, SystemClock
 from cep.store.connect import open_database
 from cep.store.schema import prepare
-from cep.store.tables import log_chunk
+from cep.store.tables import log_chunk, log_start
 
 T = TypeVar("T")
 
@@ -96,14 +96,14 @@ class SqliteLog(Positional):
                 chunks = _chunks_from(connection, partition, position, max_records)
             if not chunks and not position:
                 _check_still(self.topic, connection)
-            start = start_of(connection, partition)
-        check(partition, start, position, self._compacted.get(partition, 0))
+            if not chunks and end > position:
+                check_trimmed(partition, start_of(connection, partition), position)
         if end < position:
             raise SourceError(f"log: {partition} ends at record {end}, before record {position}")
-        if end > position and not chunks:
-            raise SourceError(f"log: record {position} of {partition} is missing")
         if not chunks:
             return Records(position, b"", 0) if self._follow else None
+        known = self._compacted.get(partition, 0)
+        check_compacted(partition, chunks[0].compacted, position, known)
         data = b"".join(chunk.data for chunk in chunks)
         count = count_lines(data)
         if count > max_records:
@@ -239,13 +239,16 @@ def _check_still(topic: Topic, connection: Connection) -> None:
         raise SourceError(f"log: it has become a {now} since it was opened: start again")
 
 
+_NEWEST_CHUNK = (
+    select(log_chunk.c.position, log_chunk.c.count)
+    .where(log_chunk.c.topic == bindparam("of"))
+    .order_by(log_chunk.c.position.desc())
+    .limit(1)
+)
+
+
 def _end(connection: Connection, topic: str) -> int:
-    row = connection.execute(
-        select(log_chunk.c.position, log_chunk.c.count)
-        .where(log_chunk.c.topic == topic)
-        .order_by(log_chunk.c.position.desc())
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_NEWEST_CHUNK, {"of": topic}).one_or_none()
     return 0 if row is None else row[0] + row[1]
 
 
@@ -253,40 +256,45 @@ class _Chunk(NamedTuple):
     data: bytes
     ingest: Ingest
     tick_ms: int | None
+    compacted: int  # see `Start`
+
+
+# Made once: putting them together takes as long as running them.
+_CHUNK_OF = select(func.max(log_chunk.c.position)).where(
+    log_chunk.c.topic == bindparam("of"), log_chunk.c.position <= bindparam("here")
+)
+_CHUNKS = (
+    select(
+        log_chunk.c.position,
+        log_chunk.c.count,
+        log_chunk.c.data,
+        log_chunk.c.recorded_ms,
+        log_chunk.c.latest_ms,
+        log_chunk.c.tick_ms,
+        select(log_start.c.compacted).where(log_start.c.topic == bindparam("of")).scalar_subquery(),
+    )
+    .where(
+        log_chunk.c.topic == bindparam("of"),
+        log_chunk.c.position >= bindparam("start"),
+        log_chunk.c.position < bindparam("end"),
+    )
+    .order_by(log_chunk.c.position)
+)
 
 
 def _chunks_from(
     connection: Connection, topic: str, position: int, max_records: int
 ) -> list[_Chunk]:
     """From exactly `position` on, to about `max_records` records or to a tick; it comes alone."""
-    start = connection.execute(
-        select(func.max(log_chunk.c.position)).where(
-            log_chunk.c.topic == topic, log_chunk.c.position <= position
-        )
-    ).scalar_one()
+    start = connection.execute(_CHUNK_OF, {"of": topic, "here": position}).scalar_one()
     if start is None:
         return []
-    query = (
-        select(
-            log_chunk.c.position,
-            log_chunk.c.count,
-            log_chunk.c.data,
-            log_chunk.c.recorded_ms,
-            log_chunk.c.latest_ms,
-            log_chunk.c.tick_ms,
-        )
-        .where(
-            log_chunk.c.topic == topic,
-            log_chunk.c.position >= start,
-            log_chunk.c.position < position + max_records,
-        )
-        .order_by(log_chunk.c.position)
-    )
+    bounds = {"of": topic, "start": start, "end": position + max_records}
     chunks: list[_Chunk] = []
     size, expected = 0, position
-    rows = connection.execute(query, execution_options={"yield_per": 16})
+    rows = connection.execute(_CHUNKS, bounds, execution_options={"yield_per": 16})
     with closing(rows):
-        for first, count, data, recorded_ms, latest_ms, tick_ms in rows:
+        for first, count, data, recorded_ms, latest_ms, tick_ms, compacted in rows:
             if first + count <= position:
                 continue
             if first > expected or (chunks and tick_ms is not None):
@@ -295,7 +303,7 @@ def _chunks_from(
             if first < position:
                 data = data[Block(data).behind(position - first) :]
             ingest = Ingest(max(first, position), recorded_ms, latest_ms)
-            chunks.append(_Chunk(bytes(data), ingest, tick_ms))
+            chunks.append(_Chunk(bytes(data), ingest, tick_ms, compacted or 0))
             size += len(data)
             if size >= limits.BATCH_BYTES_MAX or tick_ms is not None:
                 break

@@ -43,22 +43,26 @@ def put_start(connection: Connection, partition: str, start: Start) -> None:
         connection.execute(log_start.insert().values(topic=partition, **values))
 
 
-def check(partition: str, start: Start, position: int, compacted_known: int) -> None:
-    """Raises SourceError when a reader that is at `position` has missed records.
+_WAY_OUT = (
+    "Bring the log back from a copy, or give up what is missing: have the state made anew from "
+    "what is there (cep store rebuild), or start with another store"
+)
 
-    `compacted_known`: up to where the log was compacted when the reader began.
-    """
-    way_out = (
-        "Bring the log back from a copy, or give up what is missing: have the state made anew from "
-        "what is there (cep store rebuild), or start with another store"
-    )
+
+def check_trimmed(partition: str, start: Start, position: int) -> None:
+    """For a reader that finds nothing at `position`, though the log goes on: raises SourceError."""
     if position < start.position:
         raise SourceError(
             f"{partition}: {start.position - position} records from {position} on were trimmed "
-            f"before they were read (or while their events waited for the watermark). {way_out}"
+            f"before they were read (or while their events waited for the watermark). {_WAY_OUT}"
         )
-    if position < start.compacted and compacted_known < start.compacted:
+    raise SourceError(f"log: record {position} of {partition} is missing")
+
+
+def check_compacted(partition: str, compacted: int, position: int, known: int) -> None:
+    """Raises SourceError for a reader at `position` that began when `known` was compacted only."""
+    if position < compacted and known < compacted:
         raise SourceError(
-            f"{partition}: the log was compacted up to record {start.compacted}, but was read only "
-            f"up to {position}: of each key only the newest record is left. {way_out}"
+            f"{partition}: the log was compacted up to record {compacted}, but was read only up to "
+            f"{position}: of each key only the newest record is left. {_WAY_OUT}"
         )

@@ -35,6 +35,7 @@ def command(rules: Path, source: Path, store: Path) -> list[str]:
 
 
 def contents(store_path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Rows, but for who held a partition how often, and in which pages its state is."""
     store = open_store(str(store_path))
     with store.engine.connect() as connection:
         connection.execution_options(read_only=True)
@@ -42,9 +43,9 @@ def contents(store_path: Path) -> dict[str, list[tuple[object, ...]]]:
             table.name: [
                 tuple(row)
                 for row in connection.execute(
-                    select(*(c for c in table.columns if c.name != "epoch")).order_by(
-                        *table.primary_key.columns
-                    )
+                    select(
+                        *(c for c in table.columns if c.name not in ("epoch", "checksum"))
+                    ).order_by(*table.primary_key.columns)
                 )
             ]
             for table in (detection, outbox, dead_letter, checkpoint)
