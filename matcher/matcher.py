@@ -376,14 +376,9 @@ class Matcher:
 
     def _scalars(self, numbers: Iterable[int], keys: Iterable[int]) -> list[tuple[object, ...]]:
         """The scalars of keys of lanes; those of one key are made once."""
-        known: list[dict[int, tuple[object, ...]]] = [{} for _ in self._lanes]
-        found = []
-        for number, key in zip(numbers, keys, strict=True):
-            scalars = known[number].get(key)
-            if scalars is None:
-                scalars = known[number][key] = self._lanes[number].keys.scalars(key)
-            found.append(scalars)
-        return found
+        whose = list(zip(numbers, keys, strict=True))
+        known = {each: self._lanes[each[0]].keys.scalars(each[1]) for each in set(whose)}
+        return list(map(known.__getitem__, whose))
 
     def _raw_of(self, positions: NDArray[np.int64], batch: Batch) -> dict[int, bytes]:
         """The bytes of events, from this batch or from what is held."""

@@ -7,7 +7,7 @@ where a row needs it, from all events of its window, by the plain code of `match
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -172,7 +172,7 @@ class Measures:
         places = {aggregate: place for place, aggregate in enumerate(aggregates)}
         if not columns:
             return [WindowValues(places, ())] * len(rows)
-        return [WindowValues(places, values) for values in zip(*columns, strict=True)]
+        return list(map(WindowValues, repeat(places), zip(*columns, strict=True)))
 
     def _walked_column(self, aggregate: Aggregate, rows: Ints, memory: WindowMemory) -> Column:
         scalars = self._walked(aggregate, rows, memory)

@@ -106,6 +106,12 @@ def key_slot(keys: Ints, key: int) -> int:
 
 
 @inlined
+def home_slot(keys: Ints, key: int) -> int:
+    """The slot where a look-up of the key begins, and mostly ends."""
+    return _home(key, keys.shape[0] - 1)
+
+
+@inlined
 def prefetch_slot(keys: Ints, key: int) -> None:
     """Begin to fetch the slot where a look-up of the key will begin."""
     prefetch(keys, _home(key, keys.shape[0] - 1))
@@ -320,16 +326,21 @@ def take_changed(changed: Ints, totals: Ints, place: int) -> Ints | None:
     return None if count == EVERY_KEY else changed[:count].copy()
 
 
-def room_for_changed(changed: Ints, totals: Ints, place: int, more: int, live: int) -> Ints:
+def room_for_changed(
+    changed: Ints, totals: Ints, place: int, more: int, live: int, distinct: bool = False
+) -> Ints:
     """`changed`, or a larger array that has room for so many more keys.
 
     When nobody takes them, and they are many more than the `live` keys there are, they are given
-    up: whoever takes them then has to look at every key.
+    up: whoever takes them then has to look at every key.  `distinct`: hardly any is listed twice.
     """
     count = int(totals[place])
     if count == EVERY_KEY or count + more <= len(changed):
         return changed
     if count > CHANGED_SPARE + 2 * live:
+        if distinct:
+            totals[place] = EVERY_KEY
+            return changed
         known = np.unique(changed[:count])
         if 2 * len(known) > count:
             totals[place] = EVERY_KEY

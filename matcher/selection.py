@@ -134,6 +134,10 @@ class Selection:
         return found.events
 
     def _select(self, keyed: BatchKeys, atoms: BatchAtoms) -> Selected:
+        if len(self._groups) == 1:
+            ((columns, entries),) = self._groups.items()
+            if len(columns) == 1:
+                return self._by_column(columns[0], entries, keyed, atoms)
         null_keys = 0
         parts = []
         for columns, entries in self._groups.items():
@@ -148,19 +152,48 @@ class Selection:
             return Selected(None, null_keys)
         rows, keys, masks = parts[0] if len(parts) == 1 else merged(parts)
         batch = keyed.batch
-        events = np.empty((len(rows), EVENT_VALUES + len(self._plan.columns)), np.int64)
+        events = self._room(len(rows))
         fill(events, rows, keys, masks, batch.ts, batch.position)
+        return self._with_values(events, rows, atoms, null_keys)
+
+    def _by_column(
+        self, column: int, entries: list[Entry], keyed: BatchKeys, atoms: BatchAtoms
+    ) -> Selected:
+        """All entries have their key in one column: its order is that of the rows, in one go."""
+        batch = keyed.batch
+        relevant, masks = self._fitting(entries, batch, atoms)
+        count = int(np.count_nonzero(relevant))
+        if not count:
+            return Selected(None, 0)
+        rows, events = np.empty(count, np.int64), self._room(count)
+        keys = np.asarray(batch.columns[column], np.int64)
+        order = keyed.order(column)
+        known = _fill_in_order(events, rows, order, relevant, keys, masks, batch.ts, batch.position)
+        if not known:
+            return Selected(None, count)
+        return self._with_values(events[:known], rows[:known], atoms, count - known)
+
+    def _room(self, count: int) -> Ints:
+        return np.empty((count, EVENT_VALUES + len(self._plan.columns)), np.int64)
+
+    def _with_values(self, events: Ints, rows: Ints, atoms: BatchAtoms, null_keys: int) -> Selected:
+        """The values of columns complete the events of these rows."""
         for place, column in enumerate(self._plan.columns):
             fill_column(events, EVENT_VALUES + place, rows, atoms.values(column).view(np.int64))
         return Selected(events, null_keys)
 
+    def _fitting(self, entries: list[Entry], batch: Batch, atoms: BatchAtoms) -> tuple[Bools, Ints]:
+        """(which rows may matter, the mask of each)."""
+        masks = np.zeros(len(batch), np.int64)
+        relevant = np.zeros(len(batch), np.bool_)
+        for entry in entries:
+            relevant |= self._entry(entry, batch, atoms, masks)
+        return relevant, masks
+
     def _group(
         self, columns: tuple[int, ...], entries: list[Entry], keyed: BatchKeys, atoms: BatchAtoms
     ) -> tuple[Ints, Ints, Ints]:
-        masks = np.zeros(len(keyed.batch), np.int64)
-        relevant = np.zeros(len(keyed.batch), np.bool_)
-        for entry in entries:
-            relevant |= self._entry(entry, keyed.batch, atoms, masks)
+        relevant, masks = self._fitting(entries, keyed.batch, atoms)
         rows = np.flatnonzero(relevant)
         if len(columns) == 1 and len(rows):
             put_in_order(keyed.order(columns[0]), relevant, rows)
@@ -171,7 +204,7 @@ class Selection:
         """The rows that may matter; the bit of each step they may fit is set in `masks`."""
         relevant, fits = entry_fits(entry, self._event_index[entry.event], batch, atoms)
         for step, mask in fits:
-            masks |= mask.astype(np.int64) << step
+            np.bitwise_or(masks, 1 << step, out=masks, where=mask)
         if entry.marks:
             masks[relevant] |= entry.marks
         return relevant
@@ -214,6 +247,30 @@ def fill(events: Ints, rows: Ints, keys: Ints, masks: Ints, ts: Ints, position: 
         events[place, EVENT_POSITION] = position[row]
         events[place, EVENT_KEY] = keys[place]
         events[place, EVENT_MASK] = masks[place]
+
+
+@kernel
+def _fill_in_order(
+    events: Ints,
+    rows: Ints,
+    order: Ints,
+    relevant: Bools,
+    keys: Ints,
+    masks: Ints,
+    ts: Ints,
+    position: Ints,
+) -> int:
+    """Write the relevant rows with a key, in `order`, into `rows` and `events`; how many."""
+    size = 0
+    for row in order:
+        if relevant[row] and keys[row] != NULL:
+            rows[size] = row
+            events[size, EVENT_TS] = ts[row]
+            events[size, EVENT_POSITION] = position[row]
+            events[size, EVENT_KEY] = keys[row]
+            events[size, EVENT_MASK] = masks[row]
+            size += 1
+    return size
 
 
 @kernel

@@ -77,6 +77,7 @@ from matcher.window_store import (
     new_key,
 )
 from matcher.window_write import Rows, session_end, write, write_false
+from matcher.words import trailing_zeros
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -169,9 +170,7 @@ def take(
                 if keys[slot, SLOT_HEAD] == NONE:
                     forget_key(memory, slot)
                 continue
-        step = 0
-        while not events[place, EVENT_MASK] >> step & 1:
-            step += 1
+        step = trailing_zeros(np.uint64(events[place, EVENT_MASK]))
         entry = add_entry(memory, slot, ts, events[place, EVENT_POSITION], step)
         for value in range(ENTRY_VALUES, places):
             entries[entry, value] = events[place, EVENT_VALUES + value - ENTRY_VALUES]

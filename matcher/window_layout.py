@@ -8,7 +8,9 @@ SLOT_TAIL, SLOT_COUNT, SLOT_NUMBER, SLOT_FLAGS, SLOT_LAST_MS, SLOT_CELLS = range
 
 # Bits of SLOT_FLAGS.  HOT: `when` held at the last event.  WARM: it may have held since.
 # DUE: the key stands in the list of keys whose windows are closed by time.
+# The bits above tell at which checkpoint the key was last listed as changed.
 HOT, WARM, DUE = 1, 2, 4
+LISTED_BITS = 3
 
 # Columns of `WindowMemory.entries`; values come next, links of extremes last.  `next` links the
 # entries of a key, or free ones; `left` those that have left windows but may still be walked.
@@ -29,10 +31,11 @@ DISTINCT_INT, DISTINCT_FLOAT, FIRST, LAST = range(8, 12)
 
 WIDTHS = {SUM_INT: 2, MIN_INT: 2, MIN_FLOAT: 2, MAX_INT: 2, MAX_FLOAT: 2}
 
-# Places in `WindowMemory.totals`; WINDOW_CHANGED is how many of `WindowMemory.changed` are in use.
+# Places in `WindowMemory.totals`; WINDOW_CHANGED is how many of `WindowMemory.changed` are in use,
+# CHECKPOINT the number of the next checkpoint, from 1 on.
 FREE_ENTRY, ENTRIES, KEYS_USED, VALUES_USED, LEFT = range(5)
-DUE_KEYS, DUE_KEPT, NEXT_DUE_MS, TAKEN, WINDOW_CHANGED, WALKED = range(5, 11)
-WINDOW_TOTALS = 11
+DUE_KEYS, DUE_KEPT, NEXT_DUE_MS, TAKEN, WINDOW_CHANGED, WALKED, CHECKPOINT = range(5, 12)
+WINDOW_TOTALS = 12
 
 # ---------------------------------------------------------------------- rows, kinds and options
 

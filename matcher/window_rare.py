@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from matcher.buffers import EVENT_KEY, EVENT_TS
 from matcher.compiled import inlined
-from matcher.runs import NONE, SLOT_HEAD, key_slot, prefetch_slot
+from matcher.runs import NONE, SLOT_HEAD, home_slot, key_slot, prefetch_slot
 from matcher.window_layout import (
     DUE,
     HOPPING,
@@ -38,14 +38,15 @@ SLOTS_AHEAD, ENTRIES_AHEAD = 16, 8
 
 @inlined
 def fetch_ahead(place: int, events: Ints, memory: WindowMemory) -> None:
-    """Begin to fetch what the keys of later events will ask for: a slot, then its oldest entry."""
+    """Begin to fetch what the keys of later events will ask for: a slot, then its oldest entry.
+
+    Without branches, which would be mispredicted: where keys change is random.
+    """
     last = events.shape[0] - 1
     far, near = min(place + SLOTS_AHEAD, last), min(place + ENTRIES_AHEAD, last)
-    if events[far, EVENT_KEY] != events[far - 1, EVENT_KEY]:
-        prefetch_slot(memory.keys, events[far, EVENT_KEY])
-    if events[near, EVENT_KEY] != events[near - 1, EVENT_KEY]:
-        slot = key_slot(memory.keys, events[near, EVENT_KEY])
-        prefetch(memory.entries, memory.keys[slot, SLOT_HEAD])
+    prefetch_slot(memory.keys, events[far, EVENT_KEY])
+    slot = home_slot(memory.keys, events[near, EVENT_KEY])
+    prefetch(memory.entries, memory.keys[slot, SLOT_HEAD])
 
 
 @inlined

@@ -35,6 +35,7 @@ from matcher.window_layout import (
     CELL_LINK,
     CELL_OP,
     CELL_PLACE,
+    CHECKPOINT,
     DISTINCT_FLOAT,
     DISTINCT_INT,
     DUE_KEYS,
@@ -48,6 +49,7 @@ from matcher.window_layout import (
     FREE_ENTRY,
     KEYS_USED,
     LEFT,
+    LISTED_BITS,
     MAX_FLOAT,
     MAX_INT,
     MIN_FLOAT,
@@ -55,6 +57,7 @@ from matcher.window_layout import (
     NEXT_DUE_MS,
     SLOT_CELLS,
     SLOT_COUNT,
+    SLOT_FLAGS,
     SLOT_LAST_MS,
     SLOT_TAIL,
     SUM_INT,
@@ -93,9 +96,12 @@ class WindowMemory(NamedTuple):
 
 @inlined
 def touch(memory: WindowMemory, slot: int) -> None:
-    """The state of the key in this slot has changed."""
-    key = memory.keys[slot, SLOT_KEY]
-    mark_changed(key, memory.changed, memory.totals, WINDOW_CHANGED)
+    """The state of the key in this slot has changed; it is listed once between checkpoints."""
+    keys, checkpoint = memory.keys, memory.totals[CHECKPOINT]
+    flags = keys[slot, SLOT_FLAGS]
+    if flags >> LISTED_BITS != checkpoint:
+        keys[slot, SLOT_FLAGS] = flags & ~(-1 << LISTED_BITS) | checkpoint << LISTED_BITS
+        mark_changed(keys[slot, SLOT_KEY], memory.changed, memory.totals, WINDOW_CHANGED)
 
 
 @inlined
@@ -366,7 +372,7 @@ class WindowStore:
         totals = np.zeros(WINDOW_TOTALS, np.int64)
         totals[[FREE_ENTRY, LEFT]] = NONE
         totals[NEXT_DUE_MS] = 2**62
-        totals[WALKED] = walked
+        totals[WALKED], totals[CHECKPOINT] = walked, 1
         cells = np.zeros((len(ops), 4), np.int64)
         column, link = SLOT_CELLS, ENTRY_VALUES + places
         for number, (op, place) in enumerate(ops):
@@ -414,7 +420,7 @@ class WindowStore:
         """Make room to list so many more keys as changed."""
         memory, totals = self.memory, self.memory.totals
         live = int(totals[KEYS_USED])
-        changed = room_for_changed(memory.changed, totals, WINDOW_CHANGED, more, live)
+        changed = room_for_changed(memory.changed, totals, WINDOW_CHANGED, more, live, True)
         self.memory = memory._replace(changed=changed)
 
     def touch(self, keys: Ints) -> None:
@@ -424,6 +430,7 @@ class WindowStore:
 
     def take_changed(self) -> Ints | None:
         """The keys changed since the last call, perhaps repeatedly; None: perhaps any."""
+        self.memory.totals[CHECKPOINT] += 1
         return take_changed(self.memory.changed, self.memory.totals, WINDOW_CHANGED)
 
     @property
