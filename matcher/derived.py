@@ -23,9 +23,10 @@ from matcher.expressions import conjuncts
 from matcher.keys import KeyCodec
 from matcher.layout import is_float
 from matcher.measures import Measures
+from matcher.ordering import order_by
 from matcher.saved import NOTHING, Saved
 from matcher.schema import Schema
-from matcher.selection import merged, order_by
+from matcher.selection import merged
 from matcher.storage import nulls
 from matcher.strings import Strings
 from matcher.window_layout import ENTERS, OPTION_ROW, READ, READS, ROW_POSITION

@@ -25,14 +25,12 @@ from matcher.buffers import (
 )
 from matcher.compiled import kernel
 from matcher.keys import KeyCodec
+from matcher.ordering import order_by
 from matcher.plan import Entry
 from matcher.schema import Schema
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-DIGIT_BITS = 11
-"""Keys are sorted by so many bits at a time."""
 
 
 class Selected(NamedTuple):
@@ -58,40 +56,6 @@ class BatchKeys:
         if column not in self._orders:
             self._orders[column] = order_by(np.asarray(self.batch.columns[column], np.int64))
         return self._orders[column]
-
-
-def order_by(values: Ints) -> Ints:
-    """The rows in order of (value, row)."""
-    least = min(int(values.min(initial=0, where=values != NULL)), 0)
-    most = int(values.max(initial=0))
-    if most - least >= 1 << 3 * DIGIT_BITS:
-        return np.argsort(values, kind="stable")
-    order, other = np.arange(len(values)), np.empty(len(values), np.int64)
-    counts = np.empty(1 << DIGIT_BITS, np.int64)
-    for shift in range(0, max(1, (most - least + 1).bit_length()), DIGIT_BITS):
-        _order_by_digit(values, least - 1, shift, order, other, counts)
-        order, other = other, order
-    return order
-
-
-@kernel
-def _order_by_digit(
-    values: Ints, below: int, shift: int, rows: Ints, ordered: Ints, counts: Ints
-) -> None:
-    """One pass of a radix sort of `rows` by `values`: least significant digit first; null first."""
-    mask = counts.shape[0] - 1
-    counts[:] = 0
-    for value in values:
-        counts[((max(value, below) - below) >> shift) & mask] += 1
-    total = 0
-    for digit in range(counts.shape[0]):
-        count = counts[digit]
-        counts[digit] = total
-        total += count
-    for row in rows:
-        digit = ((max(values[row], below) - below) >> shift) & mask
-        ordered[counts[digit]] = row
-        counts[digit] += 1
 
 
 class Selecting(Protocol):
@@ -165,13 +129,14 @@ class Selection:
         count = int(np.count_nonzero(relevant))
         if not count:
             return Selected(None, 0)
-        rows, events = np.empty(count, np.int64), self._room(count)
         keys = np.asarray(batch.columns[column], np.int64)
-        order = keyed.order(column)
-        known = _fill_in_order(events, rows, order, relevant, keys, masks, batch.ts, batch.position)
+        rows = np.empty(len(batch), np.int64)
+        known = _keyed_in_order(keyed.order(column), relevant, keys, rows)
         if not known:
             return Selected(None, count)
-        return self._with_values(events[:known], rows[:known], atoms, count - known)
+        rows, events = rows[:known], self._room(known)
+        _fill_rows(events, rows, keys, masks, batch.ts, batch.position)
+        return self._with_values(events, rows, atoms, count - known)
 
     def _room(self, count: int) -> Ints:
         return np.empty((count, EVENT_VALUES + len(self._plan.columns)), np.int64)
@@ -204,9 +169,9 @@ class Selection:
         """The rows that may matter; the bit of each step they may fit is set in `masks`."""
         relevant, fits = entry_fits(entry, self._event_index[entry.event], batch, atoms)
         for step, mask in fits:
-            np.bitwise_or(masks, 1 << step, out=masks, where=mask)
+            _mark(masks, mask, 1 << step)
         if entry.marks:
-            masks[relevant] |= entry.marks
+            _mark(masks, relevant, entry.marks)
         return relevant
 
 
@@ -250,27 +215,33 @@ def fill(events: Ints, rows: Ints, keys: Ints, masks: Ints, ts: Ints, position: 
 
 
 @kernel
-def _fill_in_order(
-    events: Ints,
-    rows: Ints,
-    order: Ints,
-    relevant: Bools,
-    keys: Ints,
-    masks: Ints,
-    ts: Ints,
-    position: Ints,
-) -> int:
-    """Write the relevant rows with a key, in `order`, into `rows` and `events`; how many."""
+def _mark(masks: Ints, where: Bools, bits: int) -> None:
+    for row in range(masks.shape[0]):
+        masks[row] |= np.int64(where[row]) * bits
+
+
+@kernel
+def _keyed_in_order(order: Ints, relevant: Bools, keys: Ints, rows: Ints) -> int:
+    """Write the relevant rows with a key, in `order`, into `rows`; how many there are.
+
+    `rows` is as long as `order`.  Without branches, as there is no telling what is relevant.
+    """
     size = 0
     for row in order:
-        if relevant[row] and keys[row] != NULL:
-            rows[size] = row
-            events[size, EVENT_TS] = ts[row]
-            events[size, EVENT_POSITION] = position[row]
-            events[size, EVENT_KEY] = keys[row]
-            events[size, EVENT_MASK] = masks[row]
-            size += 1
+        rows[size] = row
+        size += relevant[row] & (keys[row] != NULL)
     return size
+
+
+@kernel
+def _fill_rows(events: Ints, rows: Ints, keys: Ints, masks: Ints, ts: Ints, position: Ints) -> None:
+    """As `fill`, of all rows' keys and masks."""
+    for place in range(rows.shape[0]):
+        row = rows[place]
+        events[place, EVENT_TS] = ts[row]
+        events[place, EVENT_POSITION] = position[row]
+        events[place, EVENT_KEY] = keys[row]
+        events[place, EVENT_MASK] = masks[row]
 
 
 @kernel

@@ -16,9 +16,9 @@ from matcher.batch import Batch
 from matcher.fitting import BatchFitting, Fitting
 from matcher.journal import Journal
 from matcher.keys import KeyCodec
+from matcher.ordering import order_by
 from matcher.pair_plan import VALUES_MAX, Pair, PairTest, Value
 from matcher.saved import NOTHING, Head, PageMismatch, Saved
-from matcher.selection import order_by
 from matcher.starts import START_POSITION, START_TS, START_VALUES, Starts
 from matcher.strings import Strings
 from matcher.tables import NO_LIMIT_MS

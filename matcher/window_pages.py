@@ -23,9 +23,9 @@ from matcher.keys import KeyCodec
 from matcher.layout import is_text
 from matcher.ledger import Content, Ledger, Written
 from matcher.narrow import narrowed, widened
+from matcher.ordering import order_by
 from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY
 from matcher.saved import Head, PageMismatch, Saved
-from matcher.selection import order_by
 from matcher.strings import Strings
 from matcher.timed_rows import ROW_POSITION, ROW_TS, ROW_VALUES, TimedRows, timed_form
 from matcher.window_layout import (
