@@ -55,8 +55,19 @@ def cached_parquet(n: int, head: int, seed: int = 1) -> Path:
     return path
 
 
+def _of_few_texts(path: Path) -> list[str]:
+    """The columns that take about a byte of each row, or less, before they are compressed."""
+    group = pq.read_metadata(path).row_group(0)
+    columns = (group.column(place) for place in range(group.num_columns))
+    texts = (each for each in columns if each.physical_type == "BYTE_ARRAY")
+    return [each.path_in_schema for each in texts if each.total_uncompressed_size <= group.num_rows]
+
+
 def tables_of(path: Path) -> Iterator[pa.Table]:
-    """The rows of a Parquet file, in tables of one step of the engine each."""
-    with pq.ParquetFile(path) as file:
+    """The rows of a Parquet file, in tables of one step of the engine each.
+
+    Columns of few texts stay the dictionaries that they are in the file.
+    """
+    with pq.ParquetFile(path, read_dictionary=_of_few_texts(path)) as file:
         for batch in file.iter_batches(limits.BATCH_RECORDS_MAX, use_threads=False):
             yield pa.Table.from_batches([batch])

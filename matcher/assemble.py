@@ -38,6 +38,9 @@ class Assembler:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.readers = _readers(schema)
+        distinct = {_bits(reader.owned): reader.owned for reader in self.readers}
+        self._owners = list(distinct.values())
+        self._owner = [[*distinct].index(_bits(reader.owned)) for reader in self.readers]
         self._time_column = np.array(
             [
                 schema.column(event.name, (event.time_field,)) if event.time_field else -1
@@ -61,8 +64,9 @@ class Assembler:
         unsure = np.zeros(len(types), np.bool_)
         columns = [nulls(spec.type.kind, 0) for spec in self.schema.columns]
         filled = [False] * len(columns)
+        owners = [None if owned is None else owned.take(types) for owned in self._owners]
         for number, reader in enumerate(self.readers):
-            owned = None if reader.owned is None else reader.owned[types]
+            owned = owners[self._owner[number]]
             column, bad = read(number)
             null = np.isnan(column) if reader.type.kind is Kind.FLOAT else column == NULL
             if not reader.type.optional and null.any():
@@ -92,6 +96,10 @@ class Assembler:
                 return values
             np.copyto(ts, values, where=self._time_column[types] == column)
         return ts
+
+
+def _bits(owned: NDArray[np.bool_] | None) -> bytes | None:
+    return None if owned is None else owned.tobytes()
 
 
 def _readers(schema: Schema) -> list[Reader]:

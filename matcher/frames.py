@@ -21,7 +21,7 @@ from matcher.building import Building, Decoded
 from matcher.codes import REFUSED
 from matcher.frame_rows import TableChunk
 from matcher.limits import TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN
-from matcher.scan_plan import TEXT_KINDS, Plan
+from matcher.scan_plan import STRING_DOMAIN, TEXT_KINDS, Plan
 from matcher.storage import Doubtful, column_of, nulls, scaled
 from matcher.strings import Strings
 from matcher.timestamps import BAD_TIMESTAMP, timestamps_ms
@@ -100,6 +100,8 @@ class Frames:
     def _codes(self, values: Any, domain: int) -> tuple[Column, Doubtful]:
         """Texts as their codes; of a dictionary each text is looked up once."""
         if pa.types.is_dictionary(values.type):
+            if len(values.dictionary) > len(values):  # most of it belongs to other rows
+                return self._codes(values.dictionary_decode(), domain)
             column, doubtful = self._codes(values.dictionary, domain)
             index = values.indices.cast(pa.int64()).fill_null(len(column)).to_numpy()
             padded: Any = np.append(column, NULL)
@@ -113,7 +115,7 @@ class Frames:
         if not ascii_only and not _is_utf8(values):
             return nulls(Kind.STRING, len(values)), np.ones(len(values), np.bool_)
         codes = self._decoder.codes.of_texts(octets, bounds, _null_mask(values), domain)
-        return codes, codes == REFUSED
+        return codes, None if domain == STRING_DOMAIN else codes == REFUSED
 
 
 def _domain(reader: Reader, plan: Plan) -> int:
@@ -145,7 +147,7 @@ def _is_utf8(values: Any) -> bool:
 
 
 _OF_NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.TIMESTAMP, Kind.DURATION})
-_UNITS_PER_MS = {"ms": 1, "us": 1_000, "ns": 1_000_000}
+_UNITS_PER_MS = {"us": 1_000, "ns": 1_000_000}
 
 
 def _numbers(kind: Kind, values: Any) -> NDArray[Any] | None:
@@ -154,15 +156,21 @@ def _numbers(kind: Kind, values: Any) -> NDArray[Any] | None:
     if pa.types.is_timestamp(arrow) or pa.types.is_duration(arrow):
         if kind is not (Kind.TIMESTAMP if pa.types.is_timestamp(arrow) else Kind.DURATION):
             return None
-        ticks: NDArray[Any] = values.cast(pa.int64()).fill_null(0).to_numpy()
+        ticks = _filled(values.cast(pa.int64()), 0)
+        if arrow.unit == "ms":
+            return ticks
         return ticks * 1_000 if arrow.unit == "s" else ticks // _UNITS_PER_MS[arrow.unit]
     if pa.types.is_integer(arrow) and not pa.types.is_uint64(arrow):
-        whole: NDArray[Any] = values.cast(pa.int64()).fill_null(0).to_numpy()
-        return whole
+        return _filled(values.cast(pa.int64()), 0)
     if pa.types.is_floating(arrow):
-        number: NDArray[Any] = values.cast(pa.float64()).fill_null(0.0).to_numpy()
-        return number
+        return _filled(values.cast(pa.float64()), 0.0)
     return None
+
+
+def _filled(values: Any, null: float) -> NDArray[Any]:
+    """The values, `null` where they are null; they may be those of the table, to be read only."""
+    filled: NDArray[Any] = (values.fill_null(null) if values.null_count else values).to_numpy()
+    return filled
 
 
 def _of_texts(declared: Type, texts: list[str], strings: Strings) -> tuple[Column, Doubtful]:
@@ -198,15 +206,17 @@ def _of_numbers(
             column = numbers.astype(np.int64)
             if declared.kind is Kind.TIMESTAMP:
                 bad |= (column < TIMESTAMP_MS_MIN) | (column > TIMESTAMP_MS_MAX)
-    column[null] = NULL
-    return column, bad & ~null
+    if null.any():
+        column[null] = NULL
+        bad &= ~null
+    return column, bad
 
 
 def _at(table: Any, source: tuple[str, ...]) -> Any:
     """The column of a field, all null if there is none; LookupError if it cannot have fields."""
     if source[0] not in table.column_names:
         return pa.nulls(table.num_rows)
-    values = table[source[0]].combine_chunks()
+    values = _in_one(table[source[0]])
     for name in source[1:]:
         if pa.types.is_null(values.type):
             return values
@@ -218,6 +228,11 @@ def _at(table: Any, source: tuple[str, ...]) -> Any:
     return values
 
 
+def _in_one(values: Any) -> Any:
+    """A column as one array; only one of several chunks is copied."""
+    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+
+
 def _is_text(arrow: Any) -> bool:
     if pa.types.is_dictionary(arrow):
         arrow = arrow.value_type
@@ -227,12 +242,26 @@ def _is_text(arrow: Any) -> bool:
 
 
 def _texts(values: Any) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct texts of a column and the index of each row's among them, -1 for null."""
+    """The texts of a column and the index of each row's among them, -1 for null."""
     if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    encoded = values.cast(pa.large_string()).dictionary_encode()
+        values = _in_one(values)
+    encoded = values if _is_small_dictionary(values) else _encoded(values)
     index = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
     return encoded.dictionary.to_pylist(), index
+
+
+def _is_small_dictionary(values: Any) -> bool:
+    """Whether the texts can be taken from a dictionary as it is."""
+    if not pa.types.is_dictionary(values.type):
+        return False
+    texts = values.dictionary
+    return len(texts) <= len(values) and not texts.null_count and _is_utf8(texts)
+
+
+def _encoded(values: Any) -> Any:
+    if pa.types.is_dictionary(values.type) or pa.types.is_string_view(values.type):
+        values = values.cast(pa.large_string())
+    return values.dictionary_encode()
 
 
 def _null_mask(values: Any) -> NDArray[np.bool_]:

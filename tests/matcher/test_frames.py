@@ -247,6 +247,30 @@ def test_a_dictionary_may_have_as_many_texts_as_its_indices_can_number() -> None
     assert codes[1] == np.iinfo(np.int64).min
 
 
+@pytest.mark.parametrize("unused", [0, 40], ids=["few texts", "more texts than rows"])
+@pytest.mark.parametrize("null", [None, "Other"], ids=["with null", "without null"])
+def test_a_dictionary_may_hold_null_a_text_twice_and_texts_of_no_row(
+    unused: int, null: str | None
+) -> None:
+    def dictionary(indices: list[int | None], texts: list[str | None]) -> pa.Array:
+        others = [f"text {number}" for number in range(unused)]
+        return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(texts + others))
+
+    table = pa.table(
+        {
+            "type": dictionary([0, 1, 2, 0, None, 3], ["Payment", "Login", null, "Payment"]),
+            "ts": pa.array([TS_MS] * 6),
+            "user": dictionary([3, 0, 1, 2, 1, 1], [None, "ann", "ann", "bob"]),
+            "amount": pa.array([1.0] * 6),
+            "status": dictionary([0, 0, 0, 2, 0, 1], ["approved", null, "declined"]),
+        }
+    )
+    strings = Strings()
+    decoded = Decoder(SCHEMA, strings).decode_arrow(table, 50)
+    rows = [{k: v for k, v in row.items() if v is not None} for row in table.to_pylist()]
+    assert outcome(decoded, strings) == naive(rows, 50)
+
+
 def test_a_text_that_is_not_utf8_is_a_dead_letter_of_its_own() -> None:
     user = pa.array([b"ann", b"\xff\xfe", b"bob"]).cast(pa.string(), safe=False)
     table = pa.table(
