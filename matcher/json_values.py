@@ -22,6 +22,8 @@ DIGITS_MAX = 18
 
 _POWERS = np.array([float(10**k) for k in range(23)])  # exact as doubles
 _INT_POWERS = np.array([10**k for k in range(19)], np.int64)
+_DIGITS_BEFORE = np.array([DECIMAL_SCALED_MAX // 10**k for k in range(19)], np.int64)
+"""What may still be multiplied by 10**k."""
 
 
 @outlined
@@ -45,8 +47,21 @@ def _parts(data: Data, start: int, end: int) -> Any:
     """(digits as an int64, power of ten, whether that is exact) of an unsigned JSON number."""
     digits: Any = 0
     count = 0
-    power = 0
+    power: Any = 0
     i = start
+    if end - start <= DIGITS_MAX:  # too few to count, as nearly all numbers have
+        while i < end and 48 <= data[i] <= 57:
+            digits = digits * 10 + np.int64(data[i] - 48)
+            i += 1
+        if i < end and data[i] == 46:
+            power = i + 1 - end
+            i += 1
+            while i < end and 48 <= data[i] <= 57:
+                digits = digits * 10 + np.int64(data[i] - 48)
+                i += 1
+        if i == end:
+            return digits, power, True
+        digits, power, i = 0, 0, start
     while i < end and 48 <= data[i] <= 57:
         if count or data[i] != 48:
             count += 1
@@ -102,9 +117,7 @@ def decimal_of(data: Data, start: int, end: int, scale: int) -> int:
         return NULL
     power += scale
     if power >= 0:
-        if digits != 0 and (
-            power > DIGITS_MAX or digits > DECIMAL_SCALED_MAX // _INT_POWERS[power]
-        ):
+        if digits != 0 and (power > DIGITS_MAX or digits > _DIGITS_BEFORE[power]):
             return NULL
         scaled = digits * _INT_POWERS[power] if digits else 0
     elif -power > DIGITS_MAX:
