@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import rulebook, workload
-from bench.columns import BATCH_ROWS, RowNumbers
+from bench.columns import BATCH_ROWS
 from bench.timing import resident_bytes
-from matcher.batch import NULL, Batch, RawLines
+from matcher.batch import NULL, Batch, BytesChunk, RawLines
 from matcher.matcher import Matcher
 from matcher.schema import Schema
 from matcher.strings import Strings
@@ -80,7 +80,8 @@ def _batches(keys: int, schema: Schema, start_ms: int = workload.START_MS) -> It
         }
         columns = [values.get(spec.path, np.full(len(rows), NULL)) for spec in schema.columns]
         types = np.full(len(rows), payment, np.int16)
-        yield Batch(ts, rows, types, columns, RawLines.of(RowNumbers(), rows, rows))
+        nothing = np.zeros(len(rows), np.int64)
+        yield Batch(ts, rows, types, columns, RawLines.of(BytesChunk(b""), nothing, nothing))
 
 
 def _settled_bytes() -> int:
