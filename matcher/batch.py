@@ -48,6 +48,10 @@ class BytesChunk(RawChunk):
     def line(self, start: int, end: int) -> bytes:
         return self.data[start:end]
 
+    def lines(self, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
+        data = self.data
+        return [data[start:end] for start, end in zip(starts, ends, strict=True)]
+
 
 @dataclass(slots=True)
 class RawLines:
@@ -79,8 +83,11 @@ class RawLines:
         starts, ends = self.start[rows].tolist(), self.end[rows].tolist()
         if len(self.chunks) == 1:
             return self.chunks[0].lines(starts, ends)
-        readers = [chunk.line for chunk in self.chunks]
         places = zip(self.chunk[rows].tolist(), starts, ends, strict=True)
+        data = [chunk.data for chunk in self.chunks if isinstance(chunk, BytesChunk)]
+        if len(data) == len(self.chunks):
+            return [data[chunk][start:end] for chunk, start, end in places]
+        readers = [chunk.line for chunk in self.chunks]
         return [readers[chunk](start, end) for chunk, start, end in places]
 
     def packed(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], bytes]:
