@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from dsl.model import WINDOW, Aggregate, Call, Const, Expr, FieldRef, KeyRef
@@ -154,9 +155,10 @@ def of_values(expr: Aggregate, values: Sequence[object]) -> object:
 
     All but first, last, nth and prev, which are of one event, leave out nulls; all but counts and
     lists are null over nothing.  Sums add in binding order, and one that leaves 64 bits on the way
-    is null; over a window, where values leave again, a sum of ints is null only when the total has
-    no place in 64 bits.  The average of decimals is their exact sum, as a float, by their count;
-    `type.scale` of an average is the scale of the field.
+    is null; over a window, where values leave again, they are exact: a sum of ints is null only
+    when the total has no place in 64 bits, one of floats is the float nearest to the total.  The
+    average of decimals is their exact sum, as a float, by their count; `type.scale` of an average
+    is the scale of the field.
     """
     known: list[Any] = [value for value in values if value is not None]
     match expr.function:
@@ -197,14 +199,31 @@ def of_values(expr: Aggregate, values: Sequence[object]) -> object:
 
 def _sum(values: Sequence[object], step: int) -> int | float | None:
     total: int | float | None = None
-    if step == WINDOW and all(isinstance(value, int) for value in values):
-        return _number(sum(value for value in values if isinstance(value, int))) if values else None
+    if step == WINDOW:
+        return _exact_sum(values) if values else None
     for value in values:
         assert isinstance(value, int | float)
         total = value if total is None else _number(total + value)
         if total is None:
             return None
     return total
+
+
+def _exact_sum(values: Sequence[Any]) -> int | float | None:
+    """As if nothing was rounded but the result."""
+    if all(isinstance(value, int) for value in values):
+        return _number(sum(values))
+    infinite = [value for value in values if math.isinf(value)]
+    if infinite:
+        return _number(sum(infinite))
+    try:
+        return math.fsum(values) + 0.0  # one zero
+    except OverflowError:  # of some of the values, perhaps not of all
+        total = sum(map(Fraction, values))
+    try:
+        return float(total)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
 
 
 # ------------------------------------------------------------------------------------ operators

@@ -150,8 +150,7 @@ class Measures:
         if aggregate.function not in ("sum", "avg"):
             return whole
         known = columns[1]
-        if not float_:
-            whole = np.where(known == 0, NULL, whole)
+        whole = np.where(known == 0, np.nan if float_ else NULL, whole)
         if aggregate.function == "sum":
             return whole
         total = whole if float_ else ops.to_float(whole, self.types[place].scale)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matcher.exact_sums import NARROW_WORDS
+
 # Columns of `WindowMemory.keys` after SLOT_KEY and SLOT_HEAD (the oldest entry); cells come last.
 # `last` is the time of the newest; `number` counts events since the window was last empty.
 SLOT_TAIL, SLOT_COUNT, SLOT_NUMBER, SLOT_FLAGS, SLOT_LAST_MS, SLOT_CELLS = range(2, 8)
@@ -23,13 +25,21 @@ VALUE_KEY, VALUE, VALUE_CELL, VALUE_COUNT = range(4)
 # and, for extremes, its two links in an entry's row.
 CELL_OP, CELL_PLACE, CELL_COLUMN, CELL_LINK = range(4)
 
-# What cells are.  A sum has 128 bits in two columns (high, low); an extreme has the head and tail
-# of the list of entries that may still become the extreme; the rest need one column or none.
+# What cells are.  A sum of ints has 128 bits in two columns (high, low); one of doubles is a narrow
+# exact sum and the number of values that have no place in it; an extreme has the head and tail of
+# the list of entries that may still become the extreme; the rest need one column or none.
 VALUES_INT, VALUES_FLOAT, SUM_INT, SUM_FLOAT = range(4)
 MIN_INT, MIN_FLOAT, MAX_INT, MAX_FLOAT = range(4, 8)
 DISTINCT_INT, DISTINCT_FLOAT, FIRST, LAST = range(8, 12)
 
-WIDTHS = {SUM_INT: 2, MIN_INT: 2, MIN_FLOAT: 2, MAX_INT: 2, MAX_FLOAT: 2}
+WIDTHS = {
+    SUM_INT: 2,
+    SUM_FLOAT: NARROW_WORDS + 1,
+    MIN_INT: 2,
+    MIN_FLOAT: 2,
+    MAX_INT: 2,
+    MAX_FLOAT: 2,
+}
 
 # Places in `WindowMemory.totals`; WINDOW_CHANGED is how many of `WindowMemory.changed` are in use,
 # CHECKPOINT the number of the next checkpoint, from 1 on.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from matcher.batch import NULL
 from matcher.compiled import inlined, kernel
+from matcher.exact_sums import NARROW_LOW, NARROW_WORDS, WIDE_WORDS, add, is_narrow
 from matcher.runs import (
     NONE,
     SLOT_HEAD,
@@ -60,6 +61,7 @@ from matcher.window_layout import (
     SLOT_FLAGS,
     SLOT_LAST_MS,
     SLOT_TAIL,
+    SUM_FLOAT,
     SUM_INT,
     VALUE,
     VALUE_CELL,
@@ -79,7 +81,7 @@ Floats = NDArray[np.float64]
 
 
 class WindowMemory(NamedTuple):
-    """`floats` is the same memory as `entries`; `due` lists keys.
+    """`floats` is the same memory as `entries`; `due` lists keys; `wide` is room for a wide sum.
 
     `changed` lists the keys whose state has changed since the last checkpoint, some repeatedly.
     """
@@ -91,6 +93,7 @@ class WindowMemory(NamedTuple):
     due: Ints
     cells: Ints
     changed: Ints
+    wide: Ints
     totals: Ints
 
 
@@ -145,6 +148,12 @@ def count_in(memory: WindowMemory, slot: int, entry: int) -> None:
                 carry = np.int64(low < np.uint64(value))
                 keys[slot, column] += (value >> 63) + carry
                 keys[slot, column + 1] = np.int64(low)
+        elif op == SUM_FLOAT:
+            if not np.isnan(floats[entry, place]):
+                if is_narrow(value):
+                    add(keys, slot, column, NARROW_WORDS, NARROW_LOW, value, False)
+                else:
+                    keys[slot, column + NARROW_WORDS] += 1
         elif MIN_INT <= op <= MAX_FLOAT:
             float_ = op in (MIN_FLOAT, MAX_FLOAT)
             if (float_ and not np.isnan(floats[entry, place])) or (not float_ and value != NULL):
@@ -221,6 +230,12 @@ def drop_oldest(memory: WindowMemory, slot: int) -> None:
                 borrow = np.int64(before < np.uint64(value))
                 keys[slot, column] -= (value >> 63) + borrow
                 keys[slot, column + 1] = np.int64(before - np.uint64(value))
+        elif op == SUM_FLOAT:
+            if not np.isnan(floats[entry, place]):
+                if is_narrow(value):
+                    add(keys, slot, column, NARROW_WORDS, NARROW_LOW, value, True)
+                else:
+                    keys[slot, column + NARROW_WORDS] -= 1
         elif MIN_INT <= op <= MAX_FLOAT:
             if keys[slot, column] == entry:
                 following = entries[entry, cells[cell, CELL_LINK] + 1]
@@ -390,6 +405,7 @@ class WindowStore:
             np.zeros(16, np.int64),
             cells,
             np.empty(16, np.int64),
+            np.zeros((1, WIDE_WORDS), np.int64),
             totals,
         )
         self.reserve(16)

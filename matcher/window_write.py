@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matcher.batch import NULL
-from matcher.compiled import inlined
+from matcher.compiled import inlined, outlined
+from matcher.exact_sums import (
+    INFINITY_BITS,
+    NAN_BITS,
+    NARROW_LOW,
+    NARROW_WORDS,
+    SIGN_BIT,
+    WIDE_LOW,
+    WIDE_WORDS,
+    add,
+    rounded,
+)
 from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY
 from matcher.window_layout import (
     CELL_COLUMN,
@@ -74,7 +85,7 @@ def session_end(memory: WindowMemory, slot: int, gap_ms: int, cap_ms: int) -> in
 @inlined
 def write(out: Rows, memory: WindowMemory, slot: int, kind: int, at_ms: int, position: int) -> None:
     """A row for the key's window as it is; one that closes is named by its newest entry."""
-    entries, floats, keys, cells = memory.entries, memory.floats, memory.keys, memory.cells
+    entries, keys, cells = memory.entries, memory.keys, memory.cells
     rows, row = out.rows, out.counts[0]
     out.counts[0] += 1
     head, tail = keys[slot, SLOT_HEAD], keys[slot, SLOT_TAIL]
@@ -114,8 +125,10 @@ def write(out: Rows, memory: WindowMemory, slot: int, kind: int, at_ms: int, pos
                 out.floats[row, ROW_CELLS + cell] = np.nan
                 continue
         elif op == SUM_FLOAT:
-            out.floats[row, ROW_CELLS + cell] = _sum(entries, floats, head, tail, place)
-            continue
+            if keys[slot, column + NARROW_WORDS] == 0:
+                result = rounded(keys, slot, column, NARROW_WORDS, NARROW_LOW)
+            else:
+                result = _wide_sum(memory, head, tail, place)
         rows[row, ROW_CELLS + cell] = result
 
 
@@ -126,16 +139,26 @@ def write_false(out: Rows, memory: WindowMemory, slot: int) -> None:
     memory.keys[slot, SLOT_FLAGS] &= ~WARM
 
 
-@inlined
-def _sum(entries: Ints, floats: Floats, head: int, tail: int, place: int) -> float:
-    """The sum in the window's order: floats that are taken out again would leave a trace."""
-    total, known, entry = 0.0, False, head
+@outlined
+def _wide_sum(memory: WindowMemory, head: int, tail: int, place: int) -> Any:
+    """The bits of the sum of a window in which a value has no place in a narrow sum.
+
+    Infinite values outdo all finite ones, and each other: then there is no sum.
+    """
+    entries, floats, wide, entry = memory.entries, memory.floats, memory.wide, head
+    infinite = 0.0
+    wide[:] = 0
     while True:
         value = floats[entry, place]
-        if not np.isnan(value):
-            total += value
-            known = True
+        if np.isinf(value):
+            infinite += value
+        elif not np.isnan(value):
+            add(wide, 0, 0, WIDE_WORDS, WIDE_LOW, entries[entry, place], False)
         if entry == tail:
             break
         entry = entries[entry, ENTRY_NEXT]
-    return float(total) if known else np.nan
+    if infinite == 0.0:
+        return rounded(wide, 0, 0, WIDE_WORDS, WIDE_LOW)
+    if np.isnan(infinite):
+        return np.int64(NAN_BITS)
+    return np.int64(INFINITY_BITS) if infinite > 0.0 else np.int64(INFINITY_BITS) | SIGN_BIT

@@ -95,6 +95,18 @@ def _trailing_zeros(context: Any, word: Any) -> Any:
 trailing_zeros: Any = intrinsic(_trailing_zeros)
 
 
+def _leading_zeros(context: Any, word: Any) -> Any:
+    """How many of the highest bits are zero."""
+
+    def generate(target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+leading_zeros: Any = intrinsic(_leading_zeros)
+
+
 @inlined
 def ends_of_text(word: Any) -> Any:
     """The high bit of the first byte that is a quote, a backslash or a control; 0 if none is."""
