@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -85,7 +86,9 @@ def test_rows_of_a_frame_are_the_lines_of_the_stream(tmp_path: Path) -> None:
     assert [found.id for found in cep.detect(rules, table)] == lines
     pq.write_table(table, tmp_path / "rows.parquet")
     [again] = frames.tables_of(tmp_path / "rows.parquet")
-    assert again.equals(table)
+    assert again.cast(table.schema).equals(table)
+    assert again.schema.field("country").type == pa.dictionary(pa.int32(), pa.string())
+    assert [found.id for found in cep.detect(rules, again)] == lines
 
 
 def test_rules_of_growing_state_match_nothing() -> None:
