@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from matcher.atoms import BatchAtoms
 from matcher.batch import NULL
 from matcher.keys import KeyCodec
+from matcher.ordering import order_by
 from matcher.selection import BatchKeys, put_in_order
 
 Ints = NDArray[np.int64]
@@ -97,6 +98,6 @@ class BatchFitting:
         if len(null_rows):
             rows, keys = rows[known], keys[known]
         if len(columns) > 1:
-            order = np.argsort(keys, kind="stable")
+            order = order_by(keys)
             rows, keys = rows[order], keys[order]
         return Fitting(rows, keys, batch.ts[rows], batch.position[rows], null_rows, self._atoms)

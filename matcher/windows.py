@@ -20,6 +20,7 @@ from matcher.atoms import BatchAtoms
 from matcher.buffers import EVENT_KEY, EVENT_VALUES
 from matcher.keys import KeyCodec
 from matcher.layout import is_float
+from matcher.ordering import order_by
 from matcher.results import Found, Resolved
 from matcher.runs import NONE, SLOT_HEAD
 from matcher.saved import Saved
@@ -108,7 +109,7 @@ class WindowLane:
         if events is None:
             return None
         if len(self.plan.rule.keys) > 1:  # a selection by several columns is in event order
-            events = events[np.argsort(events[:, EVENT_KEY], kind="stable")]
+            events = events[order_by(np.ascontiguousarray(events[:, EVENT_KEY]))]
         if self._floats:
             events = events.copy()
         for place in self._floats:  # one zero: a negative one is no value of its own
