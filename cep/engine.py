@@ -6,7 +6,8 @@ commit.  What is detected at the end of the log is committed at once, without pa
 pages, now and then, the state of that commit is the last pages and what the log holds since.  That
 changes how much work a crash repeats, never what is detected.
 
-Stops with `SourceError` or `StoreError`, which name the reason; what was committed stays.
+Waits for a database server that is gone.  Stops with `SourceError` or `StoreError`, which name the
+reason; what was committed stays.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cep.errors import SourceError
 from cep.fold import Fold, Outcome
 from cep.idle import Ticks
 from cep.intake import Gate, Intake
+from cep.patience import Patience
 from cep.ports import (
     Clock,
     DeadLetterRow,
@@ -129,6 +131,7 @@ class Engine:
         self._progress = progress
         self._clock = clock or SystemClock()
         self._gate = Gate(outbox_full, self._clock)
+        self._patiently = Patience(self._clock, lambda: self._stopping, notify)
         self._batch_records = batch_records
         self._commit_interval_ms = commit_interval_ms
         self._ticks = ticks
@@ -178,7 +181,7 @@ class Engine:
         if self._stopping:
             return Turn.OVER
         self._change_tables(fold)
-        if self._gate.held():
+        if self._patiently(self._gate.held):
             self._commit(fold)
             return Turn.IDLE
         records = self._read(fold.position, self._batch_records)
@@ -259,11 +262,14 @@ class Engine:
             )
 
     def _read(self, position: int, max_records: int) -> Records | None:
-        return self._log.read(self.partition, position, max_records)
+        return self._patiently(lambda: self._log.read(self.partition, position, max_records))
 
     def _tick(self, fold: Fold) -> bool:
         """Whether a tick was written, as nothing else is there to read."""
-        return self._ticks is not None and self._ticks.tick(self._clock, fold.watermark_ms)
+        ticks = self._ticks
+        return ticks is not None and self._patiently(
+            lambda: ticks.tick(self._clock, fold.watermark_ms)
+        )
 
     def _change_tables(self, fold: Fold) -> None:
         """Applies what was asked for since the last step; durable before anybody is told."""
@@ -330,19 +336,23 @@ class Engine:
             self._pages_ms = self._clock.now_ms()
 
     def _write(self, store: Store, lease: Lease, fold: Fold, pages: bool) -> None:
-        self._source = self._source or self._log.mark(self.partition)
+        self._source = self._source or self._patiently(lambda: self._log.mark(self.partition))
         checkpoint = fold.checkpoint(self._source)
         bookmark = ""
         if pages:
             bookmark = self._log.bookmark(self.partition, checkpoint.resume_position)
-        store.commit(
-            lease,
-            replace(checkpoint, bookmark=bookmark),
-            fold.changed_pages() if pages else None,
-            [found.row() for found in self._detections],
-            self._dead_letters,
-            self._resolutions,
-            self._late,
+        rows = [found.row() for found in self._detections]
+        changed = fold.changed_pages() if pages else None
+        self._patiently(
+            lambda: store.commit(
+                lease,
+                replace(checkpoint, bookmark=bookmark),
+                changed,
+                rows,
+                self._dead_letters,
+                self._resolutions,
+                self._late,
+            )
         )
         if pages:
             self._log.committed(self.partition, bookmark)

@@ -3,7 +3,9 @@
     CepError                     carries the exit code of the command line
     ├── UsageError           2   the request makes no sense: no such file, a bad URL
     ├── SourceError          2   the log cannot be read: gone, unreadable, not the one we knew
+    │   └── SourceGone       2   its server does not answer at the moment
     ├── StoreError           3   the store cannot be used: gone, disk full, locked
+    │   ├── StoreGone        3   its server does not answer at the moment
     │   └── StaleWriter      3   another engine took the partition over
     ├── RowsError            2   rows do not fit the table they are for
     ├── WorkerError          4   a worker process dies again and again, or stopped for a reason of
@@ -30,6 +32,14 @@ class SourceError(CepError):
     exit_code = 2
 
 
+class Gone(CepError):
+    """It may be there again when it is tried again."""
+
+
+class SourceGone(SourceError, Gone):
+    """The server of the log."""
+
+
 class RowsError(CepError):
     """`problems` has a sentence for each row that does not fit."""
 
@@ -42,6 +52,10 @@ class RowsError(CepError):
 
 class StoreError(CepError):
     exit_code = 3
+
+
+class StoreGone(StoreError, Gone):
+    """The server of the store."""
 
 
 class StaleWriter(StoreError):

@@ -36,6 +36,7 @@ REDIS_BOOKMARKS_MAX = 256 * KIB  # entries whose places are known; of older ones
 
 # ---------------------------------------------------------------------------------- store
 DEAD_LETTER_RAW_BYTES = 4 * KIB  # how much of a bad record is kept
+DATABASE_RETRY_INTERVAL_MS_MAX = 2_000  # between attempts to reach a server that is gone
 STORE_BUSY_TIMEOUT_MS = 30_000  # how long a commit waits for another writer of the same file
 COMMIT_INTERVAL_MS = 500  # while catching up, steps share a commit
 UNCOMMITTED_ROWS_MAX = 10_000  # … until about so many detections and dead letters wait for it

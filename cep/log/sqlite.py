@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cep import limits
-from cep.errors import SourceError, UsageError
+from cep.errors import SourceError, SourceGone, UsageError
 from cep.log.buffer import Block, count_lines
 from cep.log.event_ids import take_in
 from cep.log.lines import whole_lines
@@ -28,6 +28,7 @@ from cep.log.starts import Start, check_compacted, check_trimmed, mark_of_chunk,
 from cep.log.topics import Topic, checked, declare, known
 from cep.ports import Clock, Ingest, Records, SystemClock
 from cep.store.connect import open_database
+from cep.store.failures import is_gone, words
 from cep.store.schema import prepare
 from cep.store.tables import log_chunk, log_start
 
@@ -312,11 +313,11 @@ def _chunks_from(
 
 @contextmanager
 def _named_errors(action: str) -> Iterator[None]:
-    """Any database error becomes a `SourceError`; a taken position stays what it is."""
+    """Any other database error than a taken position becomes a `SourceError`."""
     try:
         yield
     except IntegrityError:
         raise
     except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise SourceError(f"log: cannot {action}: {cause}") from error
+        kind = SourceGone if is_gone(error) else SourceError
+        raise kind(f"log: cannot {action}: {words(error)}") from error

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import orjson
 from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
+from cep.store.failures import store_error
 from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, resolution
 
 
@@ -177,10 +179,13 @@ def partitions(engine: Engine) -> list[PartitionStatus]:
 
 
 def outbox_is_full(engine: Engine) -> bool:
-    """Whether more rows than `limits.OUTBOX_ROWS_MAX` wait for a dispatcher."""
+    """Whether more rows than `limits.OUTBOX_ROWS_MAX` wait for a dispatcher; raises StoreError."""
     over = select(outbox.c.sequence).limit(1).offset(limits.OUTBOX_ROWS_MAX)
-    with _reading(engine) as connection:
-        return connection.execute(over).first() is not None
+    try:
+        with _reading(engine) as connection:
+            return connection.execute(over).first() is not None
+    except SQLAlchemyError as error:
+        raise store_error("look at the outbox", error) from error
 
 
 def _page_size(limit: int) -> int:

@@ -21,10 +21,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
-from cep.errors import StaleWriter, StoreError
+from cep.errors import StaleWriter
 from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
 from cep.store import checksums
 from cep.store.connect import open_database
+from cep.store.failures import store_error
 from cep.store.restoring import read_state
 from cep.store.schema import prepare
 from cep.store.tables import (
@@ -133,8 +134,7 @@ def _named_errors(action: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise StoreError(f"store: cannot {action}: {cause}") from error
+        raise store_error(action, error) from error
 
 
 def _position_columns(values: Checkpoint) -> dict[str, object]:
