@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from cep import limits
-from cep.errors import SourceError
+from cep.errors import SourceError, StoreError
 from cep.fold import Fold, Outcome
 from cep.idle import Ticks
 from cep.intake import Gate, Intake
@@ -235,6 +235,7 @@ class Engine:
         committed = self._lease.position
         fold = Fold(self._rules, self.partition, before, pages, committed, elsewhere=self._sources)
         if before is None:
+            self._check_is_first()
             self._begin(fold)
         else:
             self._log.resume(self.partition, before.bookmark)
@@ -252,6 +253,14 @@ class Engine:
         if first:
             fold.begin_at(first)
             self._notify(f"{self.partition} begins with record {first}: those before were removed")
+
+    def _check_is_first(self) -> None:
+        """Refuses to begin anew when another store, or this one before, has come further."""
+        if reached := self._log.reached(self.partition):
+            raise StoreError(
+                f"the store knows nothing of {self.partition!r}, it is another one or was emptied: "
+                f"{reached}"
+            )
 
     def _check_source(self, known: str) -> None:
         """Refuses a log that is not the one the checkpoint was made from."""

@@ -101,6 +101,10 @@ class Log(Protocol):
         """
         ...
 
+    def reached(self, partition: str) -> str:
+        """Up to where a store has said to have come, in words for an operator; "" if none has."""
+        ...
+
     def mark(self, partition: str) -> str:
         """What tells this log from another one: a hash of its first record; "" before there is one.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 
 class Positional:
+    def reached(self, partition: str) -> str:
+        return ""
+
     def begin(self, partition: str) -> int:
         return 0
 

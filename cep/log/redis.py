@@ -71,6 +71,10 @@ class RedisLog:
     def read(self, partition: str, position: int, max_records: int) -> Records | None:
         return self._partitions[partition].read(position, max_records)
 
+    def reached(self, partition: str) -> str:
+        """What the consumer group shows."""
+        return self._partitions[partition].reached()
+
     def mark(self, partition: str) -> str:
         """Of the first entry; once it was trimmed, what the bookmark says it was."""
         return self._partitions[partition].mark()

@@ -160,6 +160,21 @@ class Partition:
             self._places.forget_before(place.position)
         self._progress.place = place
 
+    def reached(self) -> str:
+        """See `Log.reached`."""
+        try:
+            with closing(self._server.connect()) as wire:
+                shown = self._progress.shown(wire)
+        except Refused as error:
+            raise self._server.error("read", error) from error
+        if shown is None:
+            return ""
+        return (
+            f"consumer group {self._progress.group!r} of stream {self.topic!r} says that entry "
+            f"{shown} was reached. To begin anew, remove it: XGROUP DESTROY {self.topic} "
+            f"{self._progress.group}. A second store needs a group of its own: ?group=NAME"
+        )
+
     def mark(self) -> str:
         if self._reader is not None and self._origin.mark:
             return self._origin.mark
@@ -218,7 +233,7 @@ class Progress:
         self.place: Place | None = None  # not shown yet
         self._server = server
         self._topic = topic
-        self._group = group
+        self.group = group
         self._wire: Wire | None = None
         self._next_seconds = 0.0
         self._told = False
@@ -236,13 +251,28 @@ class Progress:
             self.close()
             if not self._told and not isinstance(error, Unavailable):
                 self._server.notify(
-                    f"{self._topic}: progress is not shown as consumer group {self._group!r}: "
+                    f"{self._topic}: progress is not shown as consumer group {self.group!r}: "
                     f"{error}"
                 )
                 self._told = True
 
+    def shown(self, wire: Wire) -> EntryId | None:
+        """Up to which entry a store has said to have come."""
+        try:
+            groups = wire.ask("XINFO", "GROUPS", self._topic)
+        except Refused as error:
+            if "no such key" in str(error):
+                return None
+            raise
+        for group in groups:
+            known = dict(zip(group[::2], group[1::2], strict=True))
+            if known[b"name"] == self.group.encode():
+                shown = EntryId.of(known[b"last-delivered-id"])
+                return None if shown == EntryId() else shown
+        return None
+
     def _set(self, wire: Wire, place: Place) -> None:
-        rest = (self._topic, self._group, str(place.after), "ENTRIESREAD", place.entries)
+        rest = (self._topic, self.group, str(place.after), "ENTRIESREAD", place.entries)
         try:
             wire.ask("XGROUP", "SETID", *rest)
         except Refused as error:

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
-from cep.errors import StaleWriter
+from cep.errors import StaleWriter, StoreError
 from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
 from cep.store import checksums
 from cep.store.connect import open_database
@@ -168,6 +168,12 @@ def _write_checkpoint(connection: Connection, lease: Lease, columns: dict[str, o
         .values(**columns)
     )
     if written.rowcount != 1:
+        mine = select(checkpoint.c.epoch).where(checkpoint.c.partition == lease.partition)
+        if connection.execute(mine).one_or_none() is None:
+            raise StoreError(
+                f"the store was emptied: nothing is left of partition {lease.partition!r}, and "
+                "nothing was written. Put a copy back, or use a new store to detect all anew"
+            )
         raise StaleWriter(
             f"partition {lease.partition!r} was taken over by another engine "
             f"(this one holds epoch {lease.epoch}); nothing was written"

@@ -48,6 +48,9 @@ class SmallReads:
     def begin(self, partition: str) -> int:
         return self._log.begin(partition)
 
+    def reached(self, partition: str) -> str:
+        return self._log.reached(partition)
+
     def mark(self, partition: str) -> str:
         return self._log.mark(partition)
 

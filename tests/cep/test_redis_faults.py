@@ -146,6 +146,25 @@ def test_flushed_server_stops_the_engine_with_what_to_do(
     assert b"start with another store" in errors
 
 
+def test_emptied_store_stops_the_engine_with_what_to_do(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    lines = events(300, 24)
+    runs = Runs(tmp_path, server)
+    runs.append(lines)
+    found = runs.finish()
+    for file in tmp_path.glob("s.db*"):
+        file.unlink()
+    with runs.process("--no-follow") as process:
+        _, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 3
+    assert b"the store knows nothing of 'p', it is another one or was emptied" in errors
+    assert b"XGROUP DESTROY p cep" in errors
+    with redis.Redis.from_url(server.url) as client:
+        client.xgroup_destroy("p", "cep")
+    assert runs.finish() == found
+
+
 def test_waiting_for_a_server_can_be_stopped(tmp_path: Path, server: RedisServer) -> None:
     runs = Runs(tmp_path, server)
     runs.append(events(300, 23))

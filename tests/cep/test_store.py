@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, delete, event, select
 
 from cep.errors import StaleWriter, StoreError, UsageError
 from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, ResolutionRow
@@ -113,6 +113,15 @@ def test_stale_writer_is_refused_and_writes_nothing(store: SqlStore) -> None:
     assert reads.detections(store.engine) == []
     with pytest.raises(StaleWriter):
         store.commit(new, POINT, PAGES, [], [])
+
+
+def test_emptied_store_is_not_taken_for_a_new_one(store: SqlStore) -> None:
+    lease = store.acquire("p")
+    with store.engine.begin() as connection:
+        connection.execute(delete(checkpoint))
+    with pytest.raises(StoreError, match="the store was emptied: nothing is left of"):
+        store.commit(lease, POINT, PAGES, [detected(1, "soc")], DEAD)
+    assert reads.detections(store.engine) == []
 
 
 def test_crash_between_any_two_statements_leaves_all_or_nothing(store: SqlStore) -> None:
