@@ -29,6 +29,7 @@ class Detection:
 
     `suppressed_by` is the id of the earlier detection whose `suppress` hides this one.
     `emitted` are the events made of this detection, as JSON objects.
+    Nobody is told of one in `shadow`.
     `notify` names the destinations the rule asks for; it is routing, not part of the JSON body.
     """
 
@@ -44,3 +45,4 @@ class Detection:
     suppressed_by: str | None = None
     notify: tuple[str, ...] = ()
     emitted: tuple[dict[str, object], ...] = ()
+    shadow: bool = False

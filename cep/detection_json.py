@@ -1,8 +1,8 @@
 """A detection as one line of JSON: the shape that `cep run` prints and the store keeps.
 
-Decimals are numbers with their exact digits.  `emitted` and `suppressed_by` are there only when
-there is something to say.  A derived event has no position, but the detection that made it
-(`derived_from`).
+Decimals are numbers with their exact digits.  `emitted`, `suppressed_by` and `shadow` are there
+only when there is something to say.  A derived event has no position, but the detection that made
+it (`derived_from`).
 
 `to_json` is the shape; `Writer` gives the same bytes faster for the many detections of one rule,
 and keeps the bound events as they came.
@@ -43,6 +43,8 @@ def to_json(detection: Detection) -> bytes:
         body["emitted"] = [orjson.Fragment(_event_json(event)) for event in detection.emitted]
     if detection.suppressed_by is not None:
         body["suppressed_by"] = detection.suppressed_by
+    if detection.shadow:
+        body["shadow"] = True
     return orjson.dumps(body, default=exact_digits)
 
 
@@ -69,10 +71,11 @@ class Writer:
         id: str,
         said: Said,
         match: Match,
-        suppressed_by: str | None,
+        hidden: tuple[str | None, bool] = (None, False),
         emitted: Sequence[bytes] = (),
     ) -> bytes:
-        """`emitted` are events as JSON."""
+        """`hidden`: by which detection, and in shadow; `emitted` are events as JSON."""
+        suppressed_by, in_shadow = hidden
         key, severity, message, fields = said
         body: dict[str, object] = {
             "id": id,
@@ -89,6 +92,8 @@ class Writer:
             body["emitted"] = list(map(orjson.Fragment, emitted))
         if suppressed_by is not None:
             body["suppressed_by"] = suppressed_by
+        if in_shadow:
+            body["shadow"] = True
         return orjson.dumps(body, exact_digits)
 
     def _events(self, match: Match) -> list[dict[str, object]]:

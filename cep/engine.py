@@ -18,12 +18,15 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from cep import limits
+from cep.deployment.in_force import RulesInForce
+from cep.deployment.rollout import Deployments
 from cep.errors import SourceError, StoreError
 from cep.fold import Fold, Outcome
 from cep.idle import Ticks
 from cep.intake import Gate, Intake
 from cep.patience import Patience
 from cep.ports import (
+    ActivationRow,
     Clock,
     DeadLetterRow,
     LateRow,
@@ -37,7 +40,7 @@ from cep.ports import (
 from cep.render import Rendered
 from cep.tables.changes import RowChange, TableChanges
 from cep.tables.reading import Source
-from cep.tables.sources import load, sources_of
+from cep.tables.sources import load
 from dsl.model import RuleSet
 from matcher.cycles import no_search_for_cycles
 from matcher.lookup.table import Applied
@@ -98,8 +101,9 @@ class Engine:
     `sink` is shown the detections of a commit, `dead_letters` its dead letters.  `notify` takes
     sentences for the operator.  `progress` is called after each step with the number of records
     read by this run.  `tables` are sources that take the place of those in the rule files.  While
-    `outbox_full` says so, nothing is read.  `ticks` move time while the log is silent.  `stop`,
-    `reload_tables` and `change_rows` may be called from a signal handler or thread.
+    `outbox_full` says so, nothing is read.  `ticks` move time while the log is silent.  Where there
+    are `deployments` they say what the rules are, now and later.  `stop`, `reload_tables` and
+    `change_rows` may be called from a signal handler or thread.
     """
 
     def __init__(
@@ -119,10 +123,11 @@ class Engine:
         tables: Mapping[str, Source] | None = None,
         outbox_full: Callable[[], bool] = lambda: False,
         ticks: Ticks | None = None,
+        deployments: Deployments | None = None,
     ) -> None:
         self.partition = partition or log.partitions[0]
         self.fold: Fold | None = None
-        self._rules = rules
+        self._rules = RulesInForce(rules, deployments, log, self.partition, tables or {})
         self._log = log
         self._store = store
         self._sink = sink
@@ -135,7 +140,6 @@ class Engine:
         self._batch_records = batch_records
         self._commit_interval_ms = commit_interval_ms
         self._ticks = ticks
-        self._sources = sources_of(rules, tables or {})
         self._changes = TableChanges()
         self._stopping = False
         self._ended = False
@@ -147,6 +151,7 @@ class Engine:
         self._resolutions: list[ResolutionRow] = []
         self._dead_letters: list[DeadLetterRow] = []
         self._late: list[LateRow] = []
+        self._activations: list[ActivationRow] = []
         self._dirty = False  # something is not committed
         self._pages_due = True  # … that the log does not tell
         self._pages_ms = 0
@@ -180,11 +185,13 @@ class Engine:
         fold = self.fold
         if self._stopping:
             return Turn.OVER
+        fold = self._change_rules(fold)
         self._change_tables(fold)
         if self._patiently(self._gate.held):
             self._commit(fold)
             return Turn.IDLE
-        records = self._read(fold.position, self._batch_records)
+        room = min(self._batch_records, self._rules.room(fold.position))
+        records = self._read(fold.position, room)
         if records is None:
             self._ended = True
             self._add(fold.finish())
@@ -226,14 +233,16 @@ class Engine:
         """The fold as the last commit left it; a normal start and a recovery are the same."""
         self._pages_ms = self._clock.now_ms()
         if self._store is None:
-            fold = Fold(self._rules, self.partition, elsewhere=self._sources)
+            running = self._rules.begin({}, self._pages_ms)
+            fold = Fold(running, self.partition, elsewhere=self._rules.sources)
             self._begin(fold)
-            load(fold, self._sources, self._notify)
+            load(fold, self._rules.sources, self._notify)
             return fold
         self._lease = self._store.acquire(self.partition)
         before, pages = self._lease.checkpoint, self._lease.pages
-        committed = self._lease.position
-        fold = Fold(self._rules, self.partition, before, pages, committed, elsewhere=self._sources)
+        running, committed = self._rules.begin(pages, self._pages_ms), self._lease.position
+        sources = self._rules.sources
+        fold = Fold(running, self.partition, before, pages, committed, elsewhere=sources)
         if before is None:
             self._check_is_first()
             self._begin(fold)
@@ -244,7 +253,9 @@ class Engine:
             self._source = before.source
             for notice in fold.notices:
                 self._notify(notice)
-        self._dirty = load(fold, self._sources, self._notify) or bool(self._waiting)
+        self._activations = self._rules.begun(fold, pages)
+        waiting = self._waiting or self._activations
+        self._dirty = load(fold, self._rules.sources, self._notify) or bool(waiting)
         return fold
 
     def _begin(self, fold: Fold) -> None:
@@ -280,11 +291,27 @@ class Engine:
             lambda: ticks.tick(self._clock, fold.watermark_ms)
         )
 
+    def _change_rules(self, fold: Fold) -> Fold:
+        """Takes up what was deployed; durable before anything is read under the new rules."""
+        while taken := self._rules.take_up(fold, self._pages, self._clock.now_ms(), self._notify):
+            fold = self.fold = taken.fold
+            self._activations.append(taken.activation)
+            self._dirty = True
+            self._commit(fold)
+            for notice in taken.notices:
+                self._notify(notice)
+        return fold
+
+    def _pages(self) -> Mapping[str, bytes]:
+        """Those of the last commit."""
+        assert self._store is not None and self._lease is not None, "deployments are in a store"
+        return self._store.pages(self._lease)
+
     def _change_tables(self, fold: Fold) -> None:
         """Applies what was asked for since the last step; durable before anybody is told."""
         asked = self._changes.take()
         if asked.reload:
-            if load(fold, self._sources, self._notify):
+            if load(fold, self._rules.sources, self._notify):
                 self._dirty = self._pages_due = True
             self._notify("the tables were read anew")
         for change in asked.changes:
@@ -338,6 +365,7 @@ class Engine:
         if self._detections:
             self._sink(self._detections)
         self._detections, self._resolutions, self._dead_letters, self._late = [], [], [], []
+        self._activations = []
         self.records_committed = self._records_read
         self._dirty = not pages
         if pages:
@@ -361,6 +389,7 @@ class Engine:
                 self._dead_letters,
                 self._resolutions,
                 self._late,
+                self._activations,
             )
         )
         if pages:

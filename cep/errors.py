@@ -8,6 +8,7 @@
     │   ├── StoreGone        3   its server does not answer at the moment
     │   └── StaleWriter      3   another engine took the partition over
     ├── RowsError            2   rows do not fit the table they are for
+    ├── StaleDeployment      2   somebody else has deployed meanwhile
     ├── WorkerError          4   a worker process dies again and again, or stopped for a reason of
     │                            its own, whose exit code it then carries
     └── RulesError           1   the rule files do not compile
@@ -48,6 +49,18 @@ class RowsError(CepError):
     def __init__(self, message: str, problems: Sequence[str]) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class StaleDeployment(CepError):
+    """`newest` is the number of the deployment that came in between."""
+
+    exit_code = 2
+
+    def __init__(self, made_from: int, newest: int) -> None:
+        super().__init__(
+            f"deployment {newest} has been made since {made_from}: look at it, then try again"
+        )
+        self.newest = newest
 
 
 class StoreError(CepError):

@@ -20,12 +20,15 @@ from itertools import chain
 from msgspec import MsgspecError
 
 from cep import limits
+from cep.deployment.running import PAGE as DEPLOYMENT_PAGE
+from cep.deployment.running import Running
 from cep.errors import RowsError, RulesError, SourceError, StoreError
 from cep.event_time import EventTime, Ordered, late_rows
 from cep.ports import Checkpoint, DeadLetterRow, LateRow, Records, ResolutionRow
 from cep.quarantine import set_aside
-from cep.render import Rendered, Renderer
-from cep.suppress import PAGE_PREFIX, Suppression
+from cep.render import Rendered
+from cep.suppress import PAGE_PREFIX
+from cep.telling import Telling
 from dsl.model import Expr, RuleSet
 from matcher.cycles import no_search_for_cycles
 from matcher.decode import Decoded, Decoder
@@ -33,7 +36,6 @@ from matcher.lookup.reference_data import PAGE_PREFIX as TABLE_PAGES
 from matcher.lookup.reference_data import ReferenceData, tables_read
 from matcher.lookup.rows import keys_of_json, rows_of_json
 from matcher.lookup.table import Applied, Columns
-from matcher.matcher import Match
 from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
 from matcher.strata import RULE_PREFIX, Strata
@@ -60,6 +62,7 @@ COUNTERS = (
     "skips_missed",
     "forgotten",
     "resolutions",
+    "shadowed",
 )
 """`quarantined` events are dead letters too, but counted apart.  `derived` events were emitted,
 `not_derived` ones are such as their declaration does not allow.  From `expired` on: partial matches
@@ -67,7 +70,7 @@ that ran out of time, partial matches refused at the limit per key (and derived 
 per record), events that a rule could not use because a part of its key is null (once per rule),
 partial matches ended by `cancel on` or with the row of their key, matches that skipped past their
 last event because the step that `skip to` names was not in them, keys forgotten that `fire once` or
-`resolve on` remembered, and resolutions."""
+`resolve on` remembered, resolutions, and detections of rules in shadow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Outcome:
 class Fold:
     """The fold of one partition, from `before` and its saved `pages` on.
 
+    `rules` may be some of which not all are live (`cep.deployment.running`).
     What was detected before the record `committed` is known; with pages that are older, `replay`
     leads there, and only from there on do the lists of the rule file count.
     `also`: expressions per rule that a caller will evaluate over the evidence of detections.
@@ -92,7 +96,7 @@ class Fold:
 
     def __init__(
         self,
-        rules: RuleSet,
+        rules: RuleSet | Running,
         partition: str,
         before: Checkpoint | None = None,
         pages: Mapping[str, bytes] | None = None,
@@ -102,6 +106,9 @@ class Fold:
         elsewhere: Collection[str] = (),
     ) -> None:
         start = before or Checkpoint()
+        self.partition = partition
+        self.running = rules if isinstance(rules, Running) else Running(rules)
+        rules = self.running.in_motion
         strings = Strings()
         schema = Schema.of(rules.events, rules.rules, also or {})
         lateness_ms = max((event.lateness_ms for event in schema.events), default=0)
@@ -123,19 +130,14 @@ class Fold:
         except UnsupportedRule as error:
             raise RulesError(str(error)) from None
         self._time = EventTime(lateness_ms, start.watermark_ms)
-        self._suppression = Suppression(rules)
-        self._renderers = {
-            rule.name: Renderer(
-                rule, rules.events, partition, (also or {}).get(rule.name, ()), self.tables
-            )
-            for rule in rules.rules
-        }
-        # A derived event sees the rows that the last event behind it saw.
-        self._looks_back = any(renderer.looks_up for renderer in self._renderers.values()) or any(
-            rule.emits for rule in rules.rules
+        self._matcher.leave_uncounted(self.running.leaving)
+        types = {event.discriminator: event for event in schema.events}
+        self._telling = Telling(
+            self.running, partition, also or {}, self.tables, types, self.counters
         )
         self._no_rows = self.decoder.decode(b"", 0).batch
         self._dropped_pages: list[str] = []
+        self._adopted: dict[str, bytes] = {}
         self._restore(self._known_rules, pages or {})
         self._losses = self._matcher.losses
         if self.position >= committed:
@@ -294,12 +296,30 @@ class Fold:
 
     def changed_pages(self) -> dict[str, bytes]:
         """Pages changed since the last call; b"" for a page that is gone."""
-        changed = dict.fromkeys(self._dropped_pages, b"")
-        self._dropped_pages = []
-        changed.update(self._suppression.changed_pages(self._time.watermark_ms))
+        changed = self._adopted | dict.fromkeys(self._dropped_pages, b"")
+        self._adopted, self._dropped_pages = {}, []
+        changed.update(self._telling.suppression.changed_pages(self._time.watermark_ms))
         changed.update(self.tables.changed_pages(self._oldest_looked_up()))
         changed.update(self._matcher.snapshot())
         return changed
+
+    def adopt(self, pages: Mapping[str, bytes]) -> None:
+        """Makes these changes part of the next `changed_pages`, before what has changed since."""
+        self._adopted |= pages
+
+    def spans(self) -> Mapping[str, int | None]:
+        """For how long (ms) a partial match of each rule in motion may go on; None: for ever."""
+        return self._matcher.spans
+
+    def runs(self, rules: Collection[str]) -> int:
+        """The partial matches of these rules in motion."""
+        return self._matcher.runs(rules)
+
+    def let_go(self) -> None:
+        """Counts what time has passed and nobody has looked at since; changes nothing else."""
+        if self._time.has_begun:
+            self._matcher.let_go()
+            self._count_losses()
 
     @property
     def watermark_ms(self) -> int:
@@ -313,7 +333,7 @@ class Fold:
         oldest = self.position if waiting is None else waiting
         if any(table.size > table.rows for table in self.tables):
             later = [self._matcher.oldest_looked_up]
-            if self._looks_back:
+            if self._telling.looks_back:
                 later.append(self._matcher.oldest_seen)
             oldest = min([oldest, *(position for position in later if position is not None)])
         return oldest
@@ -324,12 +344,10 @@ class Fold:
                 self._matcher.follow(table, ordered.began_ms)
         batch = ordered.batch if ordered.batch is not None else self._no_rows
         with no_search_for_cycles():
-            detections = self._matcher.advance(batch, ordered.watermark_ms, self._render)
+            found = self._matcher.advance(batch, ordered.watermark_ms, self._telling.tell)
         self._count_losses()
-        resolutions = [
-            self._renderers[found.rule.name].resolution(found)
-            for found in self._matcher.resolutions
-        ]
+        detections = self._telling.told(found)
+        resolutions = self._telling.resolutions(self._matcher.resolutions)
         self.counters["detections"] += len(detections)
         self.counters["resolutions"] += len(resolutions)
         return Outcome(detections, resolutions)
@@ -340,40 +358,29 @@ class Fold:
         for name, total in self._losses.items():
             self.counters[name] += total - before[name]
 
-    def _render(self, match: Match) -> Rendered:
-        rule, renderer = match.rule, self._renderers[match.rule.name]
-        found = renderer.render(match)
-        if rule.suppress is not None:
-            values = found.values(rule.suppress.by)
-            shown_by = self._suppression.hidden_by(rule.name, values, match.at_ms, found.id)
-            found.suppressed_by = shown_by
-            self.counters["suppressed"] += shown_by is not None
-        if renderer.looks_up:
-            found.speak()  # while the rows are known
-        if rule.emits:
-            self.counters["not_derived"] += renderer.derive(found)  # a hidden alert is a fact too
-            self.counters["derived"] += len(found.derived)
-        return found
-
     def _restore(self, known: Mapping[str, str], pages: Mapping[str, bytes]) -> None:
         """Gives saved pages to who owns them; state of rules that changed or went is let go.
 
         `known` maps rules to the pattern versions the pages belong to.
         """
         now = _pattern_versions(self.rules)
+        declared = {rule.name for rule in self.running.every_rule}
         for rule, version in known.items():
-            if rule not in now:
-                self.notices.append(f"rule {rule} is gone: its partial matches are dropped")
-            elif now[rule] != version:
+            if rule not in now and "~" not in rule:
+                how = "paused" if rule in declared else "gone"
+                self.notices.append(f"rule {rule} is {how}: its partial matches are dropped")
+            elif rule in now and now[rule] != version:
                 self.notices.append(f"the pattern of rule {rule} changed: it starts empty")
         partial: dict[str, bytes] = {}
         rows: dict[str, bytes] = {}
         suppression: dict[str, bytes] = {}
         for name, data in pages.items():
             rule = rule_of_page(name)
+            if name == DEPLOYMENT_PAGE:
+                continue
             if name.startswith(TABLE_PAGES):
                 rows[name] = data
-            elif name.startswith(PAGE_PREFIX) and rule in now:  # a new pattern still suppresses
+            elif name.startswith(PAGE_PREFIX) and rule in declared:  # whatever becomes of it
                 suppression[name] = data
             elif not name.startswith((PAGE_PREFIX, RULE_PREFIX)) or (
                 rule in now and known.get(rule) == now[rule]
@@ -382,7 +389,7 @@ class Fold:
             else:
                 self._dropped_pages.append(name)
         try:
-            self._dropped_pages += self._suppression.restore(suppression)
+            self._dropped_pages += self._telling.suppression.restore(suppression)
             dropped, notices = self.tables.restore(rows)
             self._dropped_pages += [*dropped, *self._matcher.restore(partial)]
             self.notices += notices

@@ -64,6 +64,11 @@ AHEAD_OF_INGEST_MS_MAX = 5 * 60_000  # an event further ahead of its ingest is q
 IDLE_MS = 30_000  # a followed log that is silent for so long gets a tick
 IDLE_MS_MIN = 1_000
 
+# ---------------------------------------------------------------------------------- deployments
+DEPLOYMENTS_LOOK_MS = 200  # how often the store is asked for new ones
+DEPLOYMENT_RETRY_MS_MAX = 30_000  # … and one tried again for which the log could not be read
+RULE_PATH_CHARACTERS_MAX = 1_000
+
 # ---------------------------------------------------------------------------------- tables
 BAD_ROWS_SHOWN_MAX = 10  # of one reading of a source; all of them are counted
 
@@ -87,8 +92,9 @@ assert TOPIC_CHARACTERS_MAX + len(f"/{PARTITIONS_MAX}") <= 200
 assert UNCOMMITTED_ROWS_MAX < OUTBOX_ROWS_MAX
 assert WORKER_RESTART_MS < WORKER_RESTART_MS_MAX
 assert WORKER_REPORT_MS < DRAIN_MS_MAX < 10_000
-assert RULE_NAME_CHARACTERS_MAX + len("suppress//00") <= PAGE_NAME_CHARACTERS_MAX
-assert RULE_NAME_CHARACTERS_MAX + len("rule//") + len(str(2**63)) <= PAGE_NAME_CHARACTERS_MAX
+assert RULE_NAME_CHARACTERS_MAX + len("suppress//shadow-00") <= PAGE_NAME_CHARACTERS_MAX
+# An old version of a rule is called NAME~NUMBER.
+assert RULE_NAME_CHARACTERS_MAX + len("rule/~/") + 2 * len(str(2**63)) <= PAGE_NAME_CHARACTERS_MAX
 assert MESSAGE_BYTES_MAX > FORMAT_WIDTH_MAX
 assert LOG_POLL_INTERVAL_MS_MAX < IDLE_MS_MIN <= IDLE_MS
 # Any event time plus any span of a rule stays inside 64 bits.

@@ -25,15 +25,16 @@ def load(paths: Iterable[str | PathLike[str]]) -> dsl.Loaded:
 
 def load_rules(paths: Iterable[str | PathLike[str]]) -> RuleSet:
     """The rules of files and folders; raises `RulesError` with every diagnostic."""
-    return _required(load(paths))
+    return required(load(paths))
 
 
 def load_text(text: str) -> RuleSet:
     """The rules of one text; raises `RulesError` with every diagnostic."""
-    return _required(dsl.load_sources([dsl.Source("<text>", text)]))
+    return required(dsl.load_sources([dsl.Source("<text>", text)]))
 
 
-def _required(loaded: dsl.Loaded) -> RuleSet:
+def required(loaded: dsl.Loaded) -> RuleSet:
+    """The rules of what was loaded; raises `RulesError` with every diagnostic."""
     if loaded.rules is None:
         raise RulesError(loaded.render())
     for rule in loaded.rules.rules:

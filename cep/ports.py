@@ -180,7 +180,10 @@ class Lease:
 
 
 class DetectionRow(NamedTuple):
-    """A rendered detection; `body` is its JSON as printed, `destinations` its outbox rows."""
+    """A rendered detection; `body` is its JSON as printed, `destinations` its outbox rows.
+
+    One in `shadow` tells nobody.
+    """
 
     id: str
     rule: str
@@ -190,6 +193,7 @@ class DetectionRow(NamedTuple):
     suppressed_by: str | None
     body: bytes
     destinations: tuple[str, ...]
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,21 @@ class LateRow(NamedTuple):
     raw: bytes
 
 
+class ActivationRow(NamedTuple):
+    """The partition runs the rules of a deployment for the records from `position` on.
+
+    `watermark_ms` is event time there; `dropped` partial matches of old versions were let go,
+    `leaving` ones go on beside them.  With `refused`, the reason, nothing has changed.
+    """
+
+    deployment: int
+    position: int
+    watermark_ms: int
+    dropped: int = 0
+    leaving: int = 0
+    refused: str | None = None
+
+
 class Store(Protocol):
     """Durable state of partitions.  Everything a step changed is written in one transaction."""
 
@@ -245,6 +264,7 @@ class Store(Protocol):
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow] = (),
         late: Sequence[LateRow] = (),
+        activations: Sequence[ActivationRow] = (),
     ) -> None:
         """All or nothing.  A page with empty data is removed; a known id is kept as is.
 
@@ -254,6 +274,10 @@ class Store(Protocol):
         Raises `StaleWriter` when the lease's epoch is no longer the newest, `StoreError` when the
         store cannot be written.
         """
+        ...
+
+    def pages(self, lease: Lease) -> Mapping[str, bytes]:
+        """All pages as the last commit left them; raises as `commit` does."""
         ...
 
     def close(self) -> None: ...

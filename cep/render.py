@@ -52,19 +52,20 @@ DEFAULT_DESTINATION = "default"
 class Rendered:
     """A detection: its id at once, everything else when it is asked for.
 
-    `suppressed_by` is the id of the detection that hides this one; set it before reading the rest.
-    `derived` are the events that the rule emits for it.
+    `suppressed_by` is the id of the detection that hides this one, `shadow` says that nobody is
+    told; set them before reading the rest.  `derived` are the events the rule emits for it.
     """
 
     __slots__ = (
         *("_body", "_environment", "_renderer", "_said"),
-        *("derived", "id", "match", "suppressed_by"),
+        *("derived", "id", "match", "shadow", "suppressed_by"),
     )
 
     def __init__(self, renderer: Renderer, match: Match, id: str) -> None:
         self.match = match
         self.id = id
         self.suppressed_by: str | None = None
+        self.shadow = False
         self.derived: Sequence[DerivedEvent] = ()
         self._renderer = renderer
         self._environment: Environment | None = None
@@ -102,7 +103,7 @@ class Rendered:
         """The detection as the store keeps it."""
         rule = self.match.rule
         _, severity, _, _ = self.said
-        told = rule.alerts and self.suppressed_by is None
+        told = rule.alerts and self.suppressed_by is None and not self.shadow
         return DetectionRow(
             id=self.id,
             rule=rule.name,
@@ -111,6 +112,7 @@ class Rendered:
             at_ms=self.match.at_ms,
             suppressed_by=self.suppressed_by,
             body=self.body,
+            shadow=self.shadow,
             destinations=(rule.notify or (DEFAULT_DESTINATION,)) if told else (),
         )
 
@@ -137,6 +139,7 @@ class Rendered:
                 for bound in match.events
             ),
             suppressed_by=self.suppressed_by,
+            shadow=self.shadow,
             notify=rule.notify,
             emitted=tuple(json.loads(event.raw) for event in self.derived),
         )
@@ -233,7 +236,8 @@ class Renderer:
 
     def body(self, found: Rendered) -> bytes:
         emitted = [event.raw for event in found.derived]
-        return self._writer.write(found.id, found.said, found.match, found.suppressed_by, emitted)
+        hidden = found.suppressed_by, found.shadow
+        return self._writer.write(found.id, found.said, found.match, hidden, emitted)
 
     def resolution(self, found: Resolution) -> ResolutionRow:
         by: tuple[object, ...] = (found.origin or found.position,)

@@ -5,36 +5,43 @@ A detection is hidden when another one of the same rule with the same values was
 hid it; it does not extend the time.  What was shown hides for as long as the rule said then, so a
 changed `for` counts from the next one shown, however often the state was written in between.
 
+What a rule detects in shadow, and what it tells people of, do not hide one another; what was only
+detected in shadow is forgotten when the rule is in shadow no longer.
+
 State is kept in pages by a hash of the values, so a commit writes what changed and little else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 
 import orjson
 
 from cep import limits
-from dsl.model import RuleSet
+from dsl.model import Rule
 
 PAGE_PREFIX = "suppress/"
+_SHADOW = "shadow-"
 
 
 class Suppression:
-    """Of all rules of one partition."""
+    """Of all rules of one partition; of several of one name the last one counts."""
 
-    def __init__(self, rules: RuleSet) -> None:
-        self._for_ms = {r.name: r.suppress.for_ms for r in rules.rules if r.suppress is not None}
+    def __init__(self, rules: Iterable[Rule], shadows: Collection[str] = ()) -> None:
+        self._for_ms = {rule.name: rule.suppress.for_ms for rule in rules if rule.suppress}
+        self._shadows = shadows
         # page name → values → (until when it hides, id)
         self._pages: dict[str, dict[str, tuple[int, str]]] = {}
         self._changed: set[str] = set()
         self._sweep_ms = limits.BEGINNING_OF_TIME_MS  # when all pages are looked through again
 
-    def hidden_by(self, rule: str, values: tuple[object, ...], at_ms: int, id: str) -> str | None:
+    def hidden_by(
+        self, rule: str, values: tuple[object, ...], at_ms: int, id: str, in_shadow: bool = False
+    ) -> str | None:
         """The id of the detection that hides this one; if none, this one is shown from now on."""
         text = orjson.dumps(values).decode()
-        name = _page_name(rule, text)
+        name = _page_name(rule, text, _SHADOW if in_shadow else "")
         page = self._pages.setdefault(name, {})
         shown = page.get(text)
         if shown is not None and shown[1] != id and at_ms <= shown[0]:
@@ -65,7 +72,9 @@ class Suppression:
         """Takes pages back; names of those whose rule suppresses no longer."""
         gone = []
         for name, data in pages.items():
-            if _rule_of(name) in self._for_ms:
+            rule, _, bucket = name.removeprefix(PAGE_PREFIX).partition("/")
+            stays = rule in self._shadows or not bucket.startswith(_SHADOW)
+            if rule in self._for_ms and stays:
                 entries: dict[str, list[object]] = orjson.loads(data)
                 self._pages[name] = {k: (int(str(v[0])), str(v[1])) for k, v in entries.items()}
             else:
@@ -73,10 +82,6 @@ class Suppression:
         return gone
 
 
-def _page_name(rule: str, values: str) -> str:
+def _page_name(rule: str, values: str, sort: str) -> str:
     bucket = blake2b(values.encode(), digest_size=2).digest()
-    return f"{PAGE_PREFIX}{rule}/{int.from_bytes(bucket) % limits.SUPPRESS_PAGES:02d}"
-
-
-def _rule_of(page_name: str) -> str:
-    return page_name.removeprefix(PAGE_PREFIX).partition("/")[0]
+    return f"{PAGE_PREFIX}{rule}/{sort}{int.from_bytes(bucket) % limits.SUPPRESS_PAGES:02d}"

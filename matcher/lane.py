@@ -332,6 +332,12 @@ class Lane:
         totals = self._store.memory.totals
         return int(totals[OPEN] + totals[RUNS] + totals[CLOCKS])
 
+    def let_go(self, watermark_ms: int) -> None:
+        """End the runs whose time is over; what time decides by then has been decided."""
+        if self.waits():
+            self._sweep(watermark_ms)
+            assert not self._read(), "time has passed up to the watermark before"
+
     def waits(self) -> bool:
         """Whether the passing of time can change anything."""
         totals, options = self._store.memory.totals, self.plan.tables.options

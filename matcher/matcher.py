@@ -8,7 +8,7 @@ comes with it.  How the stream is cut into batches changes nothing, nor does a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice, repeat
@@ -191,6 +191,7 @@ class Matcher:
         self._told = Told(sorted(told), schema, strings, spans, self._held_without_end)
         self._evidence = Evidence(spans, self._held_without_end)
         self.rows = 0
+        self.uncounted: Collection[str] = ()
         self._watermark_ms = -END_OF_TIME_MS
         self._keep_raw = keep_raw
         self._at_places = at_places
@@ -307,6 +308,19 @@ class Matcher:
             if isinstance(lane, Lane) and lane.plan.rule.key_table == table.declared.name:
                 lane.follow(table, first, at_ms)
 
+    def let_go(self) -> None:
+        """End what time has passed and nobody has looked at since, so that it is counted.
+
+        Changes no match; partial matches of rules with `matches all` aside, what is left is live.
+        """
+        for group in self._groups.all:
+            group.sweep(self._watermark_ms)
+        for lane in self._lanes:
+            if isinstance(lane, Lane):
+                lane.let_go(self._watermark_ms)
+            elif isinstance(lane, PairLane):
+                lane.settle()
+
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
         pages: dict[str, bytes] = {}
@@ -346,9 +360,16 @@ class Matcher:
         return {lane.plan.rule.name: Counters(*lane.counters()) for lane in self._lanes}
 
     @property
+    def spans(self) -> dict[str, int | None]:
+        """For how long (ms) a partial match of each rule may go on; None: for ever."""
+        holders = ((at, at.group if isinstance(at, PairLane) else at) for at in self._lanes)
+        return {lane.plan.rule.name: holder.span_ms for lane, holder in holders}
+
+    @property
     def losses(self) -> dict[str, int]:
-        """Of all rules; `LOSSES` says what is counted."""
-        losses = zip((0,) * len(LOSSES), *(lane.losses() for lane in self._lanes), strict=True)
+        """Of all rules that are not `uncounted`; `LOSSES` says what is counted."""
+        counted = [lane for lane in self._lanes if lane.plan.rule.name not in self.uncounted]
+        losses = zip((0,) * len(LOSSES), *(lane.losses() for lane in counted), strict=True)
         return dict(zip(LOSSES, map(sum, losses), strict=True))
 
     def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:

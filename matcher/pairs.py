@@ -121,7 +121,7 @@ class PairLane:
         self._null_keys += self._without_key(second)
 
     def settle(self) -> None:
-        """The batch is over, and time has passed."""
+        """The batch is over, and time has passed, or starts were let go of."""
         self._is_counted = False
 
     # ------------------------------------------------------------------ state

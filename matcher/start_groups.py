@@ -87,8 +87,12 @@ class Group:
         if not entries or not (idle or entries > 2 * self._kept + ENTRIES_UNSWEPT):
             return
         if watermark_ms - self._swept_ms > self.window_ms // 2:
-            self.starts.sweep(watermark_ms - self.window_ms)
-            self._swept_ms, self._kept = watermark_ms, self.starts.entries
+            self.sweep(watermark_ms)
+
+    def sweep(self, watermark_ms: int) -> None:
+        """Let go of all starts that no later event can reach."""
+        self.starts.sweep(watermark_ms - self.window_ms)
+        self._swept_ms, self._kept = watermark_ms, self.starts.entries
 
     def snapshot(self, strings: Strings, watermark_ms: int) -> dict[str, bytes]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""

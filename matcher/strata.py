@@ -9,7 +9,7 @@ alone, not on how they were cut into batches, nor on a snapshot in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeVar
@@ -182,6 +182,26 @@ class Strata:
         return min((position for position in oldest if position is not None), default=None)
 
     @property
+    def spans(self) -> dict[str, int | None]:
+        """See `Matcher.spans`."""
+        return {name: ms for level in self._levels for name, ms in level.matcher.spans.items()}
+
+    def let_go(self) -> None:
+        """See `Matcher.let_go`."""
+        for level in self._levels:
+            level.matcher.let_go()
+
+    def runs(self, rules: Collection[str]) -> int:
+        """The partial matches of these rules; after `let_go` none that time has passed."""
+        counters = [each for level in self._levels for each in level.matcher.counters.items()]
+        return sum(count.runs for name, count in counters if name in rules)
+
+    def leave_uncounted(self, rules: Collection[str]) -> None:
+        """What these rules lose is no part of `losses`."""
+        for level in self._levels:
+            level.matcher.uncounted = rules
+
+    @property
     def losses(self) -> dict[str, int]:
         """The matchers' losses together; derived events refused count as capped."""
         total = {"capped": self._refused}
@@ -301,6 +321,22 @@ class _Stratum:
         records = np.setdiff1d(held, derived_by_time) >> places.ORDINAL_BITS
         lines = self.matcher.lines(derived_by_time).values()
         return min([*records[:1].tolist(), *(parted(line)[1] for line in lines)], default=None)
+
+
+def renamed(pages: Mapping[str, bytes], names: Mapping[str, str]) -> dict[str, bytes]:
+    """The pages of a snapshot with the state of rules under other names."""
+    found: dict[str, bytes] = {}
+    for name, data in pages.items():
+        rule = _rule_of(name)
+        if rule in names:
+            found[f"{RULE_PREFIX}{names[rule]}{name[len(RULE_PREFIX) + len(rule) :]}"] = data
+        else:
+            found[name] = data
+    if data := found.get(PAGE, b""):
+        serials, known, rows = msgspec.msgpack.decode(data)
+        known = {names.get(rule, rule): number for rule, number in known.items()}
+        found[PAGE] = msgspec.msgpack.encode((serials, known, rows))
+    return found
 
 
 def _stored(name: str, stratum: int) -> str:

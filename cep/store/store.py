@@ -1,9 +1,9 @@
 """The durable state of partitions over SQLAlchemy Core, on SQLite or PostgreSQL.
 
 Contract: `commit` writes position, changed pages, detections, outbox rows, resolutions, dead
-letters and late events in one transaction, and only when the lease's epoch is still the newest.
-Without pages, state is the last pages and the records of the log from there to the position.
-Checkpoint and pages are written with checksums, and read back only if they fit.
+letters, late events and activations in one transaction, and only when the lease's epoch is still
+the newest.  Without pages, state is the last pages and the records of the log from there to the
+position.  Checkpoint and pages are written with checksums, and read back only if they fit.
 What is already there under its id (a dead letter: its position) stays as it is, so work done again
 changes nothing.
 Reads for listings are in `cep.store.reads`.
@@ -16,19 +16,37 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
 from cep.errors import StaleWriter, StoreError
-from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
+from cep.ports import (
+    ActivationRow,
+    Checkpoint,
+    DeadLetterRow,
+    DetectionRow,
+    LateRow,
+    Lease,
+    ResolutionRow,
+)
 from cep.store import checksums
 from cep.store.connect import open_database
 from cep.store.failures import store_error
 from cep.store.restoring import read_state
 from cep.store.schema import prepare
 from cep.store.tables import (
+    activation,
     checkpoint,
     dead_letter,
     detection,
@@ -47,11 +65,11 @@ class SqlStore:
     ) -> None:
         self.engine = engine
         self._held: dict[str, _Held] = {}
-        with _named_errors("open"):
+        with named_errors("open"):
             prepare(engine, notify)
 
     def acquire(self, partition: str) -> Lease:
-        with _named_errors("acquire"), self.engine.begin() as connection:
+        with named_errors("acquire"), self.engine.begin() as connection:
             row = connection.execute(
                 select(checkpoint).where(checkpoint.c.partition == partition).with_for_update()
             ).one_or_none()
@@ -82,16 +100,27 @@ class SqlStore:
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow] = (),
         late: Sequence[LateRow] = (),
+        activations: Sequence[ActivationRow] = (),
     ) -> None:
         held = self._held[lease.partition].behind(checkpoint, pages)
-        with _named_errors("commit"), self.engine.begin() as connection:
+        with named_errors("commit"), self.engine.begin() as connection:
             _write_checkpoint(connection, lease, held.row())
             _write_pages(connection, lease.partition, pages or {}, held.sums)
             _write_detections(connection, lease.partition, detections)
             _write_resolutions(connection, lease.partition, resolutions)
             _write_dead_letters(connection, lease.partition, dead_letters)
             _write_late(connection, lease.partition, late)
+            _write_activations(connection, lease.partition, activations)
         self._held[lease.partition] = held
+
+    def pages(self, lease: Lease) -> Mapping[str, bytes]:
+        with named_errors("read"), self.engine.connect() as connection:
+            connection.execution_options(read_only=True)
+            mine = select(checkpoint).where(checkpoint.c.partition == lease.partition)
+            row = connection.execute(mine).one()
+            if row.epoch != lease.epoch:
+                raise _stale(lease)
+            return read_state(connection, row).pages
 
     def close(self) -> None:
         self.engine.dispose()
@@ -129,7 +158,7 @@ def first_columns() -> dict[str, object]:
 
 
 @contextmanager
-def _named_errors(action: str) -> Iterator[None]:
+def named_errors(action: str) -> Iterator[None]:
     """Any database error becomes a `StoreError` with the database's own words, without the SQL."""
     try:
         yield
@@ -174,10 +203,14 @@ def _write_checkpoint(connection: Connection, lease: Lease, columns: dict[str, o
                 f"the store was emptied: nothing is left of partition {lease.partition!r}, and "
                 "nothing was written. Put a copy back, or use a new store to detect all anew"
             )
-        raise StaleWriter(
-            f"partition {lease.partition!r} was taken over by another engine "
-            f"(this one holds epoch {lease.epoch}); nothing was written"
-        )
+        raise _stale(lease)
+
+
+def _stale(lease: Lease) -> StaleWriter:
+    return StaleWriter(
+        f"partition {lease.partition!r} was taken over by another engine "
+        f"(this one holds epoch {lease.epoch}); nothing was written"
+    )
 
 
 def _write_pages(
@@ -211,7 +244,7 @@ def _write_detections(
     connection: Connection, partition: str, detections: Sequence[DetectionRow]
 ) -> None:
     """A detection that is known has got its outbox rows already; they may be delivered and gone."""
-    new = _insert_new(
+    new = insert_new(
         connection,
         detection,
         [
@@ -223,13 +256,14 @@ def _write_detections(
                 "severity": row.severity,
                 "at_ms": row.at_ms,
                 "suppressed_by": row.suppressed_by,
+                "shadow": row.shadow,
                 "body": row.body,
             }
             for row in detections
         ],
         returning="id",
     )
-    _insert_new(
+    insert_new(
         connection,
         outbox,
         [
@@ -244,7 +278,7 @@ def _write_detections(
 def _write_resolutions(
     connection: Connection, partition: str, resolutions: Sequence[ResolutionRow]
 ) -> None:
-    _insert_new(
+    insert_new(
         connection,
         resolution,
         [
@@ -264,7 +298,7 @@ def _write_resolutions(
 def _write_dead_letters(
     connection: Connection, partition: str, dead_letters: Sequence[DeadLetterRow]
 ) -> None:
-    _insert_new(
+    insert_new(
         connection,
         dead_letter,
         [
@@ -280,10 +314,17 @@ def _write_dead_letters(
 
 
 def _write_late(connection: Connection, partition: str, rows: Sequence[LateRow]) -> None:
-    _insert_new(connection, late, [{"partition": partition, **row._asdict()} for row in rows])
+    insert_new(connection, late, [{"partition": partition, **row._asdict()} for row in rows])
 
 
-def _insert_new(
+def _write_activations(
+    connection: Connection, partition: str, rows: Sequence[ActivationRow]
+) -> None:
+    values = [{"partition": partition, **row._asdict()} for row in rows]
+    insert_new(connection, activation, values)
+
+
+def insert_new(
     connection: Connection,
     table: Table,
     rows: list[dict[str, object]],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -68,6 +70,7 @@ detection = Table(
     Column("severity", String(20), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("suppressed_by", String(32)),  # id of the detection whose `suppress` hid this one
+    Column("shadow", Boolean, nullable=False, server_default=false()),  # nobody is told of it
     Column("body", LargeBinary, nullable=False),  # the detection as JSON, as printed by `cep run`
     Index("detection_by_rule", "rule", "sequence"),
 )
@@ -112,6 +115,49 @@ late = Table(
     Column("ts_ms", BigInteger, nullable=False),
     Column("watermark_ms", BigInteger, nullable=False),  # before the event
     Column("raw", LargeBinary, nullable=False),  # at most limits.DEAD_LETTER_RAW_BYTES
+)
+
+rule_text = Table(  # what a deployment runs; never changed
+    "rule_text",
+    metadata,
+    Column("id", String(32), primary_key=True),  # hash of the text
+    Column("text", Text, nullable=False),
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("number", Sequence, primary_key=True, autoincrement=True),
+    Column("topic", String(200), nullable=False),  # whose rules: a topic, or a file's log
+    Column("made_from", BigInteger, nullable=False),  # the number of the one before it, or 0
+    Column("what", Text, nullable=False),  # was done, in words
+    Column("texts", Text, nullable=False),  # [["name", "id of rule_text"], …]
+    Column("modes", Text, nullable=False),  # {"rule": "shadow" | "paused"}
+    Column("policy", String(20), nullable=False),  # what becomes of old partial matches
+    Column("recorded_ms", BigInteger, nullable=False),  # wall clock
+    UniqueConstraint("topic", "made_from"),
+    Index("deployment_by_topic", "topic", "number"),
+    sqlite_autoincrement=True,
+)
+
+activation = Table(  # see cep.ports.ActivationRow
+    "activation",
+    metadata,
+    Column("partition", String(200), primary_key=True),
+    Column("deployment", BigInteger, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("watermark_ms", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("leaving", BigInteger, nullable=False),
+    Column("refused", Text),
+)
+
+rule_file = Table(  # files as they were when a program was last started with them
+    "rule_file",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("path", String(1000), primary_key=True),
+    Column("text", String(32), nullable=False),  # id of rule_text
 )
 
 # What the dispatcher remembers.  Its times are wall-clock ms since the epoch: they say when we did

@@ -19,7 +19,7 @@ def hidden(state: Suppression, at_ms: int, id: str, card: str = "c") -> str | No
 
 
 def test_span_is_inclusive_and_counts_from_the_last_one_shown() -> None:
-    state = Suppression(RULE_SET)
+    state = Suppression(RULE_SET.rules)
     assert hidden(state, 0, "a") is None
     assert hidden(state, FOR_MS, "b") == "a"
     assert hidden(state, FOR_MS + 1, "c") is None
@@ -27,7 +27,7 @@ def test_span_is_inclusive_and_counts_from_the_last_one_shown() -> None:
 
 
 def test_values_are_apart() -> None:
-    state = Suppression(RULE_SET)
+    state = Suppression(RULE_SET.rules)
     assert hidden(state, 0, "a", "c1") is None
     assert hidden(state, 0, "b", "c2") is None
 
@@ -38,7 +38,7 @@ def test_values_are_apart() -> None:
     )
 )
 def test_restarts_change_nothing(steps: list[tuple[int, str, bool]]) -> None:
-    whole, parts = Suppression(RULE_SET), Suppression(RULE_SET)
+    whole, parts = Suppression(RULE_SET.rules), Suppression(RULE_SET.rules)
     pages: dict[str, bytes] = {}
     now_ms = 0
     for number, (wait_ms, card, restart) in enumerate(steps):
@@ -48,12 +48,12 @@ def test_restarts_change_nothing(steps: list[tuple[int, str, bool]]) -> None:
         if restart:
             pages |= parts.changed_pages(now_ms)
             pages = {name: data for name, data in pages.items() if data}
-            parts = Suppression(RULE_SET)
+            parts = Suppression(RULE_SET.rules)
             assert parts.restore(pages) == []
 
 
 def test_nothing_is_left_once_time_has_passed() -> None:
-    state = Suppression(RULE_SET)
+    state = Suppression(RULE_SET.rules)
     pages: dict[str, bytes] = {}
     for number in range(1000):
         hidden(state, number, f"id{number}", f"card{number}")
@@ -66,18 +66,18 @@ def test_nothing_is_left_once_time_has_passed() -> None:
 def test_a_changed_span_counts_from_the_next_one_shown_whenever_the_state_was_written() -> None:
     longer = cep.compile(RULES.replace("suppress by card for 5m", "suppress by card for 10m"))
     for written_ms in (1, FOR_MS, FOR_MS + 1):
-        state = Suppression(RULE_SET)
+        state = Suppression(RULE_SET.rules)
         hidden(state, 0, "a")
         pages = {name: data for name, data in state.changed_pages(written_ms).items() if data}
-        changed = Suppression(longer)
+        changed = Suppression(longer.rules)
         changed.restore(pages)
         assert hidden(changed, FOR_MS + 1, "b") is None
         assert hidden(changed, 3 * FOR_MS + 1, "c") == "b"
 
 
 def test_page_of_a_rule_that_no_longer_suppresses_is_given_back() -> None:
-    state = Suppression(RULE_SET)
+    state = Suppression(RULE_SET.rules)
     hidden(state, 0, "a")
     pages = state.changed_pages(0)
-    without = Suppression(cep.compile(RULES.replace("suppress by card for 5m", "")))
+    without = Suppression(cep.compile(RULES.replace("suppress by card for 5m", "")).rules)
     assert without.restore(pages) == list(pages)

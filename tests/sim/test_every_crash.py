@@ -16,7 +16,15 @@ from simulation import complaints_about, run
 
 from alerts import deliveries
 from alerts.deliveries import NewDelivery, OutboxRow
-from cep.ports import Checkpoint, DeadLetterRow, DetectionRow, LateRow, Lease, ResolutionRow
+from cep.ports import (
+    ActivationRow,
+    Checkpoint,
+    DeadLetterRow,
+    DetectionRow,
+    LateRow,
+    Lease,
+    ResolutionRow,
+)
 from cep.store.store import SqlStore
 
 EVERY_PLACE = os.environ.get("CEP_EVERY_PLACE") == "1"
@@ -53,8 +61,9 @@ def test_a_commit_in_two_transactions_is_found(monkeypatch: pytest.MonkeyPatch) 
         dead_letters: Sequence[DeadLetterRow],
         resolutions: Sequence[ResolutionRow],
         late: Sequence[LateRow],
+        activations: Sequence[ActivationRow],
     ) -> None:
-        commit(store, lease, checkpoint, pages, [], dead_letters, resolutions, late)
+        commit(store, lease, checkpoint, pages, [], dead_letters, resolutions, late, activations)
         commit(store, lease, checkpoint, {}, detections, [])
 
     monkeypatch.setattr(SqlStore, "commit", in_two)
