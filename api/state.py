@@ -10,6 +10,7 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from alerts.ports import Clock, SystemClock
+from cep.deployment.deployer import Deployer
 from cep.intake import Intake
 from cep.log.publishing import Appended
 from cep.log.routing import EventIds
@@ -39,7 +40,8 @@ def _nothing_read() -> Mapping[str, Intake]:
 
 @dataclass(slots=True)
 class ApiState:
-    """`engine` is the store's database; without a `log` no events are taken.
+    """`engine` is the store's database; without a `log` no events are taken, and without a
+    `deployer` the rules do not change.
 
     `health` says what is wrong with the program, or None.  `hosts` are the names this server
     answers to, without port; `("*",)` stands for any.  That keeps a web page whose name was pointed
@@ -47,16 +49,33 @@ class ApiState:
     """
 
     engine: Engine
-    rules: RuleSet
+    started_with: RuleSet
     log: EventLog | None = None
     health: Callable[[], str | None] = _healthy
     intake: Callable[[], Mapping[str, Intake]] = _nothing_read
     hosts: tuple[str, ...] = LOOPBACK_HOSTS
+    deployer: Deployer | None = None
     clock: Clock = field(default_factory=SystemClock)
-    ids: EventIds = field(init=False)
+    _ids: tuple[int, EventIds] | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        self.ids = EventIds.of_rules(self.rules)
+    @property
+    def rules(self) -> RuleSet:
+        """Of the newest deployment."""
+        if self.deployer is None:
+            return self.started_with
+        return self.deployer.deployments.rules(self.deployer.latest().number)
+
+    @property
+    def ids(self) -> EventIds:
+        """Where the events that are declared now have their ids."""
+        number, rules = 0, self.started_with
+        if self.deployer is not None:
+            deployments = self.deployer.deployments
+            number = deployments.newest(self.clock.now_ms())
+            rules = deployments.rules(number)
+        if self._ids is None or self._ids[0] != number:
+            self._ids = number, EventIds.of_rules(rules)
+        return self._ids[1]
 
 
 def state_of(request: Request) -> ApiState:

@@ -56,10 +56,8 @@ class StaleDeployment(CepError):
 
     exit_code = 2
 
-    def __init__(self, made_from: int, newest: int) -> None:
-        super().__init__(
-            f"deployment {newest} has been made since {made_from}: look at it, then try again"
-        )
+    def __init__(self, newest: int) -> None:
+        super().__init__(f"deployment {newest} was made meanwhile: look at it, then try again")
         self.newest = newest
 
 

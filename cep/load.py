@@ -46,5 +46,10 @@ def required(loaded: dsl.Loaded) -> RuleSet:
     return loaded.rules
 
 
+def texts(loaded: dsl.Loaded) -> dict[str, str]:
+    """What was read, by path."""
+    return {path: source.text for path, source in loaded.sources.items()}
+
+
 def _os_error(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}"

@@ -7,7 +7,21 @@ import sys
 
 import click
 
-from cep.cli import append, bench, check, explain, fmt, log, lsp, run_command, serve, store, test
+from cep.cli import (
+    append,
+    bench,
+    check,
+    deploy,
+    explain,
+    fmt,
+    log,
+    lsp,
+    rules,
+    run_command,
+    serve,
+    store,
+    test,
+)
 from cep.errors import CepError
 
 
@@ -48,6 +62,8 @@ for command in (
     append.append,
     log.log,
     serve.serve,
+    deploy.deploy,
+    rules.rules,
     store.store,
     lsp.lsp,
     bench.bench,

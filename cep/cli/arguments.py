@@ -85,3 +85,19 @@ list_files = click.option(
     multiple=True,
     help="Values of a list, in place of its source.",
 )
+
+deployed_store = click.option(
+    "--store", metavar="URL", required=True, help="Where the rules run: app.db or postgresql://…"
+)
+
+deployed_topic = click.option(
+    "--topic", metavar="NAME", help="Whose rules, where a store has those of several logs."
+)
+
+begun = click.option(
+    "--begun",
+    type=click.Choice(["drain", "drop"]),
+    default="drain",
+    show_default=True,
+    help="Partial matches whose pattern goes may still end, or are dropped.",
+)

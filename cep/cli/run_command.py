@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cep.cli.arguments import idle, list_files, rule_paths, source, table_files
+from cep.cli.deployed import started
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import DeadLetters, Format, Progress, jsonl, pretty, print_lines, say
 from cep.errors import UsageError
@@ -86,15 +87,16 @@ def run(
     if store is not None and no_store:
         raise UsageError("--store and --no-store exclude each other")
 
-    from cep.load import load_rules
+    from cep.load import load, required
     from cep.log.file import FileLog
     from cep.tables.sources import given_files
     from cep.workers.job import Job, Listener
     from cep.workers.runner import running
 
     to_terminal = out == Format.PRETTY or (out is None and sys.stdout.isatty())
+    loaded = load(rules)
     job = Job(
-        rules=load_rules(rules),
+        rules=required(loaded),
         log=source,
         follow=follow,
         store=store,
@@ -108,6 +110,8 @@ def run(
     if isinstance(log, FileLog) and partition is not None:
         log.partition = partition
     kept = job.open_store(say)
+    if kept is not None:
+        job = started(job, kept, log, loaded)
     progress = Progress(lambda: log.done if isinstance(log, FileLog) else None)
 
     def show(lines: bytes) -> None:

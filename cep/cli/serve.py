@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from cep.cli.arguments import idle, list_files, max_ahead, rule_paths, table_files
+from cep.cli.deployed import deployer, started
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import say
 from cep.errors import UsageError
@@ -75,7 +76,7 @@ def serve(
     from alerts.config import Destinations, load_destinations
     from api.app import check_bind
     from cep.cli.serving import Service
-    from cep.load import load_rules
+    from cep.load import load, required
     from cep.log import open_topic, takes_events
     from cep.store.store import open_store
     from cep.tables.sources import given_files
@@ -83,7 +84,8 @@ def serve(
     from cep.workers.runner import running
 
     check_bind(host, insecure_no_auth=insecure_no_auth)
-    rule_set = load_rules(rules)
+    loaded = load(rules)
+    rule_set = required(loaded)
     known = load_destinations(destinations) if destinations is not None else Destinations()
     named = {name for rule in rule_set.rules for name in rule.notify}
     if missing := sorted(named - set(known.destinations)):
@@ -104,8 +106,10 @@ def serve(
     tune_garbage_collection()
     try:
         opened_log.declare(opened_log.topic)  # while it is read it stays what it is
+        job = started(job, opened_store, opened_log, loaded)
         Service(
-            rule_set,
+            job.rules,
+            deployer(opened_store, opened_log),
             opened_store,
             opened_log,
             known,

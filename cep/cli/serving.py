@@ -21,6 +21,7 @@ from alerts.dispatcher import Dispatcher
 from api.app import create_app
 from api.state import LOOPBACK_HOSTS, ApiState
 from cep.cli.output import say
+from cep.deployment.deployer import Deployer
 from cep.errors import UsageError
 from cep.log.publishing import TopicLog
 from cep.store.store import SqlStore
@@ -42,6 +43,7 @@ class Service:
     def __init__(
         self,
         rules: RuleSet,
+        deployer: Deployer,
         store: SqlStore,
         log: TopicLog,
         destinations: Destinations,
@@ -57,7 +59,8 @@ class Service:
         self._socket = _listen(host, port)
         state = ApiState(
             engine=store.engine,
-            rules=rules,
+            started_with=rules,
+            deployer=deployer,
             log=log,
             health=self._health,
             intake=runner.intake,

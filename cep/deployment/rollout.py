@@ -64,8 +64,9 @@ class Rollout:
     def begin(self, pages: Mapping[str, bytes], now_ms: int) -> Running:
         """The rules that the state of the pages belongs to.
 
-        When there is no state, or this program does not compile its rules any more, those of the
-        next deployment.  Raises StoreError when there is none, RulesError when it does not compile.
+        When there is no state, or this program does not compile its rules any more, those that a
+        record says were the first then, or else the newest.  Raises StoreError when there are none,
+        RulesError when they do not compile.
         """
         saved = Saved.of(pages)
         self._number = saved.deployment
@@ -78,7 +79,10 @@ class Rollout:
         self._look(now_ms)
         if not self._waiting:
             raise problem
-        return self.running(self._waiting.pop(0))
+        recorded = [one for one in self._waiting if one.number in self._recorded]
+        first = recorded[0] if recorded else self._waiting[-1]
+        self._waiting = [one for one in self._waiting if one.number > first.number]
+        return self.running(first)
 
     def running(self, deployment: Deployment) -> Running:
         """Raises RulesError."""

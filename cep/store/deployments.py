@@ -130,13 +130,13 @@ class SqlDeployments:
             with named_errors("deploy"), self._engine.begin() as connection:
                 newest = _newest(connection, self.topic)
                 if newest != made_from:
-                    raise StaleDeployment(made_from, newest)
+                    raise StaleDeployment(newest)
                 number = self._record(connection, what, base, policy, made_from)
                 if files is not None:
                     _remember(connection, self.topic, files)
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):  # PostgreSQL lets two see one newest
-                raise StaleDeployment(made_from, made_from + 1) from None
+                raise StaleDeployment(made_from + 1) from None
             raise
         self._looked_ms = None
         return number
@@ -164,7 +164,7 @@ class SqlDeployments:
         query = select(rule_file.c.path, rule_file.c.text).where(rule_file.c.topic == self.topic)
         with named_errors("read"), self._engine.connect() as connection:
             connection.execution_options(read_only=True)
-            return dict(connection.execute(query).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def remember(self, files: Mapping[str, str]) -> None:
         """These are the files, with their texts, that a program is started with."""
@@ -209,7 +209,7 @@ def _deployment(connection: Connection, row: Row[tuple[object, ...]]) -> Deploym
     query = select(rule_text.c.id, rule_text.c.text).where(
         rule_text.c.id.in_([id_ for _, id_ in named])
     )
-    texts = dict(connection.execute(query).tuples().all())
+    texts = {row[0]: row[1] for row in connection.execute(query)}
     modes = {rule: Mode(mode) for rule, mode in orjson.loads(row.modes).items()}
     base = RuleBase({name: texts[id_] for name, id_ in named}, modes)
     return Deployment(row.number, row.what, base, Policy(row.policy), row.recorded_ms)

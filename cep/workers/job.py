@@ -12,6 +12,7 @@ from cep.log import open_log
 from cep.ports import DeadLetterRow, Log
 from cep.render import Rendered
 from cep.store import reads
+from cep.store.deployments import SqlDeployments
 from cep.store.store import SqlStore, open_store
 from cep.tables.reading import Source
 from dsl.model import RuleSet
@@ -37,7 +38,8 @@ class Listener:
 class Job:
     """`log` and `store` are URLs.  `lines`, a function of a module, makes what is shown.
 
-    `idle_ms`: see `cep.idle.check_idle`.
+    `idle_ms`: see `cep.idle.check_idle`.  With a `topic`, the rules are those that are deployed for
+    it in the store, now and later; `rules` are those of deployment `deployment`.
     """
 
     rules: RuleSet
@@ -50,6 +52,8 @@ class Job:
     tables: Mapping[str, Source] = field(default_factory=dict)
     hold_when_outbox_full: bool = False  # only where a dispatcher empties it
     idle_ms: int | None = None
+    topic: str | None = None
+    deployment: int = 0
 
     def open_log(self, notify: Callable[[str], None]) -> Log:
         return open_log(self.log, follow=self.follow, notify=notify)
@@ -57,12 +61,18 @@ class Job:
     def open_store(self, notify: Callable[[str], None]) -> SqlStore | None:
         return None if self.store is None else open_store(self.store, notify)
 
+    def deployments(self, store: SqlStore | None) -> SqlDeployments | None:
+        if self.topic is None or store is None:
+            return None
+        return SqlDeployments(store.engine, self.topic, {self.deployment: self.rules})
+
     def engines(
         self, partitions: Sequence[str], log: Log, store: SqlStore | None, listener: Listener
     ) -> list[Engine]:
         """One for each of the partitions."""
         read = dict.fromkeys(partitions, 0)
         lines = self.lines
+        deployments = self.deployments(store)
 
         def sink(detections: Sequence[Rendered]) -> None:
             if lines is not None:
@@ -94,6 +104,7 @@ class Job:
                 tables=self.tables,
                 outbox_full=outbox_full,
                 ticks=ticks_for(log, partition, self.idle_ms, followed=self.follow is not False),
+                deployments=deployments,
             )
 
         return [engine(partition) for partition in partitions]
