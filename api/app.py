@@ -6,7 +6,17 @@ from ipaddress import ip_address
 
 from fastapi import FastAPI
 
-from api import dead_letters, deliveries, detections, events, health, metrics, problems, rules
+from api import (
+    dead_letters,
+    deliveries,
+    deployments,
+    detections,
+    events,
+    health,
+    metrics,
+    problems,
+    rules,
+)
 from api.hosts import KnownHosts
 from api.state import ApiState
 from cep.errors import UsageError
@@ -17,6 +27,7 @@ ROUTERS = (
     metrics.router,
     events.router,
     rules.router,
+    deployments.router,
     detections.router,
     deliveries.router,
     dead_letters.router,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import limits
+from api.bodies import read_body
 from api.ingest import Parsed, parse_events
 from api.paging import json_response
 from api.problems import Kind, Problem
@@ -29,22 +30,9 @@ async def post_events(request: Request, state: Annotated[ApiState, Depends(state
         raise Problem(Kind.NO_LOG, "it was started without an embedded log to append to")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not understood")
-    body = await _read_body(request)
+    body = await read_body(request, limits.BODY_BYTES_MAX)
     content_type = request.headers.get("content-type")
     return await run_in_threadpool(_append, state, content_type, body)
-
-
-async def _read_body(request: Request) -> bytes:
-    too_large = Problem(Kind.BODY_TOO_LARGE, f"at most {limits.BODY_BYTES_MAX} bytes")
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced[:20]) > limits.BODY_BYTES_MAX:
-        raise too_large
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limits.BODY_BYTES_MAX:
-            raise too_large
-    return bytes(body)
 
 
 def _append(state: ApiState, content_type: str | None, body: bytes) -> Response:

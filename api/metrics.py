@@ -47,6 +47,7 @@ RULE_COUNTERS = {
     ): "Partial matches ended by `cancel on`, or with their key's row.",
     ("cep_skips_missed", "skips_missed"): "Matches without the step that `skip to` names.",
     ("cep_open_keys_forgotten", "forgotten"): "Keys that rules remembered, beyond the limit.",
+    ("cep_detections_shadowed", "shadowed"): "Detections of rules in shadow: nobody is told.",
     ("cep_resolutions", "resolutions"): "Times that what was detected for a key was over.",
     ("cep_events_unkeyed", "unkeyed"): "Times a rule passed over an event without its key.",
 }
@@ -125,7 +126,7 @@ class _StoreCollector(Collector):
     def _detections(self) -> Iterator[Metric]:
         family = CounterMetricFamily("cep_detections", "Detections committed.", labels=["rule"])
         counts = reads.detections_per_rule(self._state.engine)
-        for rule in sorted({rule.name for rule in self._state.rules.rules} | set(counts)):
+        for rule in sorted({rule.name for rule in self._state.current().rules.rules} | set(counts)):
             family.add_metric([rule], counts.get(rule, 0))
         yield family
 

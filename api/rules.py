@@ -1,4 +1,7 @@
-"""GET /api/v1/rules: the rules that are running."""
+"""GET /api/v1/rules: the rules that run, as the newest deployment has them.
+
+Its number is the ETag; who changes rules (`api.deployments`) gives it back in `If-Match`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.paging import json_response
 from api.problems import Kind, Problem
-from api.state import ApiState, state_of
+from api.state import ApiState, Current, state_of
 from cep.store import reads
 from dsl.model import Rule
 
@@ -20,23 +23,35 @@ router = APIRouter(prefix="/api/v1")
 def list_rules(state: Annotated[ApiState, Depends(state_of)]) -> Response:
     """In the order of the files, each with the number of its detections."""
     counts = reads.detections_per_rule(state.engine)
-    items = [_rule(rule, counts.get(rule.name, 0)) for rule in state.rules.rules]
-    return json_response(orjson.dumps({"items": items}))
+    current = state.current()
+    items = [_rule(rule, current, counts.get(rule.name, 0)) for rule in current.rules.rules]
+    return tagged(json_response(orjson.dumps({"items": items})), current.number)
 
 
 @router.get("/rules/{name}")
 def get_rule(name: str, state: Annotated[ApiState, Depends(state_of)]) -> Response:
-    for rule in state.rules.rules:
+    current = state.current()
+    for rule in current.rules.rules:
         if rule.name == name:
             count = reads.detections_per_rule(state.engine).get(name, 0)
-            return json_response(orjson.dumps(_rule(rule, count)))
+            shown = orjson.dumps(_rule(rule, current, count))
+            return tagged(json_response(shown), current.number)
     raise Problem(Kind.NOT_FOUND, "no rule of that name is running")
 
 
-def _rule(rule: Rule, detections: int) -> dict[str, object]:
+def tagged(response: Response, number: int) -> Response:
+    """With the number of the deployment as ETag."""
+    response.headers["etag"] = f'"{number}"'
+    return response
+
+
+def _rule(rule: Rule, current: Current, detections: int) -> dict[str, object]:
     return {
         "name": rule.name,
         "version": rule.version,
+        "pattern_version": rule.pattern_version,
+        "mode": str(current.base.mode(rule.name)),
+        "text": rule.span.path,
         "title": rule.title,
         "severity": rule.severity,
         "tags": rule.tags,

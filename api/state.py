@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fastapi import Request
 from sqlalchemy import Engine
 
 from alerts.ports import Clock, SystemClock
+from cep.deployment.base import RuleBase
 from cep.deployment.deployer import Deployer
 from cep.intake import Intake
 from cep.log.publishing import Appended
@@ -38,6 +39,14 @@ def _nothing_read() -> Mapping[str, Intake]:
     return {}
 
 
+class Current(NamedTuple):
+    """The rules there are, by the number of their deployment."""
+
+    number: int
+    rules: RuleSet
+    base: RuleBase
+
+
 @dataclass(slots=True)
 class ApiState:
     """`engine` is the store's database; without a `log` no events are taken, and without a
@@ -58,12 +67,12 @@ class ApiState:
     clock: Clock = field(default_factory=SystemClock)
     _ids: tuple[int, EventIds] | None = field(default=None, init=False)
 
-    @property
-    def rules(self) -> RuleSet:
-        """Of the newest deployment."""
+    def current(self) -> Current:
+        """The newest deployment."""
         if self.deployer is None:
-            return self.started_with
-        return self.deployer.deployments.rules(self.deployer.latest().number)
+            return Current(0, self.started_with, RuleBase())
+        latest = self.deployer.latest()
+        return Current(latest.number, self.deployer.deployments.rules(latest.number), latest.base)
 
     @property
     def ids(self) -> EventIds:

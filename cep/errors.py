@@ -16,7 +16,7 @@
 Bad events are no errors: they become dead letters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class CepError(Exception):
@@ -74,12 +74,13 @@ class StaleWriter(StoreError):
 
 
 class RulesError(CepError):
-    """`report` holds every diagnostic of every file, ready to print."""
+    """`report` holds every diagnostic of every file, ready to print; `diagnostics`, as JSON."""
 
     exit_code = 1
 
-    def __init__(self, report: str) -> None:
+    def __init__(self, report: str, diagnostics: Sequence[Mapping[str, object]] = ()) -> None:
         super().__init__(report)
+        self.diagnostics = tuple(diagnostics)
         self.report = report
 
 

@@ -36,7 +36,7 @@ def load_text(text: str) -> RuleSet:
 def required(loaded: dsl.Loaded) -> RuleSet:
     """The rules of what was loaded; raises `RulesError` with every diagnostic."""
     if loaded.rules is None:
-        raise RulesError(loaded.render())
+        raise RulesError(loaded.render(), loaded.to_json())
     for rule in loaded.rules.rules:
         if len(rule.name) > limits.RULE_NAME_CHARACTERS_MAX:
             raise RulesError(

@@ -115,13 +115,15 @@ class Deployer:
         for path, text in files.items():
             if known.get(path) != now[path]:
                 base = base.with_text(path, text)
-        rules = self._checked(base)
         if latest is not None and base == latest.base:
             if now != known:
                 self.deployments.remember(files)
+            rules = self.deployments.rules(latest.number)
             return Deployed(latest.number, base, rules, changed=False)
+        rules = self._checked(base)
         made_from = 0 if latest is None else latest.number
         number = self.deployments.record("start", base, Policy.DRAIN, made_from, files)
+        self.deployments.keep(number, rules)
         return Deployed(number, base, rules)
 
     # ------------------------------------------------------------------------------------ parts
@@ -144,7 +146,8 @@ class Deployer:
         rules = self._checked(base)
         _check_sources(rules, outside)
         number = self.deployments.record(what, base, policy, latest.number)
-        return Deployed(number, base, rules, _compiled(latest.base))
+        self.deployments.keep(number, rules)
+        return Deployed(number, base, rules, self._compiled(latest.number))
 
     def latest(self) -> Deployment:
         latest = self.deployments.latest()
@@ -154,6 +157,12 @@ class Deployer:
                 "`cep run` with some and this store first"
             )
         return latest
+
+    def _compiled(self, number: int) -> RuleSet | None:
+        try:
+            return self.deployments.rules(number)
+        except RulesError:
+            return None
 
     def _checked(self, base: RuleBase) -> RuleSet:
         rules = base.compiled()
@@ -168,13 +177,6 @@ def topic_of(log: Log) -> str:
     if isinstance(log, TopicLog):
         return log.topic.name.partition("/")[0]
     return log.partitions[0]
-
-
-def _compiled(base: RuleBase) -> RuleSet | None:
-    try:
-        return base.compiled()
-    except RulesError:
-        return None
 
 
 def _check_sources(rules: RuleSet, outside: Collection[str]) -> None:

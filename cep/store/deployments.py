@@ -72,13 +72,13 @@ class SqlDeployments:
             rows = connection.execute(query.order_by(deployment.c.number.desc()).limit(limit)).all()
             return [_deployment(connection, row) for row in rows]
 
-    def after(self, number: int) -> Sequence[Deployment]:
+    def after(self, number: int, limit: int | None = None) -> Sequence[Deployment]:
         query = select(deployment).where(
             deployment.c.topic == self.topic, deployment.c.number > number
         )
         with named_errors("read"), self._engine.connect() as connection:
             connection.execution_options(read_only=True)
-            rows = connection.execute(query.order_by(deployment.c.number)).all()
+            rows = connection.execute(query.order_by(deployment.c.number).limit(limit)).all()
             return [_deployment(connection, row) for row in rows]
 
     def get(self, number: int) -> Deployment:
@@ -92,10 +92,14 @@ class SqlDeployments:
         rules = self._compiled.get(number)
         if rules is None:
             rules = self.get(number).base.compiled()
-            self._compiled[number] = rules
-            for old in sorted(self._compiled)[:-_COMPILED_MAX]:
-                del self._compiled[old]
+            self.keep(number, rules)
         return rules
+
+    def keep(self, number: int, rules: RuleSet) -> None:
+        """The rules of a deployment, which somebody has compiled."""
+        self._compiled[number] = rules
+        for old in sorted(self._compiled)[:-_COMPILED_MAX]:
+            self._compiled.pop(old, None)
 
     def activations(self, partition: str) -> Sequence[ActivationRow]:
         return [row for _, row in self._activations(activation.c.partition == partition)]

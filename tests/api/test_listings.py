@@ -35,6 +35,9 @@ def test_rules_are_listed_with_their_detections(api: Api) -> None:
     assert first == {
         "name": "card_testing",
         "version": "0123456789abcdef",
+        "pattern_version": "fedcba9876543210",
+        "mode": "live",
+        "text": "rules.cep",
         "title": "Title of card_testing",
         "severity": "high",
         "tags": ["fraud"],

@@ -67,6 +67,7 @@ def test_metrics_come_from_the_store(api: Api) -> None:
         skips_missed=8,
         resolutions=9,
         forgotten=10,
+        shadowed=11,
     )
     found = samples(api)
     assert {name: value for (name, labels), value in found.items() if labels == "events"} == {
@@ -86,6 +87,7 @@ def test_metrics_come_from_the_store(api: Api) -> None:
         "cep_skips_missed_total": 8,
         "cep_resolutions_total": 9,
         "cep_open_keys_forgotten_total": 10,
+        "cep_detections_shadowed_total": 11,
         "cep_watermark_lag_seconds": 30,
         "cep_partition_position": 7,
         "cep_records_behind": 3,

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 from simulated_world import START_MS
 
 from alerts.config import Destinations
+from cep.deployment.base import Mode
+from cep.deployment.switch import Policy
 
 SCHEMA = """
 event Pay { ts: timestamp @time  card: string  shop: string?  amount: decimal(2) } lateness 5s
@@ -70,7 +72,17 @@ class Silence:
     duration_ms: int
 
 
-Step: TypeAlias = Append | Change | Reload | Restart | Wait | Silence
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Once the engine is idle: a text takes the place of the rules' (""), or rules get a mode."""
+
+    text: str = ""
+    mode: Mode = Mode.LIVE
+    rules: tuple[str, ...] = ()
+    policy: Policy = Policy.DRAIN
+
+
+Step: TypeAlias = Append | Change | Reload | Restart | Wait | Silence | Deploy
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,11 @@ class Scenario:
     concurrency: int = 2
     default: tuple[str, ...] = ()
     idle_ms: int = 0
+
+    @property
+    def deploys(self) -> bool:
+        """Whether rules change while the program runs."""
+        return any(isinstance(step, Deploy) for step in self.steps)
 
     @property
     def destinations(self) -> Destinations:
@@ -396,6 +413,45 @@ def _changed_rules() -> Scenario:
     )
 
 
+def _deployed() -> Scenario:
+    """Patterns that change and change back, with old versions that drain."""
+    lines = stream(24, 36)
+    first = SCHEMA + SEQUENCE + DERIVED
+    second = SCHEMA + SEQUENCE.replace("40s", "50s") + DERIVED + ABSENCE
+    return Scenario(
+        "rules deployed while running",
+        first,
+        (
+            *appends(lines[:10]),
+            Deploy(second),
+            *appends(lines[10:17]),
+            Deploy(first),
+            *appends(lines[17:]),
+            *last_words(),
+        ),
+        default=("soc",),
+    )
+
+
+def _modes() -> Scenario:
+    lines = stream(22, 37, every_ms=1_000)
+    return Scenario(
+        "rules paused, in shadow, and live again",
+        SCHEMA + HIDDEN + SEQUENCE + ABSENCE,
+        (
+            *appends(lines[:8]),
+            Deploy(mode=Mode.SHADOW, rules=("hidden",)),
+            Deploy(mode=Mode.PAUSED, rules=("climb", "unblocked"), policy=Policy.DROP),
+            *appends(lines[8:15]),
+            Deploy(mode=Mode.LIVE, rules=("hidden", "climb", "unblocked")),
+            *appends(lines[15:]),
+            *last_words(),
+        ),
+        default=("soc",),
+        batch_records=3,
+    )
+
+
 def _far_ahead() -> Scenario:
     """Some are so far ahead that everything after them would be late; by more than the process is
     ever down, so that they are far ahead whenever they are appended."""
@@ -427,6 +483,8 @@ def scenarios() -> Iterator[Scenario]:
     yield of_stream("policies of matching", POLICIES, seed=10)
     yield of_stream("suppression", HIDDEN, seed=11, every_ms=1_000)
     yield _changed_rules()
+    yield _deployed()
+    yield _modes()
     yield of_stream("one record a batch", SEQUENCE + ABSENCE, seed=12, batch_records=1, count=14)
     yield of_stream("all kinds at once", SEQUENCE + WINDOWS + FACTS + DERIVED, seed=13, count=20)
     few: dict[str, Any] = {"count": 14, "batch_records": 8}

@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sim_scenarios import Append, Change, Reload, Restart, Scenario, Silence, Step, Wait
+from sim_scenarios import Append, Change, Deploy, Reload, Restart, Scenario, Silence, Step, Wait
 from simulated_loop import SimulatedLoop
 from simulated_world import Effects, SimulatedHttpSender, SimulatedSmtpSender, World
 
 import cep
 from alerts.dispatcher import Dispatcher
 from alerts.limits import POLL_INTERVAL_MS
+from cep.deployment.deployer import Deployer
 from cep.engine import Engine
 from cep.idle import Ticks
 from cep.log.positional import Positional
 from cep.log.sqlite import SqliteLog
 from cep.ports import Records
+from cep.store.deployments import SqlDeployments
 from cep.store.store import SqlStore
 from cep.tables.frames import GivenSource
 from dsl.model import RuleSet
@@ -68,15 +70,21 @@ class Process:
             smtp=SimulatedSmtpSender(world.receivers, effects),
             jitter=world.random.random,
         )
+        store = SqlStore(database)
+        deployments = SqlDeployments(database, TOPIC, clock=world.clock)
+        self._deployer = Deployer(deployments)
+        if scenario.deploys:
+            self._deployer.start({"rules.cep": scenario.rules})
         self._engine = Engine(
             compiled(world.rules),
             _Log(self._log, self),
-            SqlStore(database),
+            store,
             clock=_Clock(self),
             batch_records=scenario.batch_records,
             commit_interval_ms=scenario.commit_interval_ms,
             tables={name: GivenSource(rows) for name, rows in world.rows.items()},
             ticks=Ticks(self._log, TOPIC, scenario.idle_ms) if scenario.idle_ms else None,
+            deployments=deployments if scenario.deploys else None,
         )
         stop = asyncio.Event()
         delivering = self._loop.create_task(self._dispatcher.run(stop))
@@ -159,6 +167,8 @@ class Process:
                 world.rules = rules
                 self._engine.stop()
                 self._finished()
+            case Deploy():
+                self._deploy(step)
             case Wait(duration_ms):
                 world.clock.advance(duration_ms)
                 self._finished()
@@ -168,6 +178,18 @@ class Process:
                 if self._silent_ms >= duration_ms:
                     self._silent_ms = 0
                     self._finished()
+
+    def _deploy(self, step: Deploy) -> None:
+        """Records the deployment unless it is there, and waits until it is taken up."""
+        done = self._world.done
+        number = 2 + sum(isinstance(one, Deploy) for one in self._scenario.steps[:done])
+        if self._deployer.latest().number < number:
+            if step.text:
+                self._deployer.deploy({"rules.cep": step.text}, policy=step.policy)
+            else:
+                self._deployer.set_mode(step.rules, step.mode, step.policy)
+        elif self._deployer.deployments.placed(number):
+            self._finished()
 
     def _append(self) -> None:
         """Appends the lines of the step, unless they are there: an answer may have got lost."""

@@ -29,6 +29,8 @@ _TABLES = {
     "checkpoint": "select partition, position, resume_position, watermark_ms, rules, counters,"
     " source from checkpoint",
     "outbox": "select * from outbox",
+    "deployment": "select number, what, texts, modes, policy from deployment order by number",
+    "activation": "select * from activation order by deployment",
     "log": "select position, count, data, tick_ms from log_chunk order by position",
 }
 # Which message a receiver happens to get first decides which of these a delivery has.

@@ -1,0 +1,223 @@
+"""Rules changed while they run: PUT a rule, pause, resume, shadow, roll back; and what was done.
+
+Each change says in `If-Match` which deployment it was made from, and is answered with the new one
+(202): partitions take it up at once, and then tell from which record on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api import limits
+from api.bodies import read_body
+from api.paging import Cursor, Limit, decode_cursor, json_response, page
+from api.problems import Kind, Problem
+from api.rules import tagged
+from api.state import ApiState, state_of
+from cep.deployment.base import Mode, RuleBase
+from cep.deployment.deployer import Deployed, Deployer
+from cep.deployment.rollout import Deployment
+from cep.deployment.switch import Policy
+from cep.errors import RulesError, StaleDeployment, UsageError
+from cep.ports import ActivationRow
+from cep.values import iso_time
+
+router = APIRouter(prefix="/api/v1")
+State = Annotated[ApiState, Depends(state_of)]
+E = TypeVar("E", Mode, Policy)
+
+
+@router.get("/deployments")
+def list_deployments(
+    state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
+) -> Response:
+    """In the order they were made, each with the record from which on partitions run it."""
+    (after,) = decode_cursor(cursor, (0,))
+    rows = _deployer(state).deployments.after(int(after), limit + 1)
+    shown = rows[:limit]
+    last = shown[-1].number if shown else after
+    items = [orjson.dumps(_summary(_deployer(state), row)) for row in shown]
+    return page(items, (last,), len(rows) > limit)
+
+
+@router.get("/deployments/{number}")
+def get_deployment(number: int, state: State) -> Response:
+    """With all texts."""
+    deployer = _deployer(state)
+    try:
+        found = deployer.deployments.get(number)
+    except (UsageError, OverflowError) as error:
+        raise Problem(Kind.NOT_FOUND, "no deployment has that number") from error
+    return json_response(
+        orjson.dumps(_summary(deployer, found) | {"texts": dict(found.base.texts)})
+    )
+
+
+@router.put("/rules/{name}")
+async def put_rule(name: str, request: Request, state: State) -> Response:
+    """`{"text": …, "mode": "live" | "shadow" | "paused", "begun": "drain" | "drop"}`.
+
+    The text declares the rule, and may declare more.
+    """
+    body = await _body(request, {"text", "mode", "begun"})
+    text, mode = body.get("text"), _one_of(Mode, body, "mode")
+    if not isinstance(text, str) or name not in RuleBase({"": text}).rules:
+        raise Problem(Kind.MALFORMED_BODY, "`text` has to declare the rule of that name")
+
+    def change(deployer: Deployer, made_from: int | None) -> Deployed:
+        file = deployer.latest().base.text_of(name)
+        if file is not None and file in deployer.deployments.files():
+            raise Problem(Kind.KEPT_IN_FILE, f"change {file}, and `cep deploy` it", file=file)
+        texts = {f"api/{name}.cep": text}
+        return deployer.deploy(texts, mode, _policy(body), made_from, outside=True)
+
+    return await _changed(request, state, change)
+
+
+@router.post("/rules/{name}:pause")
+async def pause(name: str, request: Request, state: State) -> Response:
+    """The rule sees no events until it is resumed."""
+    return await _set_mode(name, Mode.PAUSED, request, state)
+
+
+@router.post("/rules/{name}:resume")
+async def resume(name: str, request: Request, state: State) -> Response:
+    """The rule is live."""
+    return await _set_mode(name, Mode.LIVE, request, state)
+
+
+@router.post("/rules/{name}:shadow")
+async def shadow(name: str, request: Request, state: State) -> Response:
+    """The rule detects and tells nobody."""
+    return await _set_mode(name, Mode.SHADOW, request, state)
+
+
+@router.post("/rules/{name}:rollback")
+async def roll_back(name: str, request: Request, state: State) -> Response:
+    """The rule has the text again that it had before its last change."""
+    body = await _body(request, {"begun"})
+    return await _changed(
+        request,
+        state,
+        lambda deployer, made_from: deployer.roll_back(name, _policy(body), made_from),
+        name,
+    )
+
+
+async def _set_mode(name: str, mode: Mode, request: Request, state: ApiState) -> Response:
+    body = await _body(request, {"begun"})
+    return await _changed(
+        request,
+        state,
+        lambda deployer, made_from: deployer.set_mode([name], mode, _policy(body), made_from),
+        name,
+    )
+
+
+# ------------------------------------------------------------------------------------- changes
+
+Change = Callable[[Deployer, int | None], Deployed]
+
+
+async def _changed(
+    request: Request, state: ApiState, change: Change, existing: str | None = None
+) -> Response:
+    """The answer to a change; the rule `existing` has to be there."""
+    deployer, made_from = _deployer(state), _made_from(request)
+    return await run_in_threadpool(_change, deployer, change, made_from, existing)
+
+
+def _change(
+    deployer: Deployer, change: Change, made_from: int | None, existing: str | None
+) -> Response:
+    if existing is not None and deployer.latest().base.text_of(existing) is None:
+        raise Problem(Kind.NOT_FOUND, "no rule of that name is running")
+    try:
+        done = change(deployer, made_from)
+    except StaleDeployment as error:
+        raise Problem(Kind.STALE, str(error)) from error
+    except RulesError as error:
+        raise Problem(
+            Kind.RULES_REFUSED, None if error.diagnostics else str(error), errors=error.diagnostics
+        ) from error
+    except UsageError as error:
+        raise Problem(Kind.RULES_REFUSED, str(error)) from error
+    found = deployer.deployments.get(done.number)
+    status = 202 if done.changed else 200
+    return tagged(json_response(orjson.dumps(_summary(deployer, found)), status), done.number)
+
+
+def _made_from(request: Request) -> int | None:
+    """The deployment that `If-Match` names; None for `*`, whichever it is."""
+    said = request.headers.get("if-match")
+    if said is None:
+        raise Problem(Kind.NO_PRECONDITION, "give the ETag of GET /api/v1/rules, or *")
+    number = said.strip().strip('"')
+    if said.strip() == "*":
+        return None
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1
+
+
+async def _body(request: Request, members: set[str]) -> Mapping[str, Any]:
+    """The JSON object in the body, which may be empty."""
+    raw = await read_body(request, limits.RULE_BODY_BYTES_MAX)
+    try:
+        body = orjson.loads(raw) if raw else {}
+    except orjson.JSONDecodeError as error:
+        raise Problem(Kind.MALFORMED_BODY, "the body is not JSON") from error
+    if not isinstance(body, dict) or not body.keys() <= members:
+        allowed = ", ".join(sorted(members))
+        raise Problem(Kind.MALFORMED_BODY, f"a JSON object with no members but: {allowed}")
+    return body
+
+
+def _policy(body: Mapping[str, Any]) -> Policy:
+    return _one_of(Policy, body, "begun") or Policy.DRAIN
+
+
+def _one_of(kind: type[E], body: Mapping[str, Any], member: str) -> E | None:
+    given = body.get(member)
+    if given is None:
+        return None
+    try:
+        return kind(given)
+    except ValueError as error:
+        allowed = ", ".join(kind)
+        raise Problem(Kind.MALFORMED_BODY, f"`{member}` is one of: {allowed}") from error
+
+
+def _deployer(state: ApiState) -> Deployer:
+    if state.deployer is None:
+        raise Problem(Kind.NOT_FOUND, "the rules of this server do not change")
+    return state.deployer
+
+
+# ------------------------------------------------------------------------------------- shapes
+
+
+def _summary(deployer: Deployer, row: Deployment) -> dict[str, object]:
+    placed = deployer.deployments.placed(row.number)
+    return {
+        "number": row.number,
+        "what": row.what,
+        "begun": str(row.policy),
+        "recorded": iso_time(row.recorded_ms),
+        "modes": {rule: str(mode) for rule, mode in row.base.modes.items()},
+        "texts": list(row.base.texts),
+        "partitions": [_activation(name, found) for name, found in placed.items()],
+    }
+
+
+def _activation(partition: str, row: ActivationRow) -> dict[str, object]:
+    return {
+        "partition": partition,
+        "position": row.position,
+        "dropped": row.dropped,
+        "leaving": row.leaving,
+        "refused": row.refused,
+    }
