@@ -52,7 +52,7 @@ def report(done: Deployed) -> None:
 
 
 def _changes(done: Deployed) -> Iterator[str]:
-    before = _by_name(done.before)
+    before = _by_name(done.rules_before)
     for rule in done.rules.rules:
         was, mode = before.pop(rule.name, None), done.base.mode(rule.name)
         if was is None:
@@ -61,6 +61,8 @@ def _changes(done: Deployed) -> Iterator[str]:
             yield f"{rule.name}: another pattern, {mode}"
         elif was.version != rule.version:
             yield f"{rule.name}: changed, with the same pattern, {mode}"
+        elif done.before.mode(rule.name) != mode:
+            yield f"{rule.name}: {mode}"
     for name in before:
         yield f"{name}: gone"
 

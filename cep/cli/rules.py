@@ -90,11 +90,7 @@ def _set_mode(rules: Sequence[str], store: str, topic: str | None, mode: str, po
     from cep.deployment.switch import Policy
 
     with deploying(store, topic) as deployer:
-        done = deployer.set_mode(rules, Mode(mode), Policy(policy))
-        if done.changed:
-            print(f"deployment {done.number}")
-        for rule in rules:
-            print(f"  {rule}: {done.base.mode(rule)}")
+        report(deployer.set_mode(rules, Mode(mode), Policy(policy)))
 
 
 def _rules(deployer: Deployer) -> list[Sequence[str]]:

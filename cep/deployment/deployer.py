@@ -8,7 +8,7 @@ last started with them.  What was deployed since then stays, so a roll-back outl
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cep import limits
 from cep.deployment.base import Mode, RuleBase
@@ -24,6 +24,7 @@ from cep.ports import Log
 from cep.store.deployments import SqlDeployments, text_id
 from dsl.model import RuleSet, Table
 
+_START_ATTEMPTS = 10
 Edit = Callable[[RuleBase], RuleBase]
 
 
@@ -31,13 +32,14 @@ Edit = Callable[[RuleBase], RuleBase]
 class Deployed:
     """`number` is that of the new deployment, or of the newest one when nothing has changed.
 
-    `before` are the rules until then, where they still compile.
+    `before` is the base until then, and `rules_before` its rules, where they still compile.
     """
 
     number: int
     base: RuleBase
     rules: RuleSet
-    before: RuleSet | None = None
+    before: RuleBase = field(default_factory=RuleBase)
+    rules_before: RuleSet | None = None
     changed: bool = True
 
 
@@ -107,6 +109,14 @@ class Deployer:
 
     def start(self, files: Mapping[str, str]) -> Deployed:
         """What runs when a program is started with these files (texts by path)."""
+        for _ in range(_START_ATTEMPTS):
+            try:
+                return self._start(files)
+            except StaleDeployment:  # another program is started at the same moment
+                continue
+        return self._start(files)
+
+    def _start(self, files: Mapping[str, str]) -> Deployed:
         latest, known = self.deployments.latest(), self.deployments.files()
         now = {path: text_id(text) for path, text in files.items()}
         base = RuleBase() if latest is None else latest.base
@@ -142,12 +152,12 @@ class Deployer:
         base = edit(latest.base)
         if base == latest.base:
             rules = self.deployments.rules(latest.number)
-            return Deployed(latest.number, base, rules, rules, changed=False)
+            return Deployed(latest.number, base, rules, base, rules, changed=False)
         rules = self._checked(base)
         _check_sources(rules, outside)
         number = self.deployments.record(what, base, policy, latest.number)
         self.deployments.keep(number, rules)
-        return Deployed(number, base, rules, self._compiled(latest.number))
+        return Deployed(number, base, rules, latest.base, self._compiled(latest.number))
 
     def latest(self) -> Deployment:
         latest = self.deployments.latest()

@@ -77,11 +77,7 @@ def _switched(
     aliases = {one.rule.name: alias for alias, one in leaving.items()}
     present = {name: data for name, data in {**pages, **changed}.items() if data}
     moved = renamed(present, aliases)
-    still = {
-        alias: one
-        for alias, one in fold.running.leaving.items()
-        if one.left.ends_ms >= fold.watermark_ms
-    }
+    still, more = _still_leaving(fold, to)
     running = replace(to, leaving=still | leaving)
     known = {aliases.get(name, name): version for name, version in (before.rules or {}).items()}
     new = Fold(running, fold.partition, replace(before, rules=known), moved, elsewhere=elsewhere)
@@ -94,10 +90,10 @@ def _switched(
         deployment=to.deployment,
         position=fold.position,
         watermark_ms=fold.watermark_ms,
-        dropped=fold.runs(dropped),
+        dropped=fold.runs(dropped | (fold.running.leaving.keys() - still.keys())),
         leaving=fold.runs(aliases),
     )
-    return Switched(new, row, tuple(notices))
+    return Switched(new, row, (*notices, *more))
 
 
 def _parted(
@@ -121,6 +117,21 @@ def _parted(
             dropped.add(rule.name)
             notices.append(f"rule {rule.name}: its partial matches are dropped ({reason})")
     return leaving, notices, dropped
+
+
+def _still_leaving(fold: Fold, to: Running) -> tuple[dict[str, Leaving], list[str]]:
+    """The old versions that went on beside the rules until now and still can; why others do not."""
+    still: dict[str, Leaving] = {}
+    notices: list[str] = []
+    for alias, one in fold.running.leaving.items():
+        if one.left.ends_ms < fold.watermark_ms:
+            continue
+        reason = why_not_leaving(one.rule, fold.running.rules, to.rules)
+        if reason is None:
+            still[alias] = one
+        else:
+            notices.append(f"rule {one.rule.name}: an old version ends now ({reason})")
+    return still, notices
 
 
 def _why_dropped(fold: Fold, rule: Rule, to: Running, policy: Policy) -> str | None:

@@ -198,6 +198,23 @@ def test_what_goes_on_ends_when_its_span_is_over() -> None:
     assert set(third.fold.running.leaving) == {"two~2"}
 
 
+def test_what_goes_on_ends_when_an_event_it_reads_is_declared_otherwise() -> None:
+    lines = [pay(0, 1), pay(1, 150)]
+    other = (TWO % ("", "third")).replace("amount: int", "amount: int  more: string?")
+    fold = Fold(two(1), "p")
+    fold.step(records(lines, 0, 1))
+
+    def read(first: int, count: int) -> Records:
+        return records(lines, first, first + count)
+
+    second = switched(fold, {}, two(2, "new", "500"), Policy.DRAIN, read).fold
+    pages = {name: data for name, data in second.changed_pages().items() if data}
+    third = switched(second, pages, running(3, other), Policy.DRAIN, read)
+    assert (third.fold.running.leaving, third.activation.dropped) == ({}, 1)
+    assert "an event it reads is declared otherwise now" in third.notices[-1]
+    assert not third.fold.step(records(lines, 1, 2)).detections
+
+
 def test_a_rolled_back_rule_and_the_version_in_between_each_have_what_they_began() -> None:
     lines = [
         pay(0, 1),

@@ -150,6 +150,24 @@ def test_files_deployed_reach_every_worker(tmp_path: Path) -> None:
         assert process.wait(30) == 0
 
 
+def test_rules_over_a_redis_stream_change_at_its_records(tmp_path: Path, redis_url: str) -> None:
+    with serving(tmp_path, RULES, "--log", f"{redis_url}#deployed") as (url, process):
+        assert wait_for(lambda: healthy(url), START_SECONDS)
+
+        def flow(*seconds: int) -> None:
+            post(f"{url}/api/v1/events", [payment(at, 700.0) | {"card": f"{at}"} for at in seconds])
+            wait_for(lambda: get(f"{url}/healthz")["partitions"][0]["behind"] == 0)
+
+        flow(0, 20, 40)
+        number = send(url, "PUT", "large", text=LARGE % (600, "now"))["number"]
+        assert position(url, number, "deployed") == 3
+        flow(60, 80)
+        assert said(url, "large", 2) == ["now 700"] * 2  # of seconds 40, which waited, and 60
+        assert [item["events"][0]["position"] for item in detections(url, "large")] == [2, 3]
+        process.terminate()
+        assert process.wait(30) == 0
+
+
 def test_cli_names_what_it_does_not_find(tmp_path: Path) -> None:
     store = str(tmp_path / "s.db")
     (tmp_path / "r.cep").write_text(RULES)
