@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine_cases import BASE_MS, RULES, ManualClock, events
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete
 
 import cep
 from cep.deployment.base import Mode, RuleBase
@@ -21,7 +21,7 @@ from cep.log.sqlite import SqliteLog
 from cep.store import reads
 from cep.store.deployments import SqlDeployments
 from cep.store.store import SqlStore, open_store
-from cep.store.tables import activation, checkpoint, detection, outbox, page
+from cep.store.tables import checkpoint, detection, outbox, page
 
 STEEPER = RULES.replace("10 * last", "40 * last").replace("within 20s", "within 30s")
 
@@ -229,16 +229,3 @@ def test_tests_of_a_rule_go_with_its_old_text() -> None:
     assert edited.texts["a.cep"].split() == ["rule", "y", "{", "match", "A", "}"]
     assert edited.texts["a.cep"].count("\n") == 3
     assert edited.rules == ("y", "x")
-
-
-def test_a_store_from_before_there_were_shadows_is_taken_over(tmp_path: Path) -> None:
-    old = open_store(str(tmp_path / "old.db"))
-    with old.engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE detection DROP COLUMN shadow")
-    old.close()
-    again = open_store(str(tmp_path / "old.db"))
-    with again.engine.begin() as connection:
-        assert connection.execute(select(detection.c.shadow)).all() == []
-        row = {"partition": "t", "deployment": 1, "position": 0, "watermark_ms": 0}
-        connection.execute(insert(activation).values(**row, dropped=0, leaving=0))
-    again.close()

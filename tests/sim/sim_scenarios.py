@@ -106,8 +106,8 @@ class Scenario:
 
     @property
     def deploys(self) -> bool:
-        """Whether rules change while the program runs."""
-        return any(isinstance(step, Deploy) for step in self.steps)
+        """Whether rules change, at a restart or while the program runs."""
+        return any(isinstance(step, Deploy | Restart) for step in self.steps)
 
     @property
     def destinations(self) -> Destinations:

@@ -74,7 +74,7 @@ class Process:
         deployments = SqlDeployments(database, TOPIC, clock=world.clock)
         self._deployer = Deployer(deployments)
         if scenario.deploys:
-            self._deployer.start({"rules.cep": scenario.rules})
+            self._deployer.start({"rules.cep": world.rules})
         self._engine = Engine(
             compiled(world.rules),
             _Log(self._log, self),
@@ -163,6 +163,8 @@ class Process:
                 else:
                     self._finished()
                 self._told = not self._told
+            case Restart() | Deploy() if not self._settled:
+                pass  # from which record on rules are others has to be the same after any crash
             case Restart(rules):
                 world.rules = rules
                 self._engine.stop()
@@ -178,6 +180,14 @@ class Process:
                 if self._silent_ms >= duration_ms:
                     self._silent_ms = 0
                     self._finished()
+
+    @property
+    def _settled(self) -> bool:
+        """Whether all there is has been read, and what it gave committed."""
+        ((end,),) = self._world.disk.rows(
+            "select coalesce(max(position + count), 0) from log_chunk"
+        )
+        return self._world.disk.rows("select position from checkpoint") == [(end,)]
 
     def _deploy(self, step: Deploy) -> None:
         """Records the deployment unless it is there, and waits until it is taken up."""

@@ -26,8 +26,9 @@ _TABLES = {
     "dead_letter": "select partition, position, raw, case when reason like 'quarantined: %'"
     " then 'quarantined' else reason end from dead_letter order by partition, position",
     "late": "select * from late order by partition, position",
-    "checkpoint": "select partition, position, resume_position, watermark_ms, rules, counters,"
-    " source from checkpoint",
+    # How far back the pages go that are there depends on when they were written last.
+    "checkpoint": "select partition, position, watermark_ms, rules, counters, source"
+    " from checkpoint",
     "outbox": "select * from outbox",
     "deployment": "select number, what, texts, modes, policy from deployment order by number",
     "activation": "select * from activation order by deployment",
