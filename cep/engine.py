@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 
 from cep import limits
-from cep.deployment.in_force import RulesInForce
+from cep.deployment.in_force import RulesInForce, TakenUp
 from cep.deployment.rollout import Deployments
 from cep.errors import SourceError, StoreError
 from cep.fold import Fold, Outcome
@@ -293,7 +294,7 @@ class Engine:
 
     def _change_rules(self, fold: Fold) -> Fold:
         """Takes up what was deployed; durable before anything is read under the new rules."""
-        while taken := self._rules.take_up(fold, self._pages, self._clock.now_ms(), self._notify):
+        while taken := self._patiently(partial(self._taken_up, fold)):
             fold = self.fold = taken.fold
             self._activations.append(taken.activation)
             self._dirty = True
@@ -301,6 +302,9 @@ class Engine:
             for notice in taken.notices:
                 self._notify(notice)
         return fold
+
+    def _taken_up(self, fold: Fold) -> TakenUp | None:
+        return self._rules.take_up(fold, self._pages, self._clock.now_ms(), self._notify)
 
     def _pages(self) -> Mapping[str, bytes]:
         """Those of the last commit."""

@@ -14,7 +14,7 @@ from cep import limits
 from cep.deployment.rollout import Deployment, Deployments, Rollout
 from cep.deployment.running import Running, Saved
 from cep.deployment.switch import switched
-from cep.errors import CepError, SourceError, UsageError
+from cep.errors import CepError, SourceError, StoreError, UsageError
 from cep.fold import Fold
 from cep.partitioning import check_log
 from cep.ports import ActivationRow, Log, Records
@@ -82,7 +82,8 @@ class RulesInForce:
     ) -> TakenUp | None:
         """Changes the rules if that is due; `pages` gives those of the last commit.
 
-        Call it again until there is none, and commit each.
+        Call it again until there is none, and commit each; also after a StoreError, which says that
+        the store could not be read.
         """
         rollout = self._rollout
         deployment = None if rollout is None else rollout.due(fold.position, now_ms)
@@ -95,6 +96,9 @@ class RulesInForce:
             rollout.postpone(deployment, now_ms)
             say(f"{name} waits: {error}")
             return None
+        except StoreError:
+            rollout.postpone(deployment, now_ms)
+            raise
         except CepError as error:
             refused = _activation(fold, deployment.number)._replace(refused=str(error))
             return TakenUp(fold, refused, (f"{name} is refused: {error}",))
