@@ -154,7 +154,8 @@ class Engine:
         self._late: list[LateRow] = []
         self._activations: list[ActivationRow] = []
         self._dirty = False  # something is not committed
-        self._pages_due = True  # … that the log does not tell
+        self._behind = False  # the pages are older than what is committed
+        self._pages_due = True  # … and the log does not tell what has changed since
         self._pages_ms = 0
 
     def stop(self) -> None:
@@ -198,7 +199,7 @@ class Engine:
             self._add(fold.finish())
             return Turn.OVER
         if records.count == 0:
-            self._commit_if_due(fold, at_end=True)
+            self._commit_if_due(fold, idle=True)
             self._gate.idle()
             return Turn.READ if self._tick(fold) else Turn.IDLE
         if not self._records_read and fold.watermark_ms >= limits.END_OF_TIME_MS:
@@ -210,7 +211,7 @@ class Engine:
             self._ticks.heard()
         self._add(fold.step(records))
         self._records_read += records.count
-        self._commit_if_due(fold, at_end=not self._is_full(records))
+        self._commit_if_due(fold, idle=False, at_end=not self._is_full(records))
         self._progress(self._records_read)
         return Turn.READ
 
@@ -340,12 +341,12 @@ class Engine:
         whole_batch_bytes = limits.BATCH_BYTES_MAX - limits.LINE_BYTES_MAX
         return records.count == self._batch_records or len(records.data) >= whole_batch_bytes
 
-    def _commit_if_due(self, fold: Fold, at_end: bool) -> None:
-        """Pages now and then; what was detected when it is much, or at the end of the log."""
-        told = self._detections or self._resolutions
+    def _commit_if_due(self, fold: Fold, *, idle: bool, at_end: bool = True) -> None:
+        """Pages now and then; the rest when there is much, or time for it, or somebody waits."""
+        told = bool(self._detections or self._resolutions)
         if self._clock.now_ms() - self._pages_ms >= self._commit_interval_ms:
             self._commit(fold)
-        elif (at_end and told) or self._waiting >= limits.UNCOMMITTED_ROWS_MAX:
+        elif idle or (at_end and told) or self._waiting >= limits.UNCOMMITTED_ROWS_MAX:
             self._commit(fold, pages=self._pages_due)
 
     @property
@@ -355,7 +356,7 @@ class Engine:
         return told + len(self._dead_letters) + len(self._late)
 
     def _commit(self, fold: Fold, pages: bool = True) -> None:
-        if self._dirty:
+        if self._dirty or (pages and self._behind):
             with no_search_for_cycles():
                 self._commit_now(fold, pages)
 
@@ -371,7 +372,7 @@ class Engine:
         self._detections, self._resolutions, self._dead_letters, self._late = [], [], [], []
         self._activations = []
         self.records_committed = self._records_read
-        self._dirty = not pages
+        self._dirty, self._behind = False, not pages
         if pages:
             self._pages_due = False
             self._pages_ms = self._clock.now_ms()

@@ -50,11 +50,11 @@ class Stopping:
     """A log that stops the engine when it has read so far."""
 
     def __init__(self, path: Path, positions: Sequence[int]) -> None:
-        self._log, self._positions = FileLog(str(path), follow=False), positions
-        self.partitions = self._log.partitions
-        self.mark, self.end, self.append = self._log.mark, self._log.end, self._log.append
-        self.bookmark, self.resume = self._log.bookmark, self._log.resume
-        self.committed = self._log.committed
+        log = self._log = FileLog(str(path), follow=False)
+        self._positions, self.partitions = positions, log.partitions
+        self.mark, self.end, self.append = log.mark, log.end, log.append
+        self.bookmark, self.resume = log.bookmark, log.resume
+        self.committed, self.reached, self.begin = log.committed, log.reached, log.begin
         self.engine: Engine | None = None
 
     def read(self, partition: str, position: int, max_records: int) -> Records | None:
