@@ -157,6 +157,7 @@ class Engine:
         self._behind = False  # the pages are older than what is committed
         self._pages_due = True  # … and the log does not tell what has changed since
         self._pages_ms = 0
+        self._texts_max = 0
 
     def stop(self) -> None:
         """Finish the step at hand, commit, and return from `run`."""
@@ -180,14 +181,14 @@ class Engine:
     def start(self) -> None:
         """Takes the partition over and restores its state."""
         self.fold = self._start()
+        self._texts_max = _texts_max(self.fold)
 
     def turn(self) -> Turn:
         """One step, if there is something to read; see `run_in_turns`."""
         assert self.fold is not None
-        fold = self.fold
         if self._stopping:
             return Turn.OVER
-        fold = self._change_rules(fold)
+        fold = self._change_rules(self._without_old_texts(self.fold))
         self._change_tables(fold)
         if self._patiently(self._gate.held):
             self._commit(fold)
@@ -292,6 +293,14 @@ class Engine:
         return ticks is not None and self._patiently(
             lambda: ticks.tick(self._clock, fold.watermark_ms)
         )
+
+    def _without_old_texts(self, fold: Fold) -> Fold:
+        """A restart in place behind a commit, when many texts were seen since the last start."""
+        committed = not (self._dirty or self._behind) and self._lease is not None
+        if committed and len(fold.strings) > self._texts_max:
+            fold = self.fold = fold.renewed(self._patiently(self._pages), self._read)
+            self._texts_max = _texts_max(fold)
+        return fold
 
     def _change_rules(self, fold: Fold) -> Fold:
         """Takes up what was deployed; durable before anything is read under the new rules."""
@@ -399,3 +408,8 @@ class Engine:
         )
         if pages:
             self._log.committed(self.partition, bookmark)
+
+
+def _texts_max(fold: Fold) -> int:
+    """So many texts may be known before it is looked which of them are needed."""
+    return max(limits.TEXTS_KEPT_MIN, 2 * len(fold.strings))

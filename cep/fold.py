@@ -221,6 +221,19 @@ class Fold:
         self._take_up_lists()
         return found
 
+    def renewed(
+        self, pages: Mapping[str, bytes], read: Callable[[int, int], Records | None]
+    ) -> Fold:
+        """The same fold without the texts of keys that are gone, of which it knows ever more.
+
+        `pages` are all those of its state, and nothing has changed since they were written.
+        """
+        fold = Fold(
+            self.running, self.partition, self.checkpoint(), pages, elsewhere=self._elsewhere
+        )
+        fold.replay(read)
+        return fold
+
     # ------------------------------------------------------------------------------------ tables
 
     def load_rows(

@@ -38,6 +38,7 @@ REDIS_BOOKMARKS_MAX = 256 * KIB  # entries whose places are known; of older ones
 DEAD_LETTER_RAW_BYTES = 4 * KIB  # how much of a bad record is kept
 DATABASE_RETRY_INTERVAL_MS_MAX = 2_000  # between attempts to reach a server that is gone
 STORE_BUSY_TIMEOUT_MS = 30_000  # how long a commit waits for another writer of the same file
+TEXTS_KEPT_MIN = 4_000_000  # texts of keys and fields, before those that are gone are let go
 COMMIT_INTERVAL_MS = 500  # while catching up, steps share a commit
 UNCOMMITTED_ROWS_MAX = 10_000  # … until about so many detections and dead letters wait for it
 PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,43 @@ def test_disk_full_stops_with_the_reason_and_a_restart_loses_nothing(tmp_path: P
     run(path, store)
     assert bodies(store) == fold_all(RULE_SET, lines)[0].bodies
     store.close()
+
+
+def with_cards_seen_once(lines: Sequence[bytes], each: int) -> list[bytes]:
+    """So many events of cards with long numbers before each line."""
+    found = []
+    for number, line in enumerate(lines):
+        ts = BASE_MS + number * 500
+        for place in range(each):
+            card = f"{number}-{place}".rjust(400, "x")
+            event = f'{{"type":"Payment","ts":{ts},"card":"{card}","amount":20,"country":"FR"}}'
+            found.append(event.encode())
+        found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("rule_set", [RULE_SET, policy_rules()], ids=["rules", "policies"])
+def test_texts_of_keys_that_are_gone_are_let_go_and_nothing_else_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule_set: RuleSet
+) -> None:
+    lines = with_cards_seen_once(events(700, 8), 40)
+    found, fold = fold_all(rule_set, lines)
+    monkeypatch.setattr(limits, "TEXTS_KEPT_MIN", 1_000)
+    store, texts = open_store(str(tmp_path / "s.db")), list[int]()
+    log = SmallReads(FileLog(write(tmp_path / "p", lines)), 200)
+
+    def look(records: int) -> None:
+        assert engine.fold is not None
+        texts.append(len(engine.fold.strings))
+
+    engine = Engine(rule_set, log, store, progress=look, commit_interval_ms=0)
+    assert engine.run().counters == fold.counters
+    assert bodies(store) == found.bodies
+    assert len(fold.strings) > 25_000
+    assert max(texts) < 14_000
+    assert sum(later < before for before, later in pairwise(texts)) > 1
+    store.close()
+    log.close()
 
 
 def test_endless_log_is_followed_until_stopped(tmp_path: Path) -> None:
