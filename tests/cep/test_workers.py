@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from engine_cases import BASE_MS, EVENTS, RULES, events
+from postgres_server import PostgresServer
 from worker_runs import (
     command,
     contents,
@@ -36,7 +37,9 @@ RECORDS = 20_000
 KILLS = 8
 
 
-def partitioned(path: Path, lines: list[bytes], key: str = "card", partitions: int = 4) -> str:
+def partitioned(
+    path: Path | str, lines: list[bytes], key: str = "card", partitions: int = 4
+) -> str:
     """URL of a log with these events."""
     url = f"{path}#events"
     log = open_topic(url, create=True)
@@ -94,6 +97,20 @@ def test_any_number_of_workers_and_kills_gives_the_same_detections(
         bodies = {row[-1] for row in want["detections"]}
         assert len(set(run.printed)) == len(run.printed)
         assert set(run.printed) <= bodies
+
+
+def test_workers_on_postgresql_detect_the_same(
+    tmp_path: Path, rules: Path, postgres_server: PostgresServer
+) -> None:
+    source = partitioned(postgres_server.new_database(), events(3_000, 13))
+    stores = {workers: postgres_server.new_database() for workers in (1, 2, 4)}
+    for workers, store in stores.items():
+        more = ("--no-follow", "--batch-records", "100", "--workers", str(workers))
+        arguments = command(rules, source, store, *more)
+        subprocess.run(arguments, check=True, capture_output=True, timeout=600)
+    alone = contents(stores[1])
+    assert len(alone["detections"]) > 200
+    assert contents(stores[2]) == contents(stores[4]) == alone
 
 
 def test_followed_log_is_drained_in_time_and_the_report_says_how_far(

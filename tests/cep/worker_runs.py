@@ -24,7 +24,7 @@ START_SECONDS = 400  # the very first start compiles the kernels
 KILLS = 8
 
 
-def command(rules: Path, source: str, store: Path, *more: str) -> list[str]:
+def command(rules: Path, source: str, store: Path | str, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "cep.cli", "run", str(rules), "--from", source),
         *("--store", str(store), "--out", "jsonl", *more),
@@ -85,7 +85,7 @@ def read_so_far(path: Path) -> int:
     return sum(positions(path).values())
 
 
-def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+def contents(path: Path | str) -> dict[str, list[tuple[object, ...]]]:
     """Everything that was found, by partition and in the order it was found there."""
     store = open_store(str(path))
     with store.engine.connect() as connection:
