@@ -209,7 +209,8 @@ def test_workers_that_are_killed_detect_the_same_as_an_embedded_topic_gives(
     assert len(want["detections"]) > 400
     assert bodies(tmp_path / "1.db") == bodies(tmp_path / "e.db")
     store = tmp_path / "2.db"
-    with running(tmp_path, command(rules, url, store, *finite, "--workers", "2")) as run:
+    another = url.replace("#", "?group=second#")
+    with running(tmp_path, command(rules, another, store, *finite, "--workers", "2")) as run:
         kill_workers(run, store, random.Random(1))
         assert run.process.wait(600) == 0, run.said
     assert contents(store) == want
