@@ -45,5 +45,5 @@ def test_a_crash_in_silence_leaves_what_the_log_says() -> None:
     for place in sorted(effects.lasting):
         found = run(SCENARIO, crashes=[place])
         assert broken_promises(found) == [], place
-        assert [row[8] for row in found.tables["detection"]] == told_by_log(found), place
+        assert [row[-1] for row in found.tables["detection"]] == told_by_log(found), place
         assert [(row[3], row[6]) for row in found.tables["detection"]] == detected, place
