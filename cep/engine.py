@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -298,7 +299,8 @@ class Engine:
         """A restart in place behind a commit, when many texts were seen since the last start."""
         committed = not (self._dirty or self._behind) and self._lease is not None
         if committed and len(fold.strings) > self._texts_max:
-            fold = self.fold = fold.renewed(self._patiently(self._pages), self._read)
+            with suppress(SourceError):  # the log cannot go back to events that wait for time
+                fold = self.fold = fold.renewed(self._patiently(self._pages), self._read)
             self._texts_max = _texts_max(fold)
         return fold
 

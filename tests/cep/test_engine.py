@@ -289,6 +289,31 @@ def test_texts_of_keys_that_are_gone_are_let_go_and_nothing_else_changes(
     log.close()
 
 
+class Forwards(SmallReads):
+    """A log that cannot go back, like standard input."""
+
+    furthest = 0
+
+    def read(self, partition: str, position: int, max_records: int) -> Records | None:
+        if position < self.furthest:
+            raise SourceError("cannot go back")
+        self.furthest = position
+        return super().read(partition, position, max_records)
+
+
+def test_a_log_that_cannot_go_back_keeps_the_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = with_cards_seen_once(events(100, 8), 20)
+    monkeypatch.setattr(limits, "TEXTS_KEPT_MIN", 500)
+    store = open_store(str(tmp_path / "s.db"))
+    log = Forwards(FileLog(write(tmp_path / "p", lines)), 100)
+    Engine(RULE_SET, log, store, commit_interval_ms=0).run()
+    assert bodies(store) == fold_all(RULE_SET, lines)[0].bodies
+    store.close()
+    log.close()
+
+
 def test_endless_log_is_followed_until_stopped(tmp_path: Path) -> None:
     database = str(tmp_path / "a.db")
     writer, reader = SqliteLog(database, "t"), SqliteLog(database, "t")
