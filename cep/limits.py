@@ -37,6 +37,8 @@ REDIS_BOOKMARKS_MAX = 256 * KIB  # entries whose places are known; of older ones
 # ---------------------------------------------------------------------------------- store
 DEAD_LETTER_RAW_BYTES = 4 * KIB  # how much of a bad record is kept
 DATABASE_RETRY_INTERVAL_MS_MAX = 2_000  # between attempts to reach a server that is gone
+SQLITE_PAGE_BYTES = 8 * KIB  # of files made from now on
+SQLITE_LOG_PAGES = 8 * KIB  # so many gather in the write-ahead log: 64 MiB
 STORE_BUSY_TIMEOUT_MS = 30_000  # how long a commit waits for another writer of the same file
 TEXTS_KEPT_MIN = 4_000_000  # texts of keys and fields, before those that are gone are let go
 COMMIT_INTERVAL_MS = 500  # while catching up, steps share a commit

@@ -2,6 +2,8 @@
 
 SQLite runs in WAL mode with `synchronous=FULL` (a commit survives power loss) and takes its write
 lock at the start of a transaction, so two writers wait for each other instead of failing half-way.
+Pages are larger than usual, and more of them gather in the write-ahead log: state is written in
+large pieces, of which many are replaced before they would be copied into the file.
 Transactions opened with the execution option `read_only=True` do not take that lock.
 """
 
@@ -59,9 +61,11 @@ def _configure_connection(connection: DBAPIConnection, _entry: ConnectionPoolEnt
     # No implicit BEGIN by the driver: `_begin_sqlite` says when a transaction starts, and how.
     connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA page_size={limits.SQLITE_PAGE_BYTES}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={limits.SQLITE_LOG_PAGES}")
     cursor.close()
 
 

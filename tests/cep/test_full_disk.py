@@ -17,8 +17,8 @@ import cep
 from cep.store import reads
 from cep.store.store import open_store
 
-DISK_BYTES = 24 << 20
-LEFT_BYTES = 1 << 20  # for the store, in the first run
+DISK_BYTES = 128 << 20
+LEFT_BYTES = 3 << 20  # for the store, in the first run
 PROGRAM = f"{shlex.quote(sys.executable)} -m cep.cli"
 
 
