@@ -19,7 +19,8 @@ from cep.deployment.rollout import Deployment
 from cep.deployment.switch import Policy
 from cep.errors import StaleDeployment, StoreError, UsageError
 from cep.ports import ActivationRow, Clock, SystemClock
-from cep.store.store import insert_new, named_errors
+from cep.store.failures import named_errors
+from cep.store.store import insert_new
 from cep.store.tables import activation, deployment, rule_file, rule_text
 from dsl.model import RuleSet
 

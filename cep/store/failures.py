@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from cep.errors import StoreError, StoreGone
@@ -28,6 +31,11 @@ def words(error: SQLAlchemyError) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
-def store_error(action: str, error: SQLAlchemyError) -> StoreError:
-    kind = StoreGone if is_gone(error) else StoreError
-    return kind(f"store: cannot {action}: {words(error)}")
+@contextmanager
+def named_errors(action: str) -> Iterator[None]:
+    """Any database error becomes a `StoreError`, or `StoreGone`."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        kind = StoreGone if is_gone(error) else StoreError
+        raise kind(f"store: cannot {action}: {words(error)}") from error

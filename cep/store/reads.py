@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import orjson
 from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
-from cep.store.failures import store_error
+from cep.store.failures import named_errors
 from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, resolution
 
 
@@ -181,11 +180,8 @@ def partitions(engine: Engine) -> list[PartitionStatus]:
 def outbox_is_full(engine: Engine) -> bool:
     """Whether more rows than `limits.OUTBOX_ROWS_MAX` wait for a dispatcher; raises StoreError."""
     over = select(outbox.c.sequence).limit(1).offset(limits.OUTBOX_ROWS_MAX)
-    try:
-        with _reading(engine) as connection:
-            return connection.execute(over).first() is not None
-    except SQLAlchemyError as error:
-        raise store_error("look at the outbox", error) from error
+    with named_errors("look at the outbox"), _reading(engine) as connection:
+        return connection.execute(over).first() is not None
 
 
 def _page_size(limit: int) -> int:

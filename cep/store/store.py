@@ -11,8 +11,7 @@ Reads for listings are in `cep.store.reads`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -27,7 +26,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
 from cep import limits
 from cep.errors import StaleWriter, StoreError
@@ -42,7 +40,7 @@ from cep.ports import (
 )
 from cep.store import checksums
 from cep.store.connect import open_database
-from cep.store.failures import store_error
+from cep.store.failures import named_errors
 from cep.store.restoring import read_state
 from cep.store.schema import prepare
 from cep.store.tables import (
@@ -155,15 +153,6 @@ class _Held(NamedTuple):
 def first_columns() -> dict[str, object]:
     """Of a partition that was never committed."""
     return _Held({}, {}).behind(Checkpoint(), {}).row()
-
-
-@contextmanager
-def named_errors(action: str) -> Iterator[None]:
-    """Any database error becomes a `StoreError` with the database's own words, without the SQL."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise store_error(action, error) from error
 
 
 def _position_columns(values: Checkpoint) -> dict[str, object]:

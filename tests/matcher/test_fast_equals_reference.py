@@ -157,15 +157,16 @@ def test_matches_carry_the_bytes_of_their_events(
             assert event.raw == lines[event.position]
 
 
+def event_a(ts: int, k: str | None = "p", x: int = 1) -> dict[str, object]:
+    return {"type": "A", "ts": ts, "k": k, "g": "p", "x": x, "d": 1, "f": 1, "s": "u", "l": []}
+
+
 def test_a_candidate_takes_its_place_before_the_ways_behind_it_are_given_up() -> None:
     rule = compile_text(
         "event A { ts: timestamp @time  k: string?  x: int? }"
         "rule r { by k match (a: A+ | b: A){2,} within 3ms fire close limit 2 runs alert 'x' }"
     ).rules[0]
-    events: list[dict[str, object]] = [
-        {"type": "A", "ts": ts, "k": "p", "g": "p", "x": 1, "d": 1, "f": 1, "s": "u", "l": []}
-        for ts in range(4)
-    ]
+    events = [event_a(ts) for ts in range(4)]
     found = outcomes(rule, events, [], False)
     assert found == expected(rule, events)
     assert found.capped > 0
@@ -181,10 +182,7 @@ def test_a_run_whose_end_the_next_event_has_blocked_takes_no_place(
     ).rules[0]
     monkeypatch.setattr(limits, "CENSUS_ROWS", 3)
     monkeypatch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
-    events: list[dict[str, object]] = [
-        {"type": "A", "ts": 0, "k": "p", "g": "p", "x": x, "d": 1, "f": 1, "s": "u", "l": []}
-        for x in (9, 1, 1, 1, 1)
-    ]
+    events = [event_a(0, x=x) for x in (9, 1, 1, 1, 1)]
     found = outcomes(rule, events, [], False)
     assert found == expected(rule, events)
     assert found.capped > 0
@@ -200,10 +198,7 @@ def test_a_deadline_behind_a_count_of_runs_is_met_in_its_own_batch(
     ).rules[0]
     monkeypatch.setattr(limits, "CENSUS_ROWS", 3)
     monkeypatch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
-    events: list[dict[str, object]] = [
-        {"type": "A", "ts": ts, "k": k, "g": "p", "x": 1, "d": 1, "f": 1, "s": "u", "l": []}
-        for ts, k in [(0, "p"), *[(at, None) for at in (7, 14, 21)]]
-    ]
+    events = [event_a(0), *(event_a(ts, k=None) for ts in (7, 14, 21))]
     assert outcomes(rule, events, [1], False) == expected(rule, events)
     matches = [detect(rule, events[:end], [1], False) for end in (3, 4)]
     assert [len(found) for found in matches] == [1, 1]

@@ -164,7 +164,7 @@ class Process:
                     self._finished()
                 self._told = not self._told
             case Restart() | Deploy() if not self._settled:
-                pass  # from which record on rules are others has to be the same after any crash
+                pass  # wait: rules have to change at the same record whatever crashes
             case Restart(rules):
                 world.rules = rules
                 self._engine.stop()
