@@ -24,6 +24,7 @@ SOURCE_MARK_BYTES = 4 * KIB  # how much of the first record tells one source fro
 PARTITIONS_MAX = 256  # of a topic
 TOPIC_CHARACTERS_MAX = 190  # with the number of a partition it fits its column
 EVENT_IDS_MAX = 200_000  # the ids of so many events of a topic are known when a new one comes
+CHUNKS_PER_QUERY = 16  # of the embedded log, when it is read
 CHUNKS_REMOVED_AT_ONCE = 16  # of the embedded log, in one transaction
 KEYS_PLACED_MAX = 100_000  # partitions remembered by key while appending
 

@@ -9,11 +9,11 @@ Works on every database the store works on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cep import limits
@@ -104,7 +104,7 @@ class SqliteLog(Positional):
         if not chunks:
             return Records(position, b"", 0) if self._follow else None
         known = self._compacted.get(partition, 0)
-        check_compacted(partition, chunks[0].compacted, position, known)
+        check_compacted(partition, chunks[-1].compacted, position, known)
         data = b"".join(chunk.data for chunk in chunks)
         count = count_lines(data)
         if count > max_records:
@@ -280,7 +280,19 @@ _CHUNKS = (
         log_chunk.c.position < bindparam("end"),
     )
     .order_by(log_chunk.c.position)
+    .limit(limits.CHUNKS_PER_QUERY)
 )
+
+
+def _rows(connection: Connection, topic: str, start: int, end: int) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Chunks from the one at `start` to `end`, a few a query: whoever has read enough leaves no
+    cursor behind that a server would have to be asked to close.  Later queries may see more."""
+    count = limits.CHUNKS_PER_QUERY
+    while count == limits.CHUNKS_PER_QUERY:
+        rows = connection.execute(_CHUNKS, {"of": topic, "start": start, "end": end}).all()
+        yield from rows
+        count = len(rows)
+        start = rows[-1].position + 1 if rows else end
 
 
 def _chunks_from(
@@ -290,24 +302,23 @@ def _chunks_from(
     start = connection.execute(_CHUNK_OF, {"of": topic, "here": position}).scalar_one()
     if start is None:
         return []
-    bounds = {"of": topic, "start": start, "end": position + max_records}
     chunks: list[_Chunk] = []
     size, expected = 0, position
-    rows = connection.execute(_CHUNKS, bounds, execution_options={"yield_per": 16})
-    with closing(rows):
-        for first, count, data, recorded_ms, latest_ms, tick_ms, compacted in rows:
-            if first + count <= position:
-                continue
-            if first > expected or (chunks and tick_ms is not None):
-                break
-            expected = first + count
-            if first < position:
-                data = data[Block(data).behind(position - first) :]
-            ingest = Ingest(max(first, position), recorded_ms, latest_ms)
-            chunks.append(_Chunk(bytes(data), ingest, tick_ms, compacted or 0))
-            size += len(data)
-            if size >= limits.BATCH_BYTES_MAX or tick_ms is not None:
-                break
+    for first, count, data, recorded_ms, latest_ms, tick_ms, compacted in _rows(
+        connection, topic, start, position + max_records
+    ):
+        if first + count <= position:
+            continue
+        if first > expected or (chunks and tick_ms is not None):
+            break
+        expected = first + count
+        if first < position:
+            data = data[Block(data).behind(position - first) :]
+        ingest = Ingest(max(first, position), recorded_ms, latest_ms)
+        chunks.append(_Chunk(bytes(data), ingest, tick_ms, compacted or 0))
+        size += len(data)
+        if size >= limits.BATCH_BYTES_MAX or tick_ms is not None:
+            break
     return chunks
 
 
