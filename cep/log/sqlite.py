@@ -284,7 +284,9 @@ _CHUNKS = (
 )
 
 
-def _rows(connection: Connection, topic: str, start: int, end: int) -> Iterator[Row[*tuple[Any, ...]]]:
+def _rows(
+    connection: Connection, topic: str, start: int, end: int
+) -> Iterator[Row[*tuple[Any, ...]]]:
     """Chunks from the one at `start` to `end`, a few a query: whoever has read enough leaves no
     cursor behind that a server would have to be asked to close.  Later queries may see more."""
     count = limits.CHUNKS_PER_QUERY
