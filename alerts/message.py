@@ -1,11 +1,23 @@
-"""What a message is made of: the committed detection, as the outbox refers to it."""
+"""What a message says: committed detections, and the alert that they belong to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Kind(StrEnum):
+    """Why a message is sent."""
+
+    DETECTION = "detection"  # one detection
+    GATHERED = "gathered"  # detections of a time, by a route's `batch` or in a storm
+    REMINDER = "reminder"  # an alert is still open
+    ESCALATION = "escalation"  # an alert was not acknowledged in time
+    RESOLVED = "resolved"  # an alert is over
+    TEST = "test"  # somebody asked whether messages arrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +29,44 @@ class Subject:
     severity: str
     at_ms: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """The alert a message belongs to, as it was when the message was rendered.
+
+    `title` is that of its first detection and never changes; `state` is `open`, `acknowledged` or
+    `resolved`; `detections` counts those of the episode, suppressed ones aside.
+    """
+
+    id: str
+    rule: str
+    severity: str
+    title: str
+    state: str
+    opened_ms: int
+    detections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What one delivery says.  Equal notices are rendered to equal bytes.
+
+    `id` is the delivery's, `number` its place among the messages of its alert to its destination,
+    from 1.  `subjects` are oldest first; only a test has none, and `left_out` counts those that did
+    not fit.  `note` says in a sentence why this message is sent, where that is not plain.
+    `episode` is None for what belongs to no single alert.
+    """
+
+    id: str
+    kind: Kind
+    destination: str
+    created_ms: int
+    subjects: tuple[Subject, ...]
+    episode: Episode | None = None
+    number: int = 1
+    left_out: int = 0
+    note: str = ""
 
 
 def rfc3339(ms: int) -> str | None:
