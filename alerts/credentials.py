@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -62,6 +63,15 @@ def signing_key(reference: SecretReference) -> bytes:
             f"{limits.SECRET_BYTES_MAX} bytes"
         )
     return key
+
+
+def readable(*references: SecretReference) -> list[str]:
+    """The values of those that can be read now."""
+    values = []
+    for reference in references:
+        with contextlib.suppress(SecretError):
+            values.append(reference.read())
+    return values
 
 
 def redact(text: str, values: Iterable[str]) -> str:

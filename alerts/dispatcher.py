@@ -11,7 +11,6 @@ destination holds up only itself: each has its own bound of messages under way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import Counter
@@ -23,17 +22,19 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from alerts import deliveries, limits
-from alerts.config import Destinations, SmtpDestination, WebhookDestination
-from alerts.credentials import SecretReference, redact
+from alerts.attempt import Attempt, Surroundings
+from alerts.channels import channel_of
+from alerts.channels import secrets as secrets_of
+from alerts.config import Destinations
+from alerts.credentials import redact
 from alerts.deliveries import AttemptRecord, Delivery, NewDelivery, OutboxRow
-from alerts.errors import SecretError, SendError
+from alerts.errors import SendError
 from alerts.http_sender import HttpxSender
-from alerts.message import Subject
-from alerts.network import check_url
+from alerts.message import Kind, Notice, Subject
 from alerts.ports import Clock, HttpSender, SmtpSender, SystemClock
 from alerts.reasons import Reason, State
 from alerts.smtp_sender import AiosmtplibSender
-from alerts.stages import Attempt, Surroundings, render, run_stages
+from alerts.stages import run_stages
 from alerts.verdict import Verdict, judge
 from cep.store.connect import open_database
 from cep.store.schema import prepare
@@ -183,7 +184,8 @@ class Dispatcher:
                 log.warning("destination_unknown", destination=name, rule=row.subject.rule)
             return NewDelivery(*common, state=State.DEAD, reason=Reason.DESTINATION_UNKNOWN)
         try:
-            body = render(row.subject, destination, created_ms)
+            notice = _notice(row.subject, name, created_ms)
+            body = channel_of(destination).render(notice, destination)
         except SendError as error:
             log.warning("unsendable", destination=name, rule=row.subject.rule)
             return NewDelivery(*common, state=State.DEAD, reason=error.reason)
@@ -199,7 +201,7 @@ class Dispatcher:
         except Exception as error:
             log.exception("attempt_failed", delivery=delivery.id, exc_info=False)
             reason, attempt.error = Reason.INTERNAL, type(error).__name__
-        secrets = _secret_values(attempt.destination)
+        secrets = secrets_of(attempt.destination)
         failures = delivery.attempts - delivery.attempts_forgiven + 1
         now_ms = self._clock.now_ms()
         verdict = judge(reason, failures, now_ms, self._jitter, attempt.retry_after_ms)
@@ -223,8 +225,9 @@ class Dispatcher:
         )
 
     def _surroundings(self) -> Surroundings:
-        async def load_subject(detection_id: str) -> Subject:
-            return await self._db(deliveries.load_subject, self.engine, detection_id)
+        async def load_notice(one: Delivery) -> Notice:
+            subject = await self._db(deliveries.load_subject, self.engine, one.detection_id)
+            return _notice(subject, one.destination, one.created_ms)
 
         async def save_body(id_: str, channel: str, body: bytes) -> None:
             await self._db(deliveries.save_body, self.engine, id_, channel, body)
@@ -235,7 +238,7 @@ class Dispatcher:
             clock=self._clock,
             http=self._http,
             smtp=self._smtp,
-            load_subject=load_subject,
+            load_notice=load_notice,
             save_body=save_body,
         )
 
@@ -256,22 +259,9 @@ class Dispatcher:
         return await asyncio.to_thread(function, *arguments)
 
 
-def _secret_values(destination: WebhookDestination | SmtpDestination | None) -> list[str]:
-    """Every secret of a destination that can be read; of a secret URL its path alone too."""
-    references: list[SecretReference] = []
-    values = []
-    if isinstance(destination, WebhookDestination):
-        references += destination.secrets
-        if isinstance(destination.url, SecretReference):
-            with contextlib.suppress(SecretError, ValueError):
-                url = check_url(destination.address())
-                values += [str(url), url.raw_path.decode("ascii").lstrip("/")]
-    elif destination is not None and destination.password is not None:
-        references.append(destination.password)
-    for reference in references:
-        with contextlib.suppress(SecretError):
-            values.append(reference.read())
-    return values
+def _notice(subject: Subject, destination: str, created_ms: int) -> Notice:
+    id_ = deliveries.delivery_id(subject.detection_id, destination)
+    return Notice(id_, Kind.DETECTION, destination, created_ms, (subject,))
 
 
 def _cut_answer(attempt: Attempt, secrets: list[str]) -> bytes:

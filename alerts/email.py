@@ -1,4 +1,7 @@
-"""The e-mail message: a fixed set of headers, a text part and a small HTML part.
+"""The e-mail channel: a fixed set of headers, a text part and a small HTML part.
+
+Messages of one alert are one thread: the same subject, and from the second on a reference to the
+first, whose Message-ID is made of the alert's id.
 
 Event data reaches the subject and the parts only, never another header.  In the subject, control
 characters and the marks of encoded words are replaced, because Python's parser unfolds an encoded
@@ -11,201 +14,194 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-import unicodedata
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.header import Header
 from email.message import EmailMessage
 from email.utils import format_datetime
 
-import orjson
-
 from alerts import limits
-from alerts.config import SmtpDestination
+from alerts.attempt import Attempt, Surroundings
+from alerts.credentials import readable
+from alerts.destinations import SmtpDestination
 from alerts.errors import SendError
-from alerts.message import Subject, rfc3339
+from alerts.message import Kind, Notice
 from alerts.reasons import Reason
+from alerts.wording import Content, content, cut, one_line, thread_title
 
 # ASCII on the wire: neither SMTPUTF8 nor 8BITMIME is asked for.
 _POLICY = policy.SMTP.clone(max_line_length=76, cte_type="7bit")
-_SUBJECT_PLACE = "subject"
-_HEADERS = (
-    "From",
-    "To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "Auto-Submitted",
-    "X-Auto-Response-Suppress",
-    "MIME-Version",
-    "Content-Type",
-)
 _ENCODED_WORD = re.compile(r"=\s*\?|\?\s*=")
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_FIRST = ("From", "To", "Subject", "Date", "Message-ID")
+_REPLY = ("In-Reply-To", "References")
+_LAST = ("Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type")
 
 
-def render_email(subject: Subject, destination: SmtpDestination, created_ms: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """`message_id` of a message and of the first one of its alert, if it is not that itself."""
+
+    message_id: str
+    root: str | None
+
+    def headers(self) -> tuple[str, ...]:
+        return (*_FIRST, *(() if self.root is None else _REPLY), *_LAST)
+
+
+# ---------------------------------------------------------------------------------- channel
+
+
+def render(notice: Notice, destination: SmtpDestination) -> bytes:
     """The message as sent after DATA; equal arguments give equal bytes.
 
     Raises `SendError` (UNSENDABLE) when even a message with a plain subject has other headers than
     it should.
     """
-    detection = _detection(subject)
-    text, page = _text(subject, detection), _html(subject, detection)
-    for title in (_title(subject, detection), f"Detection {subject.detection_id}"):
-        message = _message(subject, destination, created_ms, title, text, page)
-        if headers_are_as_given(message, destination, title):
+    said, thread = content(notice, destination.link), thread_of(notice, destination)
+    for title in (header_text(thread_title(notice)), f"Message {notice.id}"):
+        message = _message(notice, destination, thread, title, said)
+        if headers_are_as_given(message, destination, thread, title):
             return message
     raise SendError(Reason.UNSENDABLE, "the message would have other headers than it was given")
 
 
-def headers_are_as_given(message: bytes, destination: SmtpDestination, title: str) -> bool:
+async def send(attempt: Attempt, destination: SmtpDestination, around: Surroundings) -> Reason:
+    attempt.recipients = dict(attempt.delivery.recipients)
+    waiting = [who for who in destination.to if who not in attempt.recipients]
+    if not waiting:
+        return _reason_of_recipients(destination, attempt.recipients)
+    password = None if destination.password is None else destination.password.read()
+    answer = await around.smtp.send(destination, password, waiting, attempt.body)
+    attempt.answer = answer.text.encode()
+    for who in waiting:
+        code, text = answer.refused.get(who, (250, ""))
+        if code < 400:
+            attempt.recipients[who] = "accepted"
+        else:
+            attempt.status = code
+            attempt.error = f"{who}: {code} {text}"
+            if code >= 500:
+                attempt.recipients[who] = f"refused: {code}"
+    return _reason_of_recipients(destination, attempt.recipients)
+
+
+def secrets(destination: SmtpDestination) -> list[str]:
+    return [] if destination.password is None else readable(destination.password)
+
+
+def _reason_of_recipients(destination: SmtpDestination, recipients: dict[str, str]) -> Reason:
+    accepted = sum(recipients.get(who) == "accepted" for who in destination.to)
+    refused = sum(recipients.get(who, "").startswith("refused") for who in destination.to)
+    if accepted + refused < len(destination.to):
+        return Reason.RECIPIENTS_DEFERRED
+    if accepted == 0:
+        return Reason.RECIPIENTS_REFUSED
+    return Reason.DELIVERED if refused == 0 else Reason.PARTLY_DELIVERED
+
+
+# ---------------------------------------------------------------------------------- headers
+
+
+def thread_of(notice: Notice, destination: SmtpDestination) -> Thread:
+    """Where a message stands; the root of an alert is known before it is ever sent."""
+    domain = destination.sender.partition("@")[2]
+    if notice.episode is None:
+        single = notice.kind is Kind.DETECTION
+        return Thread(
+            _message_id(notice.subjects[0].detection_id if single else notice.id, domain), None
+        )
+    where = hashlib.sha256(notice.destination.encode()).hexdigest()[:8]
+    root = _message_id(notice.episode.id, domain, f".{where}")
+    if notice.number == 1:
+        return Thread(root, None)
+    return Thread(_message_id(notice.id, domain), root)
+
+
+def _message_id(id_: str, domain: str, more: str = "") -> str:
+    if not _ID.fullmatch(id_):
+        id_ = hashlib.sha256(id_.encode("utf-8", "replace")).hexdigest()[:32]
+    return f"<{id_}{more}@{domain}>"
+
+
+def headers_are_as_given(
+    message: bytes, destination: SmtpDestination, thread: Thread, title: str
+) -> bool:
     """Parses the message again, raw and decoded, and compares its headers with what was asked."""
     raw = message_from_bytes(message, policy=policy.compat32)
     parsed = message_from_bytes(message, policy=policy.SMTP)
-    if tuple(raw.keys()) != _HEADERS or tuple(parsed.keys()) != _HEADERS:
+    names = thread.headers()
+    if tuple(raw.keys()) != names or tuple(parsed.keys()) != names:
         return False
     return (
         str(parsed["Subject"]) == title
         and [address.addr_spec for address in parsed["To"].addresses] == list(destination.to)
         and [address.addr_spec for address in parsed["From"].addresses] == [destination.sender]
+        and raw["Message-ID"] == thread.message_id
+        and all(raw[name] == thread.root for name in _REPLY)
     )
 
 
 def header_text(text: str) -> str:
     """`text` made safe for a header: one line, no control or format characters, no encoded word."""
-    visible = "".join(
-        " " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char
-        for char in text
-    )
     # Twice: taking white space out can bring the two characters together.
-    plain = _ENCODED_WORD.sub(" ", " ".join(visible.split()))
+    plain = _ENCODED_WORD.sub(" ", one_line(text))
     plain = " ".join(_ENCODED_WORD.sub(" ", plain).split())
-    if len(plain) > limits.SUBJECT_CHARACTERS_MAX:
-        plain = plain[: limits.SUBJECT_CHARACTERS_MAX - 1].rstrip() + "…"
-    return plain
+    return cut(plain, limits.SUBJECT_CHARACTERS_MAX)
 
 
 def _message(
-    subject: Subject,
-    destination: SmtpDestination,
-    created_ms: int,
-    title: str,
-    text: str,
-    page: str,
+    notice: Notice, destination: SmtpDestination, thread: Thread, title: str, said: Content
 ) -> bytes:
-    message = EmailMessage(policy=_POLICY)
-    message["From"] = destination.sender
-    message["To"] = ", ".join(destination.to)
-    message["Subject"] = _SUBJECT_PLACE
-    message["Date"] = format_datetime(datetime.fromtimestamp(created_ms // 1000, tz=UTC))
-    message["Message-ID"] = f"<{subject.detection_id}@{destination.sender.partition('@')[2]}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
-    message.set_content(text)
-    message.add_alternative(page, subtype="html")
-    # The standard library would draw a random boundary: the same detection must be the same bytes.
-    digest = hashlib.sha256(subject.detection_id.encode()).hexdigest()
-    message.set_boundary(f"=_{digest[:40]}")
-    # Python 3.11 loses spaces where it folds encoded words; the older `Header` does not.
+    # Python 3.11 loses spaces where it folds encoded words, and encodes long ids; these lines are
+    # put in afterwards.  The older `Header` folds a subject right.
     charset = "us-ascii" if title.isascii() else "utf-8"
-    line = Header(title, charset, maxlinelen=76, header_name="Subject").encode(linesep="\r\n")
-    place = f"\r\nSubject: {_SUBJECT_PLACE}\r\n".encode()
-    return message.as_bytes().replace(place, f"\r\nSubject: {line}\r\n".encode(), 1)
+    subject = Header(title, charset, maxlinelen=76, header_name="Subject").encode(linesep="\r\n")
+    later = {"Subject": subject, "Message-ID": thread.message_id}
+    if thread.root is not None:
+        later |= dict.fromkeys(_REPLY, thread.root)
+    given = {
+        "From": destination.sender,
+        "To": ", ".join(destination.to),
+        "Date": format_datetime(datetime.fromtimestamp(notice.created_ms // 1000, tz=UTC)),
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+    message = EmailMessage(policy=_POLICY)
+    for name in thread.headers()[:-2]:  # the last two come with the content
+        message[name] = given.get(name, "<a@b>")
+    message.set_content(said.as_text())
+    message.add_alternative(_html(said), subtype="html")
+    # The standard library would draw a random boundary: the same notice must be the same bytes.
+    message.set_boundary(f"=_{hashlib.sha256(notice.id.encode()).hexdigest()[:40]}")
+    written = message.as_bytes()
+    for name, value in later.items():
+        place, line = f"\r\n{name}: <a@b>\r\n".encode(), f"\r\n{name}: {value}\r\n".encode()
+        written = written.replace(place, line, 1)
+    return written
 
 
-# ---------------------------------------------------------------------------------- content
+# ---------------------------------------------------------------------------------- HTML
 
 
-def _detection(subject: Subject) -> dict[str, object]:
-    try:
-        value = orjson.loads(subject.body)
-    except orjson.JSONDecodeError as error:
-        raise SendError(Reason.UNSENDABLE, "the detection is not JSON") from error
-    if not isinstance(value, dict):
-        raise SendError(Reason.UNSENDABLE, "the detection is not a JSON object")
-    return value
-
-
-def _title(subject: Subject, detection: dict[str, object]) -> str:
-    message = str(detection.get("message") or "").strip()
-    return header_text(f"[{subject.severity}] {subject.rule}: {message}".rstrip(": "))
-
-
-def _facts(subject: Subject, detection: dict[str, object]) -> list[tuple[str, str]]:
-    facts = [
-        ("rule", subject.rule),
-        ("severity", subject.severity),
-        ("at", rfc3339(subject.at_ms) or f"{subject.at_ms} ms"),
-    ]
-    for part in ("key", "fields"):
-        values = detection.get(part)
-        if isinstance(values, dict):
-            facts += [(str(name), _short(value)) for name, value in values.items()]
-    return [*facts, ("detection", subject.detection_id)]
-
-
-def _events(detection: dict[str, object]) -> tuple[list[str], int]:
-    """One line per event, and how many more there are."""
-    events = detection.get("events")
-    if not isinstance(events, list):
-        return [], 0
-    shown = events[: limits.MAIL_EVENTS_MAX]
-    lines = [
-        f"{event.get('step')} (position {event.get('position')}): {_short(event.get('event'))}"
-        for event in shown
-        if isinstance(event, dict)
-    ]
-    return lines, len(events) - len(shown)
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    if len(text) > limits.MAIL_EVENT_CHARACTERS_MAX:
-        text = text[: limits.MAIL_EVENT_CHARACTERS_MAX - 1] + "…"
-    return _visible(text, keep="")
-
-
-def _visible(text: str, keep: str) -> str:
-    """Control characters as `\\x1b`, so that a mail reader in a terminal shows them harmlessly."""
-    return "".join(
-        char
-        if char in keep or unicodedata.category(char) not in ("Cc", "Cf", "Cs")
-        else f"\\x{ord(char):02x}"
-        for char in text
-    )
-
-
-def _headline(detection: dict[str, object]) -> str:
-    text = str(detection.get("message") or "")
-    if len(text) > limits.MAIL_MESSAGE_CHARACTERS_MAX:
-        text = text[: limits.MAIL_MESSAGE_CHARACTERS_MAX - 1] + "…"
-    return _visible(text.replace("\r\n", "\n"), keep="\n")
-
-
-def _text(subject: Subject, detection: dict[str, object]) -> str:
-    lines = [_headline(detection), ""]
-    lines += [f"{name}: {value}" for name, value in _facts(subject, detection)]
-    events, more = _events(detection)
-    if events:
-        lines += ["", "events:", *(f"  {line}" for line in events)]
-    if more:
-        lines.append(f"  … and {more} more")
-    return "\n".join(lines) + "\n"
-
-
-def _html(subject: Subject, detection: dict[str, object]) -> str:
+def _html(said: Content) -> str:
     rows = "".join(
         f"<tr><th align=left>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>\n"
-        for name, value in _facts(subject, detection)
+        for name, value in said.facts
     )
-    events, more = _events(detection)
-    items = "".join(f"<li><code>{html.escape(line)}</code></li>\n" for line in events)
-    if more:
-        items += f"<li>… and {more} more</li>\n"
-    headline = html.escape(_headline(detection)).replace("\n", "<br>\n")
-    return (
-        "<!doctype html>\n<html><body>\n"
-        f"<p><strong>{headline}</strong></p>\n<table>\n{rows}</table>\n"
-        f"{f'<ol>{chr(10)}{items}</ol>{chr(10)}' if items else ''}"
-        "</body></html>\n"
-    )
+    items = "".join(f"<li><code>{html.escape(line)}</code></li>\n" for line in said.lines)
+    if said.more:
+        items += f"<li>… and {said.more} more</li>\n"
+    lead = html.escape(said.lead).replace("\n", "<br>\n")
+    parts = [f"<p><strong>{lead}</strong></p>\n"]
+    if said.note:
+        parts.append(f"<p>{html.escape(said.note)}</p>\n")
+    if rows:
+        parts.append(f"<table>\n{rows}</table>\n")
+    if items:
+        parts.append(f"<p>{said.heading}:</p>\n<ol>\n{items}</ol>\n")
+    if said.link is not None:
+        address = html.escape(said.link)
+        parts.append(f'<p><a href="{address}">{address}</a></p>\n')
+    return "<!doctype html>\n<html><body>\n" + "".join(parts) + "</body></html>\n"

@@ -17,7 +17,6 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx2
 
 from alerts import limits
-from alerts.config import WebhookDestination
 from alerts.errors import SendError
 from alerts.network import (
     NetworkPolicy,
@@ -27,7 +26,7 @@ from alerts.network import (
     checked_addresses,
     port_of,
 )
-from alerts.ports import HttpAnswer
+from alerts.ports import HttpAnswer, HttpSettings
 from alerts.reasons import Reason
 
 
@@ -83,7 +82,7 @@ class HttpxSender:
     async def post(
         self,
         name: str,
-        destination: WebhookDestination,
+        destination: HttpSettings,
         url: str,
         headers: Mapping[str, str],
         body: bytes,
@@ -121,7 +120,7 @@ class HttpxSender:
             answer = bytes(kept[: limits.ANSWER_READ_BYTES])
             return HttpAnswer(response.status_code, _lower(response.headers), answer)
 
-    def _client(self, name: str, destination: WebhookDestination) -> httpx2.AsyncClient:
+    def _client(self, name: str, destination: HttpSettings) -> httpx2.AsyncClient:
         client = self._clients.get(name)
         if client is None:
             verify = ssl.create_default_context(

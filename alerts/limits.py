@@ -31,15 +31,24 @@ CONCURRENCY_DEFAULT = 4  # messages under way to one destination
 CONCURRENCY_MAX = 64
 TIMEOUT_DEFAULT_MS = 10_000  # of one attempt, from look-up to the last byte of the answer
 TIMEOUT_MAX_MS = 120_000
+THREADS_MAX = 64  # blocking sends of one destination, those included that are late
 
 # ---------------------------------------------------------------------------------- messages
 ANSWER_READ_BYTES = 64 * KIB  # of a receiver's answer; the rest is not read
 ANSWER_KEPT_BYTES = 8 * KIB  # of it in the attempt log
 ERROR_KEPT_CHARACTERS = 500
 SUBJECT_CHARACTERS_MAX = 150
-MAIL_MESSAGE_CHARACTERS_MAX = 4_000
-MAIL_EVENTS_MAX = 20  # of a detection's events shown in a mail
-MAIL_EVENT_CHARACTERS_MAX = 500
+TEXT_BYTES_MAX = 16 * KIB  # of what people read in one message, before it is escaped
+MESSAGE_CHARACTERS_MAX = 2_000  # of it, the rendered message of a detection
+NOTE_CHARACTERS_MAX = 500
+VALUE_CHARACTERS_MAX = 500  # of one field, event or line
+EVENTS_SHOWN_MAX = 20  # of a detection's events
+DETECTIONS_SHOWN_MAX = 20  # of those a message gathers
+ENVELOPE_BYTES_MAX = 512 * KIB  # of a message that holds other than one detection
+LINK_CHARACTERS_MAX = 500
+PAGER_SUMMARY_CHARACTERS_MAX = 1_024  # PagerDuty's bound
+PAGER_SOURCE_CHARACTERS_MAX = 255
+CHAT_CHARACTERS_MAX = 3_500  # most chat services take 4,000
 RECIPIENTS_MAX = 100
 SECRETS_MAX = 2  # the current one and the one being rotated out
 SECRET_BYTES_MIN = 24  # as Standard Webhooks asks
@@ -48,6 +57,8 @@ SECRET_BYTES_MAX = 64
 assert ANSWER_KEPT_BYTES <= ANSWER_READ_BYTES
 assert len(RETRY_DELAYS_MS) >= REFUSED_ATTEMPTS_MAX
 assert list(RETRY_DELAYS_MS) == sorted(RETRY_DELAYS_MS)
+# A character has at most four bytes; what is left is for facts, events and detections.
+assert 4 * (MESSAGE_CHARACTERS_MAX + NOTE_CHARACTERS_MAX) + LINK_CHARACTERS_MAX < TEXT_BYTES_MAX
 assert 0 < RETRY_JITTER < 1
-assert CONCURRENCY_DEFAULT <= CONCURRENCY_MAX
+assert CONCURRENCY_DEFAULT <= CONCURRENCY_MAX <= THREADS_MAX
 assert TIMEOUT_DEFAULT_MS <= TIMEOUT_MAX_MS

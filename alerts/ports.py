@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
-from alerts.config import SmtpDestination, WebhookDestination
+from alerts.destinations import SmtpDestination
 
 # ---------------------------------------------------------------------------------- clock
 
@@ -53,11 +54,21 @@ class HttpAnswer:
     body: bytes
 
 
+class HttpSettings(Protocol):
+    """What a sender needs of a destination; `ca_file` replaces the system's certificates."""
+
+    @property
+    def timeout_ms(self) -> int: ...
+
+    @property
+    def ca_file(self) -> Path | None: ...
+
+
 class HttpSender(Protocol):
     async def post(
         self,
         name: str,
-        destination: WebhookDestination,
+        destination: HttpSettings,
         url: str,
         headers: Mapping[str, str],
         body: bytes,
@@ -76,7 +87,7 @@ class SimulatedHttpSender:
     async def post(
         self,
         name: str,
-        destination: WebhookDestination,
+        destination: HttpSettings,
         url: str,
         headers: Mapping[str, str],
         body: bytes,

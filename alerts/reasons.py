@@ -27,6 +27,8 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     BLOCKED = "blocked"  # the address or the URL is not one we may call
     AUTHENTICATION = "authentication"  # the mail server refused our credentials
+    NOT_WRITTEN = "not_written"  # no such folder, disk full, nobody reads
+    NOT_TAKEN = "not_taken"  # by a chat service, which says no more
     SECRET_UNAVAILABLE = "secret_unavailable"  # the variable or file is not there
     RECIPIENTS_DEFERRED = "recipients_deferred"  # some recipients: try again later
     RECIPIENTS_REFUSED = "recipients_refused"  # all recipients refused for good
@@ -58,6 +60,8 @@ TREATMENT: dict[Reason, Treatment] = {
     Reason.TIMEOUT: Treatment.RETRY,
     Reason.BLOCKED: Treatment.RETRY_ONCE,
     Reason.AUTHENTICATION: Treatment.RETRY,
+    Reason.NOT_WRITTEN: Treatment.RETRY,
+    Reason.NOT_TAKEN: Treatment.RETRY,
     Reason.SECRET_UNAVAILABLE: Treatment.RETRY,
     Reason.RECIPIENTS_DEFERRED: Treatment.RETRY,
     Reason.RECIPIENTS_REFUSED: Treatment.DIE,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import aiosmtplib
 from aiosmtplib import errors
 
-from alerts.config import SmtpDestination
+from alerts.destinations import SmtpDestination
 from alerts.errors import SendError
 from alerts.ports import SmtpAnswer
 from alerts.reasons import Reason

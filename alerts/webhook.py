@@ -1,43 +1,52 @@
-"""The webhook message: a CloudEvents 1.0 envelope, signed the Standard Webhooks way.
+"""The webhook channel: a CloudEvents 1.0 envelope, signed the Standard Webhooks way.
 
-The body is rendered once and kept; `data` is the detection byte for byte as committed.  Each
-attempt signs the same id and bytes anew, with the time of the attempt.
+The body is rendered once and kept.  Each attempt signs the same id and bytes anew, with the time of
+the attempt.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from urllib.parse import quote
 
-import orjson
 from standardwebhooks import Webhook
 
-from alerts.message import Subject, rfc3339
+from alerts.attempt import Attempt, Surroundings
+from alerts.credentials import SecretReference, readable, signing_key
+from alerts.destinations import WebhookDestination
+from alerts.envelope import envelope
+from alerts.errors import SecretError, SendError
+from alerts.message import Notice
+from alerts.network import check_url
+from alerts.posting import post
+from alerts.reasons import Reason
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
-EVENT_TYPE = "cep.detection.v1"
 
 
-def render_webhook(subject: Subject) -> bytes:
-    """The body; equal subjects give equal bytes.
+def render(notice: Notice, destination: WebhookDestination) -> bytes:
+    return envelope(notice, destination.link)
 
-    `source` and `id` together are unique, as CloudEvents asks; `time` is event time and is left out
-    where RFC 3339 cannot express it.
-    """
-    attributes = {
-        "specversion": "1.0",
-        "id": subject.detection_id,
-        "source": f"/cep/rules/{quote(subject.rule, safe='')}",
-        "type": EVENT_TYPE,
-        "subject": subject.rule,
-        "severity": subject.severity,
-        "datacontenttype": "application/json",
-    }
-    time = rfc3339(subject.at_ms)
-    if time is not None:
-        attributes["time"] = time
-    return orjson.dumps(attributes)[:-1] + b',"data":' + subject.body + b"}"
+
+async def send(attempt: Attempt, destination: WebhookDestination, around: Surroundings) -> Reason:
+    keys = [signing_key(reference) for reference in destination.secrets]
+    try:
+        url = destination.address()
+    except ValueError as error:
+        raise SendError(Reason.BLOCKED, str(error)) from None
+    headers = signed_headers(attempt.delivery.id, attempt.body, keys, around.clock.now_ms())
+    return await post(attempt, destination, around, url, headers, attempt.body)
+
+
+def secrets(destination: WebhookDestination) -> list[str]:
+    """The keys; of a secret URL its path alone too."""
+    values = readable(*destination.secrets)
+    if isinstance(destination.url, SecretReference):
+        with contextlib.suppress(SecretError, ValueError):
+            url = check_url(destination.address())
+            values += [str(url), url.raw_path.decode("ascii").lstrip("/")]
+    return values
 
 
 def signed_headers(
@@ -48,8 +57,6 @@ def signed_headers(
     text = body.decode("utf-8")
     return {
         "content-type": CONTENT_TYPE,
-        "user-agent": "cep",
-        "accept-encoding": "identity",
         "webhook-id": message_id,
         "webhook-timestamp": str(now_ms // 1000),
         "webhook-signature": " ".join(Webhook(key).sign(message_id, at, text) for key in keys),

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select
 
 from alerts.config import Destinations
 from alerts.dispatcher import Dispatcher
+from alerts.message import Kind, Notice, Subject
 from alerts.ports import Clock, HttpSender, ManualClock, SmtpSender
 from cep.store.tables import delivery, delivery_attempt
 
@@ -32,6 +33,11 @@ DETECTION = {
 
 def detection_body(id_: str, **changes: object) -> bytes:
     return json.dumps({"id": id_} | DETECTION | changes, ensure_ascii=False).encode()
+
+
+def notice(*subjects: Subject, kind: Kind = Kind.DETECTION, **changes: Any) -> Notice:
+    """What one delivery says; its id is 32 hex digits."""
+    return Notice("ab" * 16, kind, "oncall", NOW_MS, subjects, **changes)
 
 
 def webhook(port: int, **settings: object) -> dict[str, object]:

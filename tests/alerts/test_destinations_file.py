@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alerts.config import SmtpDestination, WebhookDestination, load_destinations
+from alerts.config import load_destinations
+from alerts.destinations import SmtpDestination, WebhookDestination
 from alerts.errors import ConfigError
 
 GOOD = """

@@ -15,6 +15,7 @@ from alert_helpers import (
     detection_body,
     dispatcher,
     mail,
+    notice,
     one_delivery,
 )
 from alert_receivers import MailReceiver
@@ -22,8 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from alerts.config import SmtpDestination
-from alerts.email import header_text, headers_are_as_given, render_email
+from alerts import limits
+from alerts.destinations import SmtpDestination
+from alerts.email import header_text, headers_are_as_given, render, thread_of
 from alerts.message import Subject
 from alerts.ports import ManualClock
 
@@ -51,6 +53,10 @@ DESTINATION = SmtpDestination.model_validate(
 
 def subject(body: bytes, rule: str = "card_testing", severity: str = "high") -> Subject:
     return Subject("00ff" * 8, rule, severity, NOW_MS, body)
+
+
+def render_email(one: Subject) -> bytes:
+    return render(notice(one), DESTINATION)
 
 
 def test_mail_has_both_parts_and_fixed_headers(
@@ -228,7 +234,7 @@ def check_message(raw: bytes) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_adds_no_header(text: str) -> None:
     body = detection_body("d", message=text, key={text: text}, fields={text: text})
-    check_message(render_email(subject(body, rule=text, severity=text), DESTINATION, NOW_MS))
+    check_message(render_email(subject(body, rule=text, severity=text)))
 
 
 marks = st.sampled_from(
@@ -241,29 +247,31 @@ texts = st.lists(marks | st.text(max_size=4), max_size=12).map("".join)
 @given(texts, texts)
 def test_no_text_adds_a_header(message: str, rule: str) -> None:
     body = detection_body("d", message=message, key={rule: message})
-    check_message(render_email(subject(body, rule=rule), DESTINATION, NOW_MS))
+    check_message(render_email(subject(body, rule=rule)))
     assert "=?" not in header_text(message)
 
 
 def test_message_with_another_header_is_noticed() -> None:
-    good = render_email(subject(detection_body("d")), DESTINATION, NOW_MS)
+    said = notice(subject(detection_body("d")))
+    good, thread = render(said, DESTINATION), thread_of(said, DESTINATION)
     title = str(message_from_bytes(good, policy=policy.default)["Subject"])
-    assert headers_are_as_given(good, DESTINATION, title)
+    assert headers_are_as_given(good, DESTINATION, thread, title)
     for bad in (
         good.replace(b"Date:", b"Bcc: v@example.com\r\nDate:", 1),
         good.replace(b"a@example.com, ", b"v@example.com, ", 1),
         good.replace(b"From: cep@", b"From: other@", 1),
+        good.replace(b"Message-ID: <00ff", b"Message-ID: <0000", 1),
         good.replace(b"Subject: ", b"Subject: =?utf-8?q?a=0aBcc=3a_v?= ", 1),
     ):
         assert bad != good
-        assert not headers_are_as_given(bad, DESTINATION, title)
+        assert not headers_are_as_given(bad, DESTINATION, thread, title)
 
 
 # ---------------------------------------------------------------------------------- rendering
 
 
 def test_same_detection_gives_the_same_bytes() -> None:
-    one, two = (render_email(subject(detection_body("d")), DESTINATION, NOW_MS) for _ in range(2))
+    one, two = (render_email(subject(detection_body("d"))) for _ in range(2))
     assert one == two
 
 
@@ -273,16 +281,17 @@ def test_huge_detection_gives_a_small_mail() -> None:
         for n in range(2_000)
     ]
     body = detection_body("d", message="m" * 16_000, events=events, fields={"f": "y" * 100_000})
-    raw = render_email(subject(body), DESTINATION, NOW_MS)
-    assert len(raw) < 256_000
+    raw = render_email(subject(body))
+    assert len(raw) < 128_000
     text = message_from_bytes(raw, policy=policy.default).get_body(("plain",)).get_content()
-    assert "… and 1980 more" in text
+    assert len(text.encode()) <= limits.TEXT_BYTES_MAX
+    shown = text.count("probe (position")
+    assert shown > 5
+    assert f"… and {2_000 - shown} more" in text
 
 
 def test_line_breaks_stay_in_the_text_and_leave_the_subject() -> None:
-    raw = render_email(
-        subject(detection_body("d", message="one\r\ntwo\nthree")), DESTINATION, NOW_MS
-    )
+    raw = render_email(subject(detection_body("d", message="one\r\ntwo\nthree")))
     message = message_from_bytes(raw, policy=policy.default)
     assert message["Subject"] == "[high] card_testing: one two three"
     assert message.get_body(("plain",)).get_content().splitlines()[:3] == ["one", "two", "three"]
@@ -292,8 +301,6 @@ def test_line_breaks_stay_in_the_text_and_leave_the_subject() -> None:
 def test_unicode_survives_in_subject_and_parts() -> None:
     raw = render_email(
         subject(detection_body("d", message="Überweisung 東京 🚨"), rule="règle"),
-        DESTINATION,
-        NOW_MS,
     )
     message = message_from_bytes(raw, policy=policy.default)
     assert message["Subject"] == "[high] règle: Überweisung 東京 🚨"
@@ -301,7 +308,7 @@ def test_unicode_survives_in_subject_and_parts() -> None:
 
 
 def test_terminal_codes_are_shown_and_not_sent() -> None:
-    raw = render_email(subject(detection_body("d", message="a\x1b[31mred")), DESTINATION, NOW_MS)
+    raw = render_email(subject(detection_body("d", message="a\x1b[31mred")))
     text = message_from_bytes(raw, policy=policy.default).get_body(("plain",)).get_content()
     assert text.startswith("a\\x1b[31mred")
 
@@ -332,7 +339,7 @@ words = st.sampled_from(WORDS)
 @settings(max_examples=200, deadline=None)
 @given(st.lists(words, min_size=1, max_size=25).map(" ".join))
 def test_ordinary_text_in_any_script_is_the_subject(text: str) -> None:
-    raw = render_email(subject(detection_body("d", message=text)), DESTINATION, NOW_MS)
+    raw = render_email(subject(detection_body("d", message=text)))
     check_message(raw)
     found = str(message_from_bytes(raw, policy=policy.default)["Subject"])
     assert found == header_text(f"[high] card_testing: {text}")

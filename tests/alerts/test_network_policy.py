@@ -9,7 +9,7 @@ from ipaddress import ip_network
 import pytest
 from alert_receivers import HttpReceiver, Reply
 
-from alerts.config import WebhookDestination
+from alerts.destinations import WebhookDestination
 from alerts.errors import SendError
 from alerts.http_sender import HttpxSender
 from alerts.network import NetworkPolicy, checked_addresses, parse_address

@@ -8,18 +8,23 @@ from datetime import datetime
 
 import orjson
 import pytest
-from alert_helpers import NOW_MS, OLD_SECRET, SECRET, detection_body
+from alert_helpers import NOW_MS, OLD_SECRET, SECRET, detection_body, notice
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from alerts.credentials import SecretReference, redact, signing_key
+from alerts.envelope import envelope
 from alerts.message import Subject, rfc3339
-from alerts.webhook import render_webhook, signed_headers
+from alerts.webhook import signed_headers
 
 
 def subject(body: bytes, rule: str = "card_testing", at_ms: int = NOW_MS) -> Subject:
     return Subject("00ff" * 8, rule, "high", at_ms, body)
+
+
+def render_webhook(one: Subject) -> bytes:
+    return envelope(notice(one), link=None)
 
 
 def keys() -> list[bytes]:

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
-from alerts.config import SmtpDestination, WebhookDestination
+from alerts.destinations import SmtpDestination, WebhookDestination
 from alerts.errors import SendError
 from alerts.ports import HttpAnswer, ManualClock, SmtpAnswer
 from alerts.reasons import Reason
