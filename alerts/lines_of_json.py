@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -61,7 +62,7 @@ def secrets(destination: FileDestination | StdoutDestination) -> list[str]:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Appends `line` and its end, and waits for the disk; raises OSError."""
+    """Appends `line` and its end to a file or a pipe, waits for the disk; raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         left = line + b"\n"
@@ -69,7 +70,8 @@ def append_line(path: Path, line: bytes) -> None:
             left = b"\n" + left
         while left:  # a disk that is nearly full takes a part
             left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe has no disk
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

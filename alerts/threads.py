@@ -34,8 +34,10 @@ async def in_thread(name: str, timeout_ms: int, function: Callable[[], T]) -> T:
         _running[name] += 1
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()  # whoever gives up waiting does not cancel it
-    thread = threading.Thread(target=_run, args=(name, function, future), daemon=True)
-    thread.start()
+    run = threading.Thread(
+        target=_run, args=(name, function, future), name=f"send to {name}", daemon=True
+    )
+    run.start()
     done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=timeout_ms / 1000)
     if not done:
         raise SendError(Reason.TIMEOUT, f"not done in {timeout_ms} ms")

@@ -27,6 +27,13 @@ def say(sentence: str) -> None:
     print(f"cep: {sentence}", file=sys.stderr, flush=True)
 
 
+def log_to_standard_error() -> None:
+    """Structured logs stand beside what `say` says: standard output is for messages alone."""
+    import structlog
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
 def print_lines(lines: bytes) -> None:
     """Whole lines and nothing else."""
     sys.stdout.buffer.write(lines)

@@ -12,7 +12,7 @@ import click
 from cep.cli.arguments import idle, list_files, max_ahead, rule_paths, table_files
 from cep.cli.deployed import deployer, started
 from cep.cli.memory import tune_garbage_collection
-from cep.cli.output import say
+from cep.cli.output import log_to_standard_error, say
 from cep.errors import UsageError
 
 
@@ -83,6 +83,7 @@ def serve(
     from cep.workers.job import Job, Listener
     from cep.workers.runner import running
 
+    log_to_standard_error()
     check_bind(host, insecure_no_auth=insecure_no_auth)
     loaded = load(rules)
     rule_set = required(loaded)

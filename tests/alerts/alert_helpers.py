@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Sequence
@@ -10,10 +11,16 @@ from typing import Any
 from alert_receivers import HttpReceiver, MailReceiver
 from sqlalchemy import Engine, select
 
+from alerts.attempt import Attempt, Surroundings
 from alerts.config import Destinations
+from alerts.deliveries import Delivery
 from alerts.dispatcher import Dispatcher
-from alerts.message import Kind, Notice, Subject
+from alerts.http_sender import HttpxSender
+from alerts.message import Episode, Kind, Notice, Subject
 from alerts.ports import Clock, HttpSender, ManualClock, SmtpSender
+from alerts.reasons import Reason
+from alerts.smtp_sender import AiosmtplibSender
+from alerts.stages import run_stages
 from cep.store.tables import delivery, delivery_attempt
 
 NOW_MS = 1_733_813_746_000
@@ -33,6 +40,84 @@ DETECTION = {
 
 def detection_body(id_: str, **changes: object) -> bytes:
     return json.dumps({"id": id_} | DETECTION | changes, ensure_ascii=False).encode()
+
+
+EPISODE = Episode(
+    id="e1" * 16,
+    rule="card_testing",
+    severity="high",
+    title="3 declines, then 250.00",
+    state="open",
+    opened_ms=NOW_MS - 60_000,
+    detections=7,
+)
+
+
+def subject(number: int = 1, **changes: object) -> Subject:
+    """A detection; `changes` are to its body, and what else a subject has follows from them."""
+    id_ = f"{number:032x}"
+    body = detection_body(id_, **changes)
+    told = DETECTION | changes
+    return Subject(id_, str(told["rule"]), str(told["severity"]), NOW_MS + number, body)
+
+
+def every_kind(**changes: object) -> list[Notice]:
+    """One notice of each kind, with and without an alert where both can be; gathered ones of 3."""
+    one, three = (subject(**changes),), tuple(subject(number, **changes) for number in (1, 2, 3))
+    alert = {"episode": EPISODE, "number": 2}
+    return [
+        notice(*one),
+        notice(*one, episode=EPISODE, note="again"),
+        notice(*three, kind=Kind.GATHERED, left_out=4),
+        notice(*three, kind=Kind.GATHERED, **alert),
+        notice(*one, kind=Kind.REMINDER, note="open for 4 h", **alert),
+        notice(*one, kind=Kind.ESCALATION, note="nobody acknowledged it in 15 min", **alert),
+        notice(*one, kind=Kind.RESOLVED, **alert),
+        notice(kind=Kind.TEST),
+    ]
+
+
+def send(said: Notice, where: Destinations, name: str) -> tuple[Reason, Attempt, bytes]:
+    """One attempt with real senders: its reason, what is known of it, the bytes that are kept."""
+    kept: list[bytes] = []
+
+    async def load_notice(one: Delivery) -> Notice:
+        return said
+
+    async def save_body(id_: str, channel: str, body: bytes) -> None:
+        kept.append(body)
+
+    async def attempt_once() -> tuple[Reason, Attempt]:
+        attempt = Attempt(
+            Delivery(
+                id=said.id,
+                detection_id="d",
+                destination=name,
+                sequence=1,
+                attempts=0,
+                attempts_forgiven=0,
+                created_ms=said.created_ms,
+                channel=None,
+                body=None,
+                recipients={},
+            )
+        )
+        http = HttpxSender(where.network.policy())
+        around = Surroundings(
+            destinations=where,
+            disabled=(),
+            clock=ManualClock(NOW_MS),
+            http=http,
+            smtp=AiosmtplibSender(),
+            load_notice=load_notice,
+            save_body=save_body,
+        )
+        reason = await run_stages(attempt, around)
+        await http.aclose()
+        return reason, attempt
+
+    reason, attempt = asyncio.run(attempt_once())
+    return reason, attempt, kept[0]
 
 
 def notice(*subjects: Subject, kind: Kind = Kind.DETECTION, **changes: Any) -> Notice:

@@ -51,6 +51,69 @@ def test_good_file_is_loaded(tmp_path: Path) -> None:
     assert where.network.policy().ports == {443, 9000}
 
 
+OTHERS = """
+link = "https://console.example.com/cep/"
+
+[destinations.pager]
+type = "pagerduty"
+routing_key = { env = "PAGER_KEY" }
+
+[destinations.chat]
+type = "apprise"
+url = { env = "CHAT_URL" }
+
+[destinations.archive]
+type = "file"
+path = "/var/log/alerts.jsonl"
+
+[destinations.terminal]
+type = "stdout"
+"""
+
+
+@pytest.fixture
+def other_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGER_KEY", "0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("CHAT_URL", "jsons://chat.example.com/token")
+
+
+@pytest.mark.usefixtures("other_secrets")
+def test_other_kinds_of_destinations_are_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "destinations.toml"
+    path.write_text(OTHERS)
+    where = load_destinations(path)
+    assert {name: one.type for name, one in where.destinations.items()} == {
+        "pager": "pagerduty",
+        "chat": "apprise",
+        "archive": "file",
+        "terminal": "stdout",
+    }
+    assert {one.link for one in where.destinations.values()} == {"https://console.example.com/cep"}
+
+
+OTHER_FAULTS = {
+    "routing key in the file": ('{ env = "PAGER_KEY" }', '"0123456789abcdef"', "routing_key"),
+    "routing key of another form": ("PAGER_KEY", "CHAT_URL", "not 32 letters and digits"),
+    "routing key not set": ("PAGER_KEY", "NOT_SET_ANYWHERE", "env NOT_SET_ANYWHERE is not set"),
+    "chat URL in the file": ('{ env = "CHAT_URL" }', '"slack://a/b/c"', "chat.apprise.url"),
+    "chat URL of no kind": ("CHAT_URL", "PAGER_KEY", "not a URL that apprise can use"),
+    "no path": ("path =", "# path =", "archive.file.path"),
+    "link to a program": ("https://", "javascript://", "http:// or https://"),
+    "link with a query": ("/cep/", "/cep?x=1", "a link has no `?`"),
+    "setting of another kind": ('"stdout"', '"stdout"\nca_file = "/x"', "terminal.stdout.ca_file"),
+}
+
+
+@pytest.mark.usefixtures("other_secrets")
+@pytest.mark.parametrize("name", OTHER_FAULTS)
+def test_fault_of_another_kind_is_named(tmp_path: Path, name: str) -> None:
+    good, bad, expected = OTHER_FAULTS[name]
+    assert good in OTHERS
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, OTHERS.replace(good, bad))
+    assert expected in str(caught.value)
+
+
 MAIL_ADDRESS = "not a plain e-mail address"
 TWO_SECRETS = '[{ env = "HOOK_SECRET" }, { env = "HOOK_OLD_SECRET" }]'
 LOGIN = 'user = "cep"\npassword = { env = "HOOK_SECRET" }\ntls = "none"\nto = ['

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,12 @@ Detect = Callable[..., str]
 KEY = base64.b64encode(b"canary-signing-key-canary-signing").decode()
 PASSWORD = "canary-password-7f3a"
 TOKEN = "canary-url-token-91c2"
-CANARIES = [KEY, PASSWORD, TOKEN, b"canary-signing-key".decode()]
+ROUTING_KEY = "canaryroutingkey0123456789abcdef"
+ROOM, ROOM_PASSWORD = "canary-chat-room-5e5d", "canary chat/password"
+CANARIES = [
+    *(KEY, PASSWORD, TOKEN, b"canary-signing-key".decode(), ROUTING_KEY, ROOM, ROOM_PASSWORD),
+    "canary%20chat%2Fpassword",
+]
 
 
 @pytest.fixture
@@ -101,6 +106,57 @@ def test_no_failure_writes_a_secret(
         assert_clean(path.read_bytes().decode("latin-1"))
 
 
+@pytest.fixture
+def room() -> Iterator[HttpReceiver]:
+    with HttpReceiver() as room:
+        yield room
+
+
+def test_pagers_and_chat_write_no_secret(
+    engine: Engine,
+    receiver: HttpReceiver,
+    room: HttpReceiver,
+    detect: Detect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: Callable[[], str],
+) -> None:
+    closed = free_port()
+    monkeypatch.setenv("PAGER_KEY", ROUTING_KEY)
+    for name, port in (("TALKS", room.port), ("CLOSED", closed)):
+        url = f"json://cep:canary%20chat%2Fpassword@127.0.0.1:{port}/{ROOM}"
+        monkeypatch.setenv(f"CHAT_{name}", url)
+    receiver.replies = [Reply(500, body=f"bad key {ROUTING_KEY}".encode())]
+    room.replies = [Reply(500, body=f"no room {ROOM} for {ROOM_PASSWORD}".encode())]
+    named: dict[str, dict[str, object]] = {}
+    for name, port in (("talks", receiver.port), ("closed", closed)):
+        url = f"http://127.0.0.1:{port}/v2/enqueue"
+        key = {"env": "PAGER_KEY"}
+        named[f"pager_{name}"] = {"type": "pagerduty", "routing_key": key, "url": url}
+        named[f"chat_{name}"] = {"type": "apprise", "url": {"env": f"CHAT_{name.upper()}"}}
+    where = destinations(**named)
+    where.check_secrets()
+    detect(*named)
+    clock = ManualClock(1_733_813_746_000)
+    sender = dispatcher(engine, where, clock)
+    asyncio.run(sender.run_once())
+    for name in ("PAGER_KEY", "CHAT_TALKS", "CHAT_CLOSED"):
+        monkeypatch.setenv(name, f"/{ROUTING_KEY}/")  # of no form that can be used
+    clock.advance(10**6)
+    asyncio.run(sender.run_once())
+    reasons = {attempt.reason for attempt in all_attempts(engine)}
+    assert reasons == {"server_error", "network", "not_taken", "secret_unavailable"}
+    assert ROOM in " ".join(request.path for request in room.requests)
+    with pytest.raises(ConfigError) as caught:
+        where.check_secrets()
+    assert_clean(str(caught.value))
+    assert_clean(output())
+    assert_clean(repr(where))
+    engine.dispose()
+    for path in tmp_path.glob("store.db*"):
+        assert_clean(path.read_bytes().decode("latin-1"))
+
+
 def test_structured_log_has_no_url(
     engine: Engine, receiver: HttpReceiver, detect: Detect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +178,8 @@ def test_structured_log_has_no_url(
         f'[destinations.m]\ntype = "smtp"\nhost = "m"\nfrom = "a@b"\nto = ["a@b"]\n'
         f'user = "u"\npassword = "{PASSWORD}"',
         f'[destinations.m]\ntype = "smtp"\npassword = "{PASSWORD}',
+        f'[destinations.p]\ntype = "pagerduty"\nrouting_key = "{ROUTING_KEY}"',
+        f'[destinations.c]\ntype = "apprise"\nurl = "json://x.example/{ROOM}"',
     ],
 )
 def test_secret_written_in_the_file_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
