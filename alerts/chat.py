@@ -7,6 +7,7 @@ events must not wake people by their text.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import unquote
 
 import orjson
@@ -19,8 +20,9 @@ from alerts.destinations import AppriseDestination
 from alerts.errors import SendError
 from alerts.message import Kind, Notice
 from alerts.reasons import Reason
+from alerts.texts import cut, one_line
 from alerts.threads import in_thread
-from alerts.wording import content, cut, message_title, one_line, severity_of
+from alerts.wording import content, message_title, severity_of
 
 _CALL = re.compile(r"(?<!\w)@(?=\w)|<(?=[!@#&])")
 _TYPES = {"critical": "failure", "high": "failure", "medium": "warning"}  # a colour or a symbol
@@ -30,11 +32,13 @@ _PART = re.compile(r"[^/?#&=:@,]{6,}")  # shorter ones are no secrets
 def render(notice: Notice, destination: AppriseDestination) -> bytes:
     """Raises `SendError` (UNSENDABLE)."""
     resolved = notice.kind is Kind.RESOLVED
-    text = content(notice, destination.link).as_text().strip()
+    said = content(notice, destination.link)
+    end = "" if said.link is None else f"\n\n{said.link}"
+    text = cut(replace(said, link=None).as_text().strip(), limits.CHAT_CHARACTERS_MAX - len(end))
     return orjson.dumps(
         {
             "title": plain(cut(one_line(message_title(notice)), limits.SUBJECT_CHARACTERS_MAX)),
-            "body": plain(cut(text, limits.CHAT_CHARACTERS_MAX)),
+            "body": plain(text) + end,
             "type": "success" if resolved else _TYPES.get(severity_of(notice), "info"),
         }
     )

@@ -28,7 +28,8 @@ from alerts.destinations import SmtpDestination
 from alerts.errors import SendError
 from alerts.message import Kind, Notice
 from alerts.reasons import Reason
-from alerts.wording import Content, content, cut, one_line, thread_title
+from alerts.texts import cut, one_line
+from alerts.wording import Content, content, thread_title
 
 # ASCII on the wire: neither SMTPUTF8 nor 8BITMIME is asked for.
 _POLICY = policy.SMTP.clone(max_line_length=76, cte_type="7bit")

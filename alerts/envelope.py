@@ -18,7 +18,8 @@ import orjson
 
 from alerts import limits
 from alerts.message import Episode, Kind, Notice, Subject, rfc3339
-from alerts.wording import alert_link, visible
+from alerts.texts import visible
+from alerts.wording import alert_link
 
 TYPES = {
     Kind.DETECTION: "cep.detection.v1",

@@ -18,14 +18,13 @@ from alerts.destinations import PagerDutyDestination
 from alerts.message import Kind, Notice, rfc3339
 from alerts.posting import post
 from alerts.reasons import Reason
+from alerts.texts import cut, one_line
 from alerts.wording import (
     Content,
     content,
-    cut,
     joined,
     key_text,
     message_title,
-    one_line,
     parsed,
     severity_of,
 )

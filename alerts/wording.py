@@ -6,7 +6,6 @@ as `\\x1b`, and the whole is at most limits.TEXT_BYTES_MAX long.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from alerts import limits
 from alerts.errors import SendError
 from alerts.message import Episode, Kind, Notice, Subject, rfc3339
 from alerts.reasons import Reason
+from alerts.texts import cut, short, visible
 
 _WORDS = {
     Kind.REMINDER: "Still open",
@@ -60,16 +60,17 @@ def content(notice: Notice, link: str | None) -> Content:
     if len(notice.subjects) == 1 and not notice.left_out:
         (subject,) = notice.subjects
         detection = parsed(subject)
-        facts = _facts_of_detection(subject, detection)
+        facts, values = _facts_of_detection(subject), _values_of_detection(detection)
         heading, lines, more = "events", *_lines_of_events(detection)
     else:
         shown = notice.subjects[: limits.DETECTIONS_SHOWN_MAX]
-        facts, heading = [], "detections"
+        facts, values, heading = [], [], "detections"
         lines = [_line_of_detection(subject) for subject in shown]
         more = len(notice.subjects) - len(shown) + notice.left_out
     if notice.episode is not None:
         facts += _facts_of_episode(notice.episode, told={name for name, _ in facts})
-    lead, note = _lead(notice), visible(notice.note)[: limits.NOTE_CHARACTERS_MAX]
+    facts += values
+    lead, note = _lead(notice), cut(visible(notice.note), limits.NOTE_CHARACTERS_MAX)
     address = None if link is None or notice.episode is None else alert_link(link, notice.episode)
     room = _Room(limits.TEXT_BYTES_MAX - 200)  # for what stands between the texts
     room.take(lead + note + (address or ""))
@@ -133,51 +134,14 @@ def key_text(detection: dict[str, object]) -> str:
     key = detection.get("key")
     if not isinstance(key, dict):
         return ""
-    return _cut(", ".join(f"{short(name)}={short(value)}" for name, value in key.items()))
+    return short(", ".join(f"{name}={short(value)}" for name, value in key.items()))
 
 
-# ---------------------------------------------------------------------------------- texts
-
-
-def visible(text: str, keep: str = "") -> str:
-    """Control characters as `\\x1b`, so that a reader in a terminal shows them harmlessly."""
-    return "".join(
-        char
-        if char in keep or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-        else f"\\x{ord(char):02x}"
-        for char in text
-    )
-
-
-def one_line(text: str) -> str:
-    """`text` without control, format and line characters, and with single spaces."""
-    spaced = "".join(
-        " " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char
-        for char in text
-    )
-    return " ".join(spaced.split())
-
-
-def cut(text: str, characters_max: int) -> str:
-    """At most so many characters, the last one an ellipsis where some were cut off."""
-    return text if len(text) <= characters_max else text[: characters_max - 1].rstrip() + "…"
-
-
-def short(value: object) -> str:
-    """A value of an event: text as it is, anything else as JSON."""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return _cut(visible(_cut(text)))
-
-
-def _cut(text: str) -> str:
-    return cut(text, limits.VALUE_CHARACTERS_MAX)
+# ---------------------------------------------------------------------------------- parts
 
 
 def _message(detection: dict[str, object]) -> str:
     return str(detection.get("message") or "").strip()
-
-
-# ---------------------------------------------------------------------------------- parts
 
 
 class _Room:
@@ -206,17 +170,23 @@ def _lead(notice: Notice) -> str:
     return cut(visible(text, keep="\n"), limits.MESSAGE_CHARACTERS_MAX)
 
 
-def _facts_of_detection(subject: Subject, detection: dict[str, object]) -> list[tuple[str, str]]:
-    facts = [
+def _facts_of_detection(subject: Subject) -> list[tuple[str, str]]:
+    return [
         ("rule", short(subject.rule)),
         ("severity", short(subject.severity)),
         ("at", rfc3339(subject.at_ms) or f"{subject.at_ms} ms"),
+        ("detection", subject.detection_id),
     ]
-    for part in ("key", "fields"):
-        values = detection.get(part)
-        if isinstance(values, dict):
-            facts += [(short(name), short(value)) for name, value in values.items()]
-    return [*facts, ("detection", subject.detection_id)]
+
+
+def _values_of_detection(detection: dict[str, object]) -> list[tuple[str, str]]:
+    parts = [detection.get(part) for part in ("key", "fields")]
+    return [
+        (short(name), short(value))
+        for part in parts
+        if isinstance(part, dict)
+        for name, value in part.items()
+    ]
 
 
 def _facts_of_episode(episode: Episode, told: Iterable[str]) -> list[tuple[str, str]]:

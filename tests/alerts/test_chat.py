@@ -25,6 +25,7 @@ from alert_helpers import (
 from alert_receivers import HttpReceiver, Reply, free_port
 from sqlalchemy import Engine
 
+from alerts import limits
 from alerts.chat import plain, render
 from alerts.config import Destinations, load_destinations
 from alerts.destinations import AppriseDestination
@@ -95,6 +96,13 @@ def test_every_kind_arrives(receiver: HttpReceiver) -> None:
 def test_text_calls_nobody(text: str, expected: str) -> None:
     assert plain(text) == expected
     assert expected in message(notice(subject(message=text)))["body"]
+
+
+def test_long_message_is_cut_and_keeps_its_link() -> None:
+    said = notice(subject(message="m" * 9_000, fields={"f": "v" * 9_000}), episode=EPISODE)
+    body = message(said, link="https://console.example.com")["body"]
+    assert len(body) <= limits.CHAT_CHARACTERS_MAX
+    assert body.endswith(f"\n\nhttps://console.example.com/alerts/{EPISODE.id}")
 
 
 def test_service_that_refuses_is_tried_again(
