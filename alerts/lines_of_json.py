@@ -23,7 +23,7 @@ from alerts.threads import in_thread
 
 # C1 controls, formats that change the direction of text, line separators: only inside strings.
 _UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-_one_writer = threading.Lock()
+_locks: dict[str, threading.Lock] = {}  # by path; one that hangs holds up no other
 
 
 def render(notice: Notice, destination: FileDestination | StdoutDestination) -> bytes:
@@ -42,9 +42,10 @@ async def send(
     body, name = attempt.body, attempt.delivery.destination
 
     def write() -> None:
-        with _one_writer:
-            if isinstance(destination, FileDestination):
-                append_line(destination.path, body)
+        path = destination.path if isinstance(destination, FileDestination) else None
+        with _locks.setdefault(str(path), threading.Lock()):
+            if path is not None:
+                append_line(path, body)
             else:
                 sys.stdout.buffer.write(body + b"\n")
                 sys.stdout.buffer.flush()
@@ -65,17 +66,23 @@ def append_line(path: Path, line: bytes) -> None:
     """Appends `line` and its end to a file or a pipe, waits for the disk; raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
+        size = os.fstat(descriptor).st_size  # 0 for a pipe or a terminal
         left = line + b"\n"
-        if not _at_start_of_line(descriptor):
+        if size > 0 and os.pread(descriptor, 1, size - 1) != b"\n":
             left = b"\n" + left
         while left:  # a disk that is nearly full takes a part
             left = left[os.write(descriptor, left) :]
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe has no disk
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.fsync(descriptor)
+            if size == 0:
+                _sync_folder(path.parent)  # the file may be new, and so is its name
     finally:
         os.close(descriptor)
 
 
-def _at_start_of_line(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size  # 0 for a pipe or a terminal
-    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -16,6 +16,7 @@ from alerts.errors import SendError
 from alerts.message import Episode, Kind, Notice, Subject, rfc3339
 from alerts.reasons import Reason
 from alerts.texts import cut, short, visible
+from dsl.check.clauses import SEVERITIES
 
 _WORDS = {
     Kind.REMINDER: "Still open",
@@ -112,10 +113,11 @@ def alert_link(link: str, episode: Episode) -> str:
 
 
 def severity_of(notice: Notice) -> str:
-    """The alert's, or that of its newest detection; `info` for a test."""
+    """The alert's, or the worst of its detections; `info` for a test."""
     if notice.episode is not None:
         return notice.episode.severity
-    return notice.subjects[-1].severity if notice.subjects else "info"
+    found = {subject.severity for subject in notice.subjects}
+    return next((severity for severity in reversed(SEVERITIES) if severity in found), "info")
 
 
 def parsed(subject: Subject) -> dict[str, object]:

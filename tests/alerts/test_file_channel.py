@@ -149,7 +149,7 @@ def test_write_that_hangs_is_given_up_and_tried_again(tmp_path: Path) -> None:
             os.write(keep, b"x" * 4096)
     reason, _, _ = send(notice(subject()), destinations(file=in_file(path, timeout_ms=200)), "file")
     assert reason is Reason.TIMEOUT
-    # Let the late write go on, so that the next test may write.
+    # The late write goes on.
     os.set_blocking(keep, True)
     os.read(keep, 1 << 20)
     for thread in threading.enumerate():

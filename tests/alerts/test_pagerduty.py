@@ -97,6 +97,14 @@ def test_every_severity_of_rules_has_one_there() -> None:
     assert event(notice(subject(), episode=worse))["payload"]["severity"] == "critical"
 
 
+def test_gathered_detections_are_as_severe_as_the_worst() -> None:
+    severities = ("low", "critical", "medium")
+    subjects = [subject(n, severity=severity) for n, severity in enumerate(severities)]
+    given = event(notice(*subjects, kind=Kind.GATHERED))["payload"]
+    assert given["severity"] == "critical"
+    assert given["summary"] == "3 detections of card_testing"
+
+
 def test_texts_keep_to_the_bounds_of_the_service() -> None:
     said = notice(subject(message="m\r\n\x1b" * 5_000, key={"k": "v" * 5_000}))
     payload = event(said)["payload"]
