@@ -59,7 +59,7 @@ async def send(attempt: Attempt, destination: AppriseDestination, around: Surrou
         service = open_service(destination.url)
         if "overflow_mode" not in vars(service):  # as the URL says
             service.overflow_mode = apprise.OverflowMode.TRUNCATE
-        sender = apprise.Apprise()
+        sender = apprise.Apprise(asset=service.asset)
         sender.add(service)
         result = sender.notify(
             body=message["body"],

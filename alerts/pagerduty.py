@@ -22,7 +22,6 @@ from alerts.texts import cut, one_line
 from alerts.wording import (
     Content,
     content,
-    joined,
     key_text,
     message_title,
     parsed,
@@ -90,9 +89,11 @@ def _details(said: Content) -> dict[str, object]:
     details: dict[str, object] = {"message": said.lead}
     if said.note:
         details["note"] = said.note
-    details |= {name: value for name, value in joined(said.facts).items() if name not in details}
+    for name, value in said.facts:
+        known = details.get(name)  # a field may be called like part of the key, or like a fact
+        details[name] = value if known is None or known == value else f"{known}, {value}"
     if said.lines:
-        details[said.heading] = list(said.lines)
+        details[f"{said.heading} shown"] = list(said.lines)
     if said.more:
         details[f"more {said.heading}"] = said.more
     return details

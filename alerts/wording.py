@@ -6,7 +6,7 @@ as `\\x1b`, and the whole is at most limits.TEXT_BYTES_MAX long.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import orjson
@@ -225,12 +225,3 @@ def _line_of_detection(subject: Subject) -> str:
     at = rfc3339(subject.at_ms) or f"{subject.at_ms} ms"
     told = f"{at} [{subject.severity}] {subject.rule}: {_message(detection)}".rstrip(": ")
     return short(f"{told} ({key})" if key else told)
-
-
-def joined(facts: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Facts by name; values of the same name one after the other."""
-    by_name: dict[str, str] = {}
-    for name, value in facts:
-        known = by_name.get(name)
-        by_name[name] = value if known is None or known == value else f"{known}, {value}"
-    return by_name

@@ -68,7 +68,7 @@ def test_detection_arrives_as_a_trigger(
     assert payload["timestamp"] == "2024-12-10T06:55:46.000Z"
     assert payload["component"] == "card_testing"
     assert payload["custom_details"]["card_id"] == "c1"
-    assert payload["custom_details"]["events"][0].startswith("hit (position 12)")
+    assert payload["custom_details"]["events shown"][0].startswith("hit (position 12)")
     row = one_delivery(engine)
     assert (row.state, row.channel) == ("delivered", "pagerduty")
     assert ROUTING_KEY.encode() not in row.body
@@ -112,6 +112,13 @@ def test_texts_keep_to_the_bounds_of_the_service() -> None:
     assert payload["summary"].isprintable()
     assert len(payload["source"]) <= limits.PAGER_SOURCE_CHARACTERS_MAX
     assert len(json.dumps(payload["custom_details"])) < 100_000
+
+
+def test_fields_of_the_same_name_are_all_told() -> None:
+    said = notice(subject(key={"user": "ada"}, fields={"user": "bob", "message": "hello"}))
+    details = event(said)["payload"]["custom_details"]
+    assert details["user"] == "ada, bob"
+    assert details["message"] == "3 declines, then 250.00, hello"
 
 
 def test_detection_without_key_and_test_have_a_source() -> None:
