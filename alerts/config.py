@@ -28,9 +28,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from alerts import limits
 from alerts.destinations import Destination, Link, Model, Port
 from alerts.errors import ConfigError, SecretError
 from alerts.network import DEFAULT_PORTS, NetworkPolicy, parse_network
+from alerts.routes import Route
 
 
 def _network(text: str) -> str:
@@ -59,6 +61,7 @@ class Destinations(Model):
 
     default: tuple[str, ...] = ()
     link: Link | None = None
+    routes: tuple[Route, ...] = Field(default=(), max_length=limits.ROUTES_MAX)
     network: NetworkSettings = NetworkSettings()
     destinations: dict[str, Destination] = Field(default_factory=dict)
 
@@ -83,9 +86,22 @@ class Destinations(Model):
             raise ValueError("`default` is a list of destinations, not the name of one")
         return self
 
-    def route(self, name: str) -> tuple[str, ...]:
-        """The destinations meant by `name`; `default` means the configured list."""
-        return self.default if name == "default" else (name,)
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> Destinations:
+        names: set[str] = set()
+        for route in self.routes:
+            if route.name in names:
+                raise ValueError(f"two routes are named {route.name!r}")
+            names.add(route.name)
+            for name in sorted(route.destinations() - self.destinations.keys()):
+                raise ValueError(f"route {route.name!r} names {name!r}, which is not a destination")
+        return self
+
+    def targets(self, name: str, route: Route) -> tuple[str, ...]:
+        """The destinations meant by `name`; `default` means the route's, or the configured list."""
+        if name != "default":
+            return (name,)
+        return route.to or self.default
 
     def check_secrets(self) -> None:
         """Reads every secret once, so that a missing one is found at start.

@@ -1,26 +1,41 @@
-"""The memory of what was sent: every read and write of the delivery tables.
+"""The memory of what was sent: every read and write of the delivery tables by the dispatcher.
 
-Each function is one transaction.  A delivery's id is a hash of (detection, destination), so an
-outbox row seen twice makes one delivery.  Only one dispatcher works on a store at a time.
+Each function is one transaction.  A delivery's id is a hash of what it says and its destination, so
+a detection told twice makes one delivery.  Only one dispatcher works on a store at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from alerts import limits
-from alerts.message import Subject
-from alerts.reasons import Reason, State
+from alerts.breaker import OF_DESTINATION, Breaker
+from alerts.message import Kind, Subject
+from alerts.reasons import UNFINISHED, Reason, State
 from alerts.verdict import Verdict
+from cep.store.connect import reading
 from cep.store.tables import (
+    breaker,
     delivery,
     delivery_attempt,
+    delivery_detection,
     destination_state,
     detection,
     outbox,
@@ -29,25 +44,51 @@ from cep.store.tables import (
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """`destination` as the rule names it; `default` stands for the configured list."""
+    """`destination` as the rule names it; `default` stands for the route's, or the default ones."""
 
     sequence: int
     destination: str
     subject: Subject
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewDelivery:
-    """`state` is pending, or dead with a `reason`; `body` may be rendered later."""
+    """A message that was never tried: pending, gathering detections, or dead with a `reason`."""
 
-    detection_id: str
+    id: str
+    kind: Kind
     destination: str
+    thread: str
     sequence: int
     created_ms: int
-    channel: str | None = None
-    body: bytes | None = None
+    next_attempt_ms: int
+    detection_id: str | None = None
+    alert_id: str | None = None
+    number: int = 1
     state: State = State.PENDING
     reason: Reason | None = None
+    note: str | None = None
+
+    def row(self) -> dict[str, object]:
+        over = self.state is State.DEAD
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "detection_id": self.detection_id,
+            "alert_id": self.alert_id,
+            "destination": self.destination,
+            "thread": self.thread,
+            "number": self.number,
+            "sequence": self.sequence,
+            "state": self.state,
+            "reason": self.reason,
+            "attempts": 0,
+            "attempts_forgiven": 0,
+            "next_attempt_ms": self.next_attempt_ms,
+            "created_ms": self.created_ms,
+            "finished_ms": self.created_ms if over else None,
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +96,19 @@ class Delivery:
     """A pending delivery; `recipients` says what became of each so far (e-mail only)."""
 
     id: str
-    detection_id: str
+    kind: str
+    detection_id: str | None
+    alert_id: str | None
     destination: str
+    thread: str
+    number: int
     sequence: int
     attempts: int
     attempts_forgiven: int
     created_ms: int
     channel: str | None
     body: bytes | None
+    note: str | None
     recipients: Mapping[str, str]
 
 
@@ -78,19 +124,35 @@ class AttemptRecord:
     error: str | None = None
     recipients: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def finished_ms(self) -> int:
+        return self.started_ms + self.duration_ms
 
-def delivery_id(detection_id: str, destination: str) -> str:
-    """32 hex digits, the same for ever; it is the `webhook-id` of every attempt."""
-    return hashlib.sha256(f"{detection_id}\n{destination}".encode()).hexdigest()[:32]
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An attempt of a delivery, and what follows from it."""
+
+    delivery: Delivery
+    attempt: AttemptRecord
+    verdict: Verdict
+
+
+def delivery_id(what: str, destination: str) -> str:
+    """32 hex digits, the same for ever; it is the `webhook-id` of every attempt.
+
+    `what` is a detection's id, or says what else the message is about.
+    """
+    return hashlib.sha256(f"{what}\n{destination}".encode()).hexdigest()[:32]
 
 
 # ---------------------------------------------------------------------------------- outbox
 
 
-def read_outbox(engine: Engine, rows_max: int = limits.CLAIM_ROWS_MAX) -> list[OutboxRow]:
+def read_outbox(engine: Engine, rows_max: int) -> list[OutboxRow]:
     """The oldest rows of the outbox with their detections, in order."""
     query = (
-        select(outbox.c.sequence, outbox.c.destination, *_SUBJECT)
+        select(outbox.c.sequence, outbox.c.destination, *SUBJECT)
         .join(detection, detection.c.id == outbox.c.detection_id)
         .order_by(outbox.c.sequence)
         .limit(rows_max)
@@ -99,47 +161,17 @@ def read_outbox(engine: Engine, rows_max: int = limits.CLAIM_ROWS_MAX) -> list[O
         return [OutboxRow(row[0], row[1], Subject(*row[2:])) for row in connection.execute(query)]
 
 
-def move_from_outbox(
-    engine: Engine, rows: Sequence[OutboxRow], deliveries: Sequence[NewDelivery]
-) -> int:
-    """Replaces outbox rows by deliveries in one transaction; the number of new deliveries."""
+def release_gathered(engine: Engine, now_ms: int) -> None:
+    """Messages that have gathered for long enough take in no more, and are due."""
+    over = and_(delivery.c.state == State.GATHERING, delivery.c.next_attempt_ms <= now_ms)
+    with reading(engine) as connection:
+        if connection.execute(select(delivery.c.id).where(over).limit(1)).first() is None:
+            return
     with engine.begin() as connection:
-        known = _known_ids(connection, {one.detection_id for one in deliveries})
-        fresh: dict[str, dict[str, object]] = {}
-        for one in deliveries:
-            id_ = delivery_id(one.detection_id, one.destination)
-            if id_ not in known:
-                fresh.setdefault(id_, _new_row(id_, one))
-        if fresh:
-            connection.execute(insert(delivery), list(fresh.values()))
-        connection.execute(
-            delete(outbox).where(outbox.c.sequence.in_([row.sequence for row in rows]))
-        )
-    return len(fresh)
-
-
-def _known_ids(connection: Connection, detection_ids: Collection[str]) -> set[str]:
-    query = select(delivery.c.id).where(delivery.c.detection_id.in_(list(detection_ids)))
-    return set(connection.scalars(query))
-
-
-def _new_row(id_: str, one: NewDelivery) -> dict[str, object]:
-    return {
-        "id": id_,
-        "detection_id": one.detection_id,
-        "destination": one.destination,
-        "sequence": one.sequence,
-        "state": one.state,
-        "reason": one.reason,
-        "attempts": 0,
-        "attempts_forgiven": 0,
-        "next_attempt_ms": one.created_ms,
-        "created_ms": one.created_ms,
-        "finished_ms": one.created_ms if one.state is State.DEAD else None,
-        "channel": one.channel,
-        "body": one.body,
-        "recipients": None,
-    }
+        threads = connection.execute(select(delivery.c.thread, delivery.c.destination).where(over))
+        released = [(row[0], row[1]) for row in threads]
+        connection.execute(update(delivery).where(over).values(state=State.WAITING))
+        _promote(connection, released)
 
 
 # ---------------------------------------------------------------------------------- sending
@@ -160,7 +192,11 @@ def due_destinations(engine: Engine, now_ms: int) -> list[str]:
 def due_deliveries(
     engine: Engine, destination: str, now_ms: int, under_way: Collection[str], rows_max: int
 ) -> list[Delivery]:
-    """What to send next to a destination: longest due first, then in order of the outbox."""
+    """What to send next to a destination: longest due first, then in order of the outbox.
+
+    Of a thread only the earliest is pending (`_promote`).  A message waits, too, for an earlier one
+    of another thread that has detections of its alert, as gathered ones do.
+    """
     query = (
         select(*_DELIVERY)
         .where(
@@ -168,8 +204,11 @@ def due_deliveries(
             delivery.c.destination == destination,
             delivery.c.next_attempt_ms <= now_ms,
             delivery.c.id.not_in(list(under_way)),
+            ~_EARLIER_OF_THREAD,
+            ~_EARLIER_GATHERED,
+            ~_EARLIER_ALONE,
         )
-        .order_by(delivery.c.next_attempt_ms, delivery.c.sequence)
+        .order_by(delivery.c.next_attempt_ms, delivery.c.sequence, delivery.c.number)
         .limit(rows_max)
     )
     with reading(engine) as connection:
@@ -179,56 +218,116 @@ def due_deliveries(
         ]
 
 
-def load_subject(engine: Engine, detection_id: str) -> Subject:
-    with reading(engine) as connection:
-        row = connection.execute(select(*_SUBJECT).where(detection.c.id == detection_id)).one()
-        return Subject(*row)
-
-
-def save_body(engine: Engine, id_: str, channel: str, body: bytes) -> None:
-    """Keeps the bytes of a message before it is first sent."""
+def save_bodies(engine: Engine, bodies: Mapping[str, tuple[str, bytes]]) -> None:
+    """Keeps the bytes of messages before they are first sent: channel and body, by delivery."""
+    rows = [{"of": id_, "as_": channel, "bytes": body} for id_, (channel, body) in bodies.items()]
     with engine.begin() as connection:
-        connection.execute(
-            update(delivery).where(delivery.c.id == id_).values(channel=channel, body=body)
-        )
-
-
-def record_attempt(
-    engine: Engine,
-    one: Delivery,
-    attempt: AttemptRecord,
-    verdict: Verdict,
-) -> None:
-    """Writes the attempt and what follows from it, the end of the destination included."""
-    finished_ms = attempt.started_ms + attempt.duration_ms
-    over = verdict.next_attempt_ms is None
-    with engine.begin() as connection:
-        if verdict.disable:
-            _disable(connection, one.destination, f"an answer said {attempt.reason}", finished_ms)
-        connection.execute(
-            insert(delivery_attempt).values(
-                delivery_id=one.id,
-                number=one.attempts + 1,
-                started_ms=attempt.started_ms,
-                duration_ms=attempt.duration_ms,
-                reason=attempt.reason,
-                status=attempt.status,
-                answer=attempt.answer,
-                error=attempt.error,
-            )
-        )
         connection.execute(
             update(delivery)
-            .where(delivery.c.id == one.id)
-            .values(
-                state=verdict.state,
-                reason=verdict.reason,
-                attempts=one.attempts + 1,
-                next_attempt_ms=finished_ms if over else verdict.next_attempt_ms,
-                finished_ms=finished_ms if over else None,
-                recipients=json.dumps(dict(attempt.recipients)) if attempt.recipients else None,
-            )
+            .where(delivery.c.id == bindparam("of"))
+            .values(channel=bindparam("as_"), body=bindparam("bytes")),
+            rows,
         )
+
+
+def record(
+    engine: Engine,
+    finished: Sequence[Finished],
+    breakers: Mapping[str, Breaker | None] = MappingProxyType({}),
+    recovered: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Writes attempts and what follows from them: ends of destinations, and changed breakers.
+
+    What waits for a destination that has `recovered`, by name and when, is due at once.
+    """
+    with engine.begin() as connection:
+        for one in finished:
+            if one.verdict.disable:
+                said = f"an answer said {one.attempt.reason}"
+                _disable(connection, one.delivery.destination, said, one.attempt.finished_ms)
+        connection.execute(insert(delivery_attempt), [_attempt_row(one) for one in finished])
+        connection.execute(_OUTCOME, [_outcome(one) for one in finished])
+        over = [one.delivery for one in finished if one.verdict.next_attempt_ms is None]
+        _promote(connection, [(one.thread, one.destination) for one in over])
+        _write_breakers(connection, breakers)
+        for name, now_ms in recovered.items():
+            _hurry(connection, name, now_ms)
+
+
+def _promote(connection: Connection, threads: Sequence[tuple[str, str]]) -> None:
+    """The earliest waiting message of each (thread, destination) is pending from now on, unless one
+    is already."""
+    if threads:
+        connection.execute(
+            _PROMOTED, [{"of": thread, "to": destination} for thread, destination in set(threads)]
+        )
+
+
+def _hurry(connection: Connection, destination: str, now_ms: int) -> None:
+    connection.execute(
+        update(delivery)
+        .where(
+            delivery.c.destination == destination,
+            delivery.c.state == State.PENDING,
+            delivery.c.next_attempt_ms > now_ms,
+            delivery.c.reason.in_(OF_DESTINATION - {Reason.RATE_LIMITED}),
+        )
+        .values(next_attempt_ms=now_ms)
+    )
+
+
+def _attempt_row(one: Finished) -> dict[str, object]:
+    return {
+        "delivery_id": one.delivery.id,
+        "number": one.delivery.attempts + 1,
+        "started_ms": one.attempt.started_ms,
+        "duration_ms": one.attempt.duration_ms,
+        "reason": one.attempt.reason,
+        "status": one.attempt.status,
+        "answer": one.attempt.answer,
+        "error": one.attempt.error,
+    }
+
+
+def _outcome(one: Finished) -> dict[str, object]:
+    finished_ms, recipients = one.attempt.finished_ms, one.attempt.recipients
+    next_ms = one.verdict.next_attempt_ms
+    return {
+        "of": one.delivery.id,
+        "state": one.verdict.state,
+        "reason": one.verdict.reason,
+        "attempts": one.delivery.attempts + 1,
+        "next_attempt_ms": finished_ms if next_ms is None else next_ms,
+        "finished_ms": finished_ms if next_ms is None else None,
+        "recipients": json.dumps(dict(recipients)) if recipients else None,
+    }
+
+
+def _write_breakers(connection: Connection, breakers: Mapping[str, Breaker | None]) -> None:
+    if not breakers:
+        return
+    connection.execute(delete(breaker).where(breaker.c.destination.in_(list(breakers))))
+    rows = [
+        {
+            "destination": name,
+            "failures": one.failures,
+            "since_ms": one.since_ms,
+            "probe_ms": one.probe_ms,
+        }
+        for name, one in breakers.items()
+        if one is not None
+    ]
+    if rows:
+        connection.execute(insert(breaker), rows)
+
+
+def read_breakers(engine: Engine) -> dict[str, Breaker]:
+    """By destination; those with nothing wrong have none."""
+    with reading(engine) as connection:
+        return {
+            row.destination: Breaker(row.failures, row.since_ms, row.probe_ms)
+            for row in connection.execute(select(breaker))
+        }
 
 
 # ---------------------------------------------------------------------------------- operators
@@ -239,12 +338,15 @@ def replay(
 ) -> int:
     """Makes dead deliveries pending again with a fresh schedule; how many they are.
 
-    One by its id, or all of a destination.  Ids and bytes stay the same.
+    One by its id, or all of a destination.  Ids and bytes stay the same.  A destination that was
+    left alone because it failed is tried again at once.
     """
     if (id_ is None) == (destination is None):
         raise ValueError("replay takes an id or a destination")
     chosen = delivery.c.id == id_ if id_ is not None else delivery.c.destination == destination
+    names = select(delivery.c.destination).where(chosen, delivery.c.state == State.DEAD)
     with engine.begin() as connection:
+        connection.execute(delete(breaker).where(breaker.c.destination.in_(names)))
         return connection.execute(
             update(delivery)
             .where(chosen, delivery.c.state == State.DEAD)
@@ -255,6 +357,11 @@ def replay(
                 finished_ms=None,
             )
         ).rowcount
+
+
+def add(engine: Engine, new: Iterable[NewDelivery]) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(delivery), [one.row() for one in new])
 
 
 def disable_destination(engine: Engine, name: str, reason: str, now_ms: int) -> None:
@@ -273,6 +380,7 @@ def _disable(connection: Connection, name: str, reason: str, now_ms: int) -> Non
 def enable_destination(engine: Engine, name: str) -> bool:
     """Whether it was disabled.  Dead deliveries stay dead until they are replayed."""
     with engine.begin() as connection:
+        connection.execute(delete(breaker).where(breaker.c.destination == name))
         gone = delete(destination_state).where(destination_state.c.name == name)
         return connection.execute(gone).rowcount > 0
 
@@ -284,39 +392,88 @@ def disabled_destinations(engine: Engine) -> dict[str, str]:
         return {row.name: row.disabled_reason for row in connection.execute(query)}
 
 
-def counts_by_state(engine: Engine) -> dict[tuple[str, str], int]:
-    """How many deliveries each (destination, state) has."""
-    query = select(delivery.c.destination, delivery.c.state, func.count()).group_by(
-        delivery.c.destination, delivery.c.state
-    )
-    with reading(engine) as connection:
-        return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+# ---------------------------------------------------------------------------------- statements
 
-
-@contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection that does not take the write lock of SQLite."""
-    with engine.connect() as connection:
-        connection.execution_options(read_only=True)
-        yield connection
-
-
-_SUBJECT = (
+SUBJECT = (
     detection.c.id,
     detection.c.rule,
     detection.c.severity,
     detection.c.at_ms,
     detection.c.body,
 )
-_DELIVERY = (
-    delivery.c.id,
-    delivery.c.detection_id,
-    delivery.c.destination,
-    delivery.c.sequence,
-    delivery.c.attempts,
-    delivery.c.attempts_forgiven,
-    delivery.c.created_ms,
-    delivery.c.channel,
-    delivery.c.body,
-    delivery.c.recipients,
+"""The columns of a `Subject`."""
+
+_DELIVERY = tuple(delivery.c[name] for name in Delivery.__slots__)
+
+_OUTCOME = (
+    update(delivery)
+    .where(delivery.c.id == bindparam("of"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                "state",
+                "reason",
+                "attempts",
+                "next_attempt_ms",
+                "finished_ms",
+                "recipients",
+            )
+        }
+    )
+)
+
+_earlier = delivery.alias("earlier")
+_waiting = delivery.alias("waiting")
+
+_PROMOTED = (
+    update(delivery)
+    .where(
+        delivery.c.thread == bindparam("of"),
+        delivery.c.destination == bindparam("to"),
+        delivery.c.state == State.WAITING,
+        delivery.c.number
+        == select(func.min(_waiting.c.number))
+        .where(
+            _waiting.c.thread == bindparam("of"),
+            _waiting.c.destination == bindparam("to"),
+            _waiting.c.state == State.WAITING,
+        )
+        .scalar_subquery(),
+        ~exists().where(
+            _earlier.c.thread == bindparam("of"),
+            _earlier.c.destination == bindparam("to"),
+            _earlier.c.state == State.PENDING,
+        ),
+    )
+    .values(state=State.PENDING)
+)
+
+
+def _unfinished(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether there is such a delivery to the same destination that is not over."""
+    return exists().where(
+        _earlier.c.destination == delivery.c.destination,
+        _earlier.c.state.in_(UNFINISHED),
+        _earlier.c.sequence < delivery.c.sequence,
+        *conditions,
+    )
+
+
+_EARLIER_OF_THREAD = exists().where(  # when dead ones are replayed, several are pending
+    _earlier.c.thread == delivery.c.thread,
+    _earlier.c.destination == delivery.c.destination,
+    _earlier.c.state == State.PENDING,
+    _earlier.c.number < delivery.c.number,
+)
+_EARLIER_GATHERED = _unfinished(
+    _earlier.c.id == delivery_detection.c.delivery_id,
+    delivery_detection.c.alert_id == delivery.c.alert_id,
+)
+_EARLIER_ALONE = and_(
+    delivery.c.kind == Kind.GATHERED,
+    _unfinished(
+        _earlier.c.alert_id == delivery_detection.c.alert_id,
+        delivery_detection.c.delivery_id == delivery.c.id,
+    ),
 )

@@ -18,6 +18,7 @@ from alerts import chat_service, limits
 from alerts.credentials import SecretReference, signing_key
 from alerts.errors import SecretError
 from alerts.network import check_url
+from alerts.routes import Storm
 
 # No `?`: with it, an address could hold an encoded word.
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
@@ -69,6 +70,7 @@ class _Destination(Model):
     concurrency: int = Field(limits.CONCURRENCY_DEFAULT, ge=1, le=limits.CONCURRENCY_MAX)
     resolved: bool = False
     link: Link | None = None
+    storm: Storm | None = None
 
     def check(self) -> None:
         """Reads every secret; raises `SecretError` or ValueError for one that cannot be used."""

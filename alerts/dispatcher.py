@@ -1,21 +1,24 @@
 """The dispatcher: takes rows from the outbox, sends what is due, records what came of it.
 
-    outbox ──claim──► delivery (pending, bytes rendered) ──due──► attempt ──judge──► record
-                           ▲                                                           │
-                           └──────────────── next_attempt_ms ◄─────────────────────────┘
+    outbox ──drain──► alert, delivery ──due──► bytes ──► attempt ──judge──► record
+                           ▲                                                  │
+                           └────────────── next_attempt_ms ◄──────────────────┘
 
-A crash between sending and recording sends the same id and bytes again: at least once.  A slow
-destination holds up only itself: each has its own bound of messages under way.
+Attempts that end at about the same time are recorded together.  A crash between sending and
+recording sends the same id and bytes again: at least once.  A slow destination holds up only
+itself: each has its own bound of messages under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -23,19 +26,27 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alerts import deliveries, limits
 from alerts.attempt import Attempt, Surroundings
+from alerts.breaker import Breaker, after_attempt
 from alerts.channels import channel_of
 from alerts.channels import secrets as secrets_of
+from alerts.claim import drain
 from alerts.config import Destinations
 from alerts.credentials import redact
-from alerts.deliveries import AttemptRecord, Delivery, NewDelivery, OutboxRow
+from alerts.deliveries import AttemptRecord, Delivery, Finished
+from alerts.destinations import Destination
 from alerts.errors import SendError
 from alerts.http_sender import HttpxSender
-from alerts.message import Kind, Notice, Subject
+from alerts.matching import TagsOf
+from alerts.message import Notice
+from alerts.notices import load_notices
+from alerts.policy import Policy, no_tags
 from alerts.ports import Clock, HttpSender, SmtpSender, SystemClock
-from alerts.reasons import Reason, State
+from alerts.reasons import Reason
 from alerts.smtp_sender import AiosmtplibSender
 from alerts.stages import run_stages
-from alerts.verdict import Verdict, judge
+from alerts.timers import run_timers
+from alerts.verdict import judge
+from cep.errors import StoreError
 from cep.store.connect import open_database
 from cep.store.schema import prepare
 
@@ -43,11 +54,20 @@ log = structlog.get_logger("alerts")
 T = TypeVar("T")
 
 
+class _Now(NamedTuple):
+    """The moment of one look at what is due."""
+
+    ms: int
+    under_way: dict[str, str]
+    breakers: dict[str, Breaker]
+
+
 class Dispatcher:
     """Delivers from the outbox of one store until it is told to stop.
 
-    `store` is an engine (as `cep.store.connect.open_database` makes it) or a store URL.  Only one
-    dispatcher may work on a store.
+    `store` is an engine (as `cep.store.connect.open_database` makes it) or a store URL; `tags_of`
+    gives a rule's tags, which routes and silences may look at.  Only one dispatcher may work on a
+    store.
     """
 
     def __init__(
@@ -55,21 +75,25 @@ class Dispatcher:
         store: Engine | str,
         destinations: Destinations,
         *,
+        tags_of: TagsOf = no_tags,
         clock: Clock | None = None,
         http: HttpSender | None = None,
         smtp: SmtpSender | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.engine = open_database(store) if isinstance(store, str) else store
-        self.destinations = destinations
+        self.policy = Policy(destinations, tags_of)
         self._clock = clock or SystemClock()
         self._http = http or HttpxSender(destinations.network.policy())
         self._smtp = smtp or AiosmtplibSender()
         self._jitter = jitter
-        self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._load: Counter[str] = Counter()  # messages under way to each destination
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._under_way: dict[str, str] = {}  # delivery → destination, until it is recorded
+        self._finished: list[Finished] = []  # and not recorded yet
+        self._breakers: dict[str, Breaker] = {}
+        self._changed_breakers: set[str] = set()  # since they were written last
+        self._recovered: dict[str, int] = {}  # since then, and when
         self._disabled: dict[str, str] = {}
-        self._unknown: set[str] = set()  # told once each
         prepare(self.engine)
 
     # ------------------------------------------------------------------------------ the loop
@@ -82,14 +106,15 @@ class Dispatcher:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
+                wait_ms = limits.POLL_INTERVAL_MS
                 try:
-                    busy = await self.start_due() > 0
-                except SQLAlchemyError as error:
+                    await self._record()
+                    await self._start_due()
+                except (SQLAlchemyError, StoreError) as error:
                     log.warning("store_unavailable", error=type(error).__name__)
-                    busy = False
-                wait_ms = 0 if busy and not self._under_way else limits.POLL_INTERVAL_MS
+                    wait_ms = limits.STORE_RETRY_INTERVAL_MS
                 await asyncio.wait(
-                    {stopping, *self._under_way.values()},
+                    {stopping, *self._attempts},
                     timeout=wait_ms / 1000,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
@@ -104,92 +129,87 @@ class Dispatcher:
         The number of attempts started.
         """
         total = 0
-        while (started := await self.start_due()) or self._under_way:
+        while (started := await self._start_due()) or self._under_way:
             total += started
-            if self._under_way:
-                await asyncio.wait(set(self._under_way.values()))
+            if self._attempts:
+                await asyncio.wait(self._attempts)
+            await self._record()
         return total
 
-    async def start_due(self) -> int:
-        """One turn: outbox rows become deliveries, free places get what is due.
-
-        The number of attempts started.
-        """
-        while await self._claim() == limits.CLAIM_ROWS_MAX:
-            pass
-        now_ms = self._clock.now_ms()
-        self._disabled = await self._db(deliveries.disabled_destinations, self.engine)
-        started = 0
-        for name in await self._db(deliveries.due_destinations, self.engine, now_ms):
-            free = self._places(name) - self._load[name]
-            if free <= 0:
-                continue
-            under_way = list(self._under_way)
-            due = await self._db(
-                deliveries.due_deliveries, self.engine, name, now_ms, under_way, free
-            )
-            for delivery in due:
-                self._start(delivery)
-            started += len(due)
-        return started
-
-    def _places(self, name: str) -> int:
-        destination = self.destinations.destinations.get(name)
-        return limits.CONCURRENCY_DEFAULT if destination is None else destination.concurrency
-
-    def _start(self, delivery: Delivery) -> None:
-        self._load[delivery.destination] += 1
-        task = asyncio.create_task(self._attempt(delivery))
-        self._under_way[delivery.id] = task
-
-        def finished(task: asyncio.Task[None]) -> None:
-            del self._under_way[delivery.id]
-            self._load[delivery.destination] -= 1
-            if not task.cancelled() and (error := task.exception()) is not None:
-                # A fault of ours.  It was not recorded, so it is due and will be sent again.
-                log.error("attempt_lost", delivery=delivery.id, error=type(error).__name__)
-
-        task.add_done_callback(finished)
-
     async def _finish(self) -> None:
-        if not self._under_way:
-            return
-        tasks = set(self._under_way.values())
-        _, late = await asyncio.wait(tasks, timeout=limits.SHUTDOWN_GRACE_MS / 1000)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-
-    # ------------------------------------------------------------------------------ claim
-
-    async def _claim(self) -> int:
-        rows = await self._db(deliveries.read_outbox, self.engine)
-        if rows:
-            fresh = [one for row in rows for one in self._deliveries_of(row)]
-            if not fresh:
-                log.info("no_default_destination", detections=len(rows))
-            await self._db(deliveries.move_from_outbox, self.engine, rows, fresh)
-        return len(rows)
-
-    def _deliveries_of(self, row: OutboxRow) -> list[NewDelivery]:
-        return [self._new_delivery(row, name) for name in self.destinations.route(row.destination)]
-
-    def _new_delivery(self, row: OutboxRow, name: str) -> NewDelivery:
-        created_ms = self._clock.now_ms()
-        destination = self.destinations.destinations.get(name)
-        common = (row.subject.detection_id, name, row.sequence, created_ms)
-        if destination is None:
-            if name not in self._unknown:
-                self._unknown.add(name)
-                log.warning("destination_unknown", destination=name, rule=row.subject.rule)
-            return NewDelivery(*common, state=State.DEAD, reason=Reason.DESTINATION_UNKNOWN)
+        if self._attempts:
+            _, late = await asyncio.wait(self._attempts, timeout=limits.SHUTDOWN_GRACE_MS / 1000)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         try:
-            notice = _notice(row.subject, name, created_ms)
-            body = channel_of(destination).render(notice, destination)
-        except SendError as error:
-            log.warning("unsendable", destination=name, rule=row.subject.rule)
-            return NewDelivery(*common, state=State.DEAD, reason=error.reason)
-        return NewDelivery(*common, channel=destination.type, body=body)
+            await self._record()
+        except SQLAlchemyError as error:
+            log.warning("attempts_lost", attempts=len(self._finished), error=type(error).__name__)
+
+    # ------------------------------------------------------------------------------ what is due
+
+    async def _start_due(self) -> int:
+        """Takes in what is new, and gives free places to what is due; how many attempts start."""
+        breakers = await self._db(deliveries.read_breakers, self.engine)
+        if not self._changed_breakers:  # else what is in the store is older
+            self._breakers = breakers
+        # Copies: attempts go on and end while the database is asked.
+        now = _Now(self._clock.now_ms(), dict(self._under_way), dict(self._breakers))
+        due = await self._db(self._due, now)
+        for delivery in due:
+            self._under_way[delivery.id] = delivery.destination
+            task = asyncio.create_task(self._attempt(delivery))
+            self._attempts.add(task)
+            task.add_done_callback(self._attempts.discard)
+        return len(due)
+
+    def _due(self, now: _Now) -> list[Delivery]:
+        """What to send now, with bodies; all of it is work on the database."""
+        drain(self.engine, self.policy, now.ms)
+        run_timers(self.engine, self.policy, now.ms)
+        deliveries.release_gathered(self.engine, now.ms)
+        self._disabled = deliveries.disabled_destinations(self.engine)
+        load = Counter(now.under_way.values())
+        found = []
+        for name in deliveries.due_destinations(self.engine, now.ms):
+            free = self._places(name, now) - load[name]
+            if free > 0:
+                found += deliveries.due_deliveries(
+                    self.engine, name, now.ms, now.under_way.keys(), free
+                )
+        return self._rendered(found)
+
+    def _places(self, name: str, now: _Now) -> int:
+        destination = self.policy.destinations.destinations.get(name)
+        places = limits.CONCURRENCY_DEFAULT if destination is None else destination.concurrency
+        breaker = now.breakers.get(name)
+        return places if breaker is None else breaker.places(places, now.ms)
+
+    def _rendered(self, due: list[Delivery]) -> list[Delivery]:
+        """Renders what was not yet, and keeps the bytes; what cannot be rendered fails later."""
+        fresh = [one for one in due if one.body is None and self._destination(one) is not None]
+        if not fresh:
+            return due
+        notices = load_notices(self.engine, fresh)
+        bodies = {}
+        for one in fresh:
+            destination = self._destination(one)
+            assert destination is not None
+            with contextlib.suppress(SendError):
+                body = channel_of(destination).render(notices[one.id], destination)
+                bodies[one.id] = (str(destination.type), body)
+        if bodies:
+            deliveries.save_bodies(self.engine, bodies)
+        return [
+            replace(one, channel=bodies[one.id][0], body=bodies[one.id][1])
+            if one.id in bodies
+            else one
+            for one in due
+        ]
+
+    def _destination(self, delivery: Delivery) -> Destination | None:
+        return self.policy.destinations.destinations.get(delivery.destination)
 
     # ------------------------------------------------------------------------------ attempt
 
@@ -198,13 +218,18 @@ class Dispatcher:
         attempt = Attempt(delivery)
         try:
             reason = await run_stages(attempt, self._surroundings())
+        except SQLAlchemyError as error:
+            # Nothing was sent, and nothing can be recorded: it is due and will be tried again.
+            log.warning("store_unavailable", error=type(error).__name__)
+            del self._under_way[delivery.id]
+            return
         except Exception as error:
             log.exception("attempt_failed", delivery=delivery.id, exc_info=False)
             reason, attempt.error = Reason.INTERNAL, type(error).__name__
+        except asyncio.CancelledError:
+            del self._under_way[delivery.id]
+            raise
         secrets = secrets_of(attempt.destination)
-        failures = delivery.attempts - delivery.attempts_forgiven + 1
-        now_ms = self._clock.now_ms()
-        verdict = judge(reason, failures, now_ms, self._jitter, attempt.retry_after_ms)
         record = AttemptRecord(
             started_ms=started_ms,
             duration_ms=round((time.monotonic() - started) * 1000),
@@ -214,26 +239,40 @@ class Dispatcher:
             answer=_cut_answer(attempt, secrets),
             error=_cut_error(attempt, secrets),
         )
-        await self._record(delivery, record, verdict)
+        self._conclude(delivery, record, attempt.retry_after_ms)
+
+    def _conclude(self, delivery: Delivery, record: AttemptRecord, asked_ms: int | None) -> None:
+        """What follows for the delivery and for its destination; written by `_record`."""
+        failures = delivery.attempts - delivery.attempts_forgiven + 1
+        now_ms, name = self._clock.now_ms(), delivery.destination
+        verdict = judge(record.reason, failures, now_ms, self._jitter, asked_ms)
+        self._finished.append(Finished(delivery, record, verdict))
+        before = self._breakers.pop(name, None)
+        after = after_attempt(before, record.reason, now_ms, asked_ms)
+        if after is not None:
+            self._breakers[name] = after
+        if after != before:
+            self._changed_breakers.add(name)
+        if before is not None and before.is_open() and after is None:
+            self._recovered[name] = now_ms
         log.info(
             "attempt",
             delivery=delivery.id,
-            destination=delivery.destination,
+            destination=name,
             number=delivery.attempts + 1,
-            reason=str(reason),
+            reason=str(record.reason),
             state=str(verdict.state),
         )
 
     def _surroundings(self) -> Surroundings:
         async def load_notice(one: Delivery) -> Notice:
-            subject = await self._db(deliveries.load_subject, self.engine, one.detection_id)
-            return _notice(subject, one.destination, one.created_ms)
+            return (await self._db(load_notices, self.engine, [one]))[one.id]
 
         async def save_body(id_: str, channel: str, body: bytes) -> None:
-            await self._db(deliveries.save_body, self.engine, id_, channel, body)
+            await self._db(deliveries.save_bodies, self.engine, {id_: (channel, body)})
 
         return Surroundings(
-            destinations=self.destinations,
+            destinations=self.policy.destinations,
             disabled=self._disabled,
             clock=self._clock,
             http=self._http,
@@ -242,26 +281,29 @@ class Dispatcher:
             save_body=save_body,
         )
 
-    async def _record(self, delivery: Delivery, record: AttemptRecord, verdict: Verdict) -> None:
-        """Writes until the store takes it: what was sent and not recorded is sent twice."""
-        while True:
-            try:
-                await self._db(deliveries.record_attempt, self.engine, delivery, record, verdict)
-            except SQLAlchemyError as error:
-                log.warning("store_unavailable", error=type(error).__name__)
-                await asyncio.sleep(limits.STORE_RETRY_INTERVAL_MS / 1000)
-            else:
-                return
+    async def _record(self) -> None:
+        """Writes all that has finished in one transaction; what was sent and is not recorded, as
+        after a crash, is sent twice."""
+        if not self._finished:
+            return
+        finished, self._finished = self._finished, []
+        changed, self._changed_breakers = self._changed_breakers, set()
+        recovered, self._recovered = self._recovered, {}
+        breakers = {name: self._breakers.get(name) for name in changed}
+        try:
+            await self._db(deliveries.record, self.engine, finished, breakers, recovered)
+        except SQLAlchemyError:
+            self._finished = finished + self._finished
+            self._changed_breakers |= changed
+            self._recovered = recovered | self._recovered
+            raise
+        for one in finished:
+            del self._under_way[one.delivery.id]
 
     @staticmethod
     async def _db(function: Callable[..., T], *arguments: object) -> T:
         """Calls the database in a thread: a locked store must not stop the event loop."""
         return await asyncio.to_thread(function, *arguments)
-
-
-def _notice(subject: Subject, destination: str, created_ms: int) -> Notice:
-    id_ = deliveries.delivery_id(subject.detection_id, destination)
-    return Notice(id_, Kind.DETECTION, destination, created_ms, (subject,))
 
 
 def _cut_answer(attempt: Attempt, secrets: list[str]) -> bytes:

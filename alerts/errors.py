@@ -3,7 +3,10 @@
     AlertsError
     ├── ConfigError    the destinations file cannot be used; every fault of it is listed
     ├── SecretError    a secret cannot be read or has the wrong form
-    └── SendError      a message got no answer, or was refused before it was taken
+    ├── SendError      a message got no answer, or was refused before it was taken
+    ├── NotFound       there is no alert or silence with that id
+    ├── Stale          the alert has changed since its reader saw it
+    └── Refused        that cannot be done now, or makes no sense; the text says why
 
 No text holds a secret's value or a URL; what a server said is redacted before it is kept.
 """
@@ -34,3 +37,15 @@ class SendError(AlertsError):
         self.reason = reason
         self.detail = detail
         self.status = status
+
+
+class NotFound(AlertsError):
+    pass
+
+
+class Stale(AlertsError):
+    pass
+
+
+class Refused(AlertsError):
+    pass

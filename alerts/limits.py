@@ -25,6 +25,7 @@ REFUSED_ATTEMPTS_MAX = 2  # of a message the receiver says it will never take
 # ---------------------------------------------------------------------------------- dispatcher
 POLL_INTERVAL_MS = 200  # how long an idle dispatcher waits before it looks at the outbox again
 STORE_RETRY_INTERVAL_MS = 1_000  # how long to wait for a store that takes no writes
+CLAIMS_MAX = 10  # before the dispatcher looks after sending again
 CLAIM_ROWS_MAX = 200  # outbox rows that become deliveries in one transaction
 SHUTDOWN_GRACE_MS = 5_000  # how long sends under way may still take after a stop
 CONCURRENCY_DEFAULT = 4  # messages under way to one destination
@@ -53,6 +54,29 @@ RECIPIENTS_MAX = 100
 SECRETS_MAX = 2  # the current one and the one being rotated out
 SECRET_BYTES_MIN = 24  # as Standard Webhooks asks
 SECRET_BYTES_MAX = 64
+
+# ---------------------------------------------------------------------------------- alerts
+NAME_CHARACTERS_MAX = 100  # of a route, a destination, a person
+PATTERN_CHARACTERS_MAX = 200
+PATTERN_STARS_MAX = 8  # of one pattern
+PATTERNS_MAX = 100  # of one matcher, for one thing
+ROUTES_MAX = 1_000
+ROUTE_DURATION_MAX_MS = 366 * 24 * HOUR_MS
+STORM_MESSAGES_MAX = 100_000
+TITLE_CHARACTERS_MAX = 300
+COMMENT_CHARACTERS_MAX = 4_000
+SILENCE_MAX_MS = 366 * 24 * HOUR_MS  # how long a silence may last
+PREVIEW_DETECTIONS_MAX = 1_000  # the newest ones, which the preview of a silence looks at
+PREVIEW_ALERTS_MAX = 1_000  # the newest that are going on, likewise
+RESOLUTIONS_MAX = 100_000  # read at once
+RESOLUTIONS_AT_ONCE = 500  # taken in by one transaction
+ALERTS_DUE_MAX = 200  # whose timers are looked at in one transaction
+GATHERED_MAX = 100  # detections shown in one message; the others are counted
+
+# ---------------------------------------------------------------------------------- breaker
+BREAKER_FAILURES = 5  # in a row, after which a destination is left alone for a while
+BREAKER_PAUSE_MS = 10_000  # the first while; it doubles with each failed probe
+BREAKER_PAUSE_MAX_MS = 2 * MINUTE_MS
 
 assert ANSWER_KEPT_BYTES <= ANSWER_READ_BYTES
 assert len(RETRY_DELAYS_MS) >= REFUSED_ATTEMPTS_MAX

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, select, tuple_
+from sqlalchemy import ColumnElement, Engine, func, or_, select, tuple_
 
-from alerts.deliveries import reading
 from alerts.reasons import State
-from cep.store.tables import delivery, delivery_attempt, outbox
+from cep.store.connect import reading
+from cep.store.tables import delivery, delivery_attempt, delivery_detection, outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,10 @@ class ListedDelivery:
 
     id: str
     sequence: int
-    detection_id: str
+    kind: str
+    detection_id: str | None
+    alert_id: str | None
+    number: int
     destination: str
     state: str
     reason: str | None
@@ -29,6 +32,7 @@ class ListedDelivery:
     created_ms: int
     finished_ms: int | None
     recipients: str | None
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +53,37 @@ _ATTEMPT = tuple(delivery_attempt.c[name] for name in ListedAttempt.__slots__)
 def list_deliveries(
     engine: Engine,
     *,
-    after: tuple[int, str] = (0, ""),
+    after: tuple[int, int, str] = (0, 0, ""),
     limit: int = 100,
     state: State | None = None,
     destination: str | None = None,
     detection_id: str | None = None,
+    alert_id: str | None = None,
 ) -> list[ListedDelivery]:
-    """At most `limit` deliveries after the (sequence, id) of the last one seen."""
-    query = select(*_LISTED).where(tuple_(delivery.c.sequence, delivery.c.id) > after)
+    """At most `limit` deliveries after the (sequence, created, id) of the last one seen.
+
+    Those of a detection, or an alert, include the gathered ones that tell of it.
+    """
+    order = delivery.c.sequence, delivery.c.created_ms, delivery.c.id
+    query = select(*_LISTED).where(tuple_(*order) > after)
     if state is not None:
         query = query.where(delivery.c.state == state)
     if destination is not None:
         query = query.where(delivery.c.destination == destination)
     if detection_id is not None:
-        query = query.where(delivery.c.detection_id == detection_id)
-    query = query.order_by(delivery.c.sequence, delivery.c.id).limit(limit)
+        together = _gathered(delivery_detection.c.detection_id == detection_id)
+        query = query.where(or_(delivery.c.detection_id == detection_id, together))
+    if alert_id is not None:
+        together = _gathered(delivery_detection.c.alert_id == alert_id)
+        query = query.where(or_(delivery.c.alert_id == alert_id, together))
     with reading(engine) as connection:
-        return [ListedDelivery(*row) for row in connection.execute(query)]
+        return [
+            ListedDelivery(*row) for row in connection.execute(query.order_by(*order).limit(limit))
+        ]
+
+
+def _gathered(of: ColumnElement[bool]) -> ColumnElement[bool]:
+    return delivery.c.id.in_(select(delivery_detection.c.delivery_id).where(of))
 
 
 def find_delivery(engine: Engine, id_: str) -> tuple[ListedDelivery, list[ListedAttempt]] | None:
@@ -83,10 +101,25 @@ def find_delivery(engine: Engine, id_: str) -> tuple[ListedDelivery, list[Listed
         return ListedDelivery(*row), log
 
 
+def counts_by_state(engine: Engine) -> dict[tuple[str, str], int]:
+    """How many deliveries each (destination, state) has."""
+    query = select(delivery.c.destination, delivery.c.state, func.count()).group_by(
+        delivery.c.destination, delivery.c.state
+    )
+    with reading(engine) as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
 def attempts_by_reason(engine: Engine) -> dict[str, int]:
     query = select(delivery_attempt.c.reason, func.count()).group_by(delivery_attempt.c.reason)
     with reading(engine) as connection:
         return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def newest_sequence(engine: Engine) -> int:
+    """What is about no row of the outbox comes behind the newest one."""
+    with reading(engine) as connection:
+        return connection.scalar(select(func.max(delivery.c.sequence))) or 0
 
 
 def outbox_rows(engine: Engine) -> int:

@@ -35,8 +35,8 @@ class Subject:
 class Episode:
     """The alert a message belongs to, as it was when the message was rendered.
 
-    `title` is that of its first detection and never changes; `state` is `open`, `acknowledged` or
-    `resolved`; `detections` counts those of the episode, suppressed ones aside.
+    `title` and `severity` are those of its first detection and never change; `state` is `open`,
+    `acknowledged` or `resolved`; `detections` counts those of the episode, suppressed ones aside.
     """
 
     id: str

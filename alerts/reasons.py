@@ -9,6 +9,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
+    GATHERING = "gathering"  # still takes detections in
+    WAITING = "waiting"  # for an earlier message of its alert
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
@@ -71,6 +73,8 @@ TREATMENT: dict[Reason, Treatment] = {
     Reason.EXHAUSTED: Treatment.DIE,
     Reason.INTERNAL: Treatment.RETRY,
 }
+
+UNFINISHED = (State.GATHERING, State.WAITING, State.PENDING)
 
 assert set(TREATMENT) == set(Reason)
 

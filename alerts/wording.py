@@ -86,7 +86,8 @@ def content(notice: Notice, link: str | None) -> Content:
 def thread_title(notice: Notice) -> str:
     """The same for every message of an alert; of a single detection its severity, rule, message."""
     if notice.episode is not None:
-        return f"{notice.episode.rule}: {notice.episode.title}".rstrip(": ")
+        one = notice.episode
+        return f"[{one.severity}] {one.rule}: {one.title}".rstrip(": ")
     if notice.kind is Kind.TEST:
         return f"Test message to {notice.destination}"
     if len(notice.subjects) == 1 and not notice.left_out:

@@ -7,15 +7,18 @@ from ipaddress import ip_address
 from fastapi import FastAPI
 
 from api import (
+    alerts,
     dead_letters,
     deliveries,
     deployments,
+    destinations,
     detections,
     events,
     health,
     metrics,
     problems,
     rules,
+    silences,
 )
 from api.hosts import KnownHosts
 from api.state import ApiState
@@ -29,6 +32,9 @@ ROUTERS = (
     rules.router,
     deployments.router,
     detections.router,
+    alerts.router,
+    silences.router,
+    destinations.router,
     deliveries.router,
     dead_letters.router,
 )

@@ -26,19 +26,23 @@ def get_deliveries(
     status: Annotated[State | None, Query(alias="state")] = None,
     destination: Annotated[str | None, Query(max_length=200)] = None,
     detection: Annotated[str | None, Query(max_length=32)] = None,
+    alert: Annotated[str | None, Query(max_length=32)] = None,
 ) -> Response:
     """In the order of the outbox."""
-    sequence, id_ = decode_cursor(cursor, (0, ""))
+    sequence, created_ms, id_ = decode_cursor(cursor, (0, 0, ""))
     rows = list_deliveries(
         state.engine,
-        after=(int(sequence), str(id_)),
+        after=(int(sequence), int(created_ms), str(id_)),
         limit=limit + 1,
         state=status,
         destination=destination,
         detection_id=detection,
+        alert_id=alert,
     )
     shown = rows[:limit]
-    last = (shown[-1].sequence, shown[-1].id) if shown else (sequence, id_)
+    last = (sequence, created_ms, id_)
+    if shown:
+        last = (shown[-1].sequence, shown[-1].created_ms, shown[-1].id)
     return page([orjson.dumps(_delivery(row)) for row in shown], last, len(rows) > limit)
 
 
@@ -54,17 +58,21 @@ def get_delivery(id_: str, state: Annotated[ApiState, Depends(state_of)]) -> Res
 
 
 def _delivery(row: ListedDelivery) -> dict[str, object]:
-    pending = row.state == State.PENDING
+    waits = row.state in (State.PENDING, State.GATHERING)
     return {
         "id": row.id,
+        "kind": row.kind,
+        "alert_id": row.alert_id,
+        "number": row.number,
         "detection_id": row.detection_id,
         "destination": row.destination,
         "state": row.state,
         "reason": row.reason,
         "attempts": row.attempts,
-        "next_attempt": rfc3339(row.next_attempt_ms) if pending else None,
+        "next_attempt": rfc3339(row.next_attempt_ms) if waits else None,
         "created": rfc3339(row.created_ms),
         "finished": None if row.finished_ms is None else rfc3339(row.finished_ms),
+        "note": row.note,
         "recipients": None if row.recipients is None else orjson.loads(row.recipients),
     }
 

@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from api import limits
 from api.bodies import read_body
+from api.conditions import if_match, tagged
 from api.paging import Cursor, Limit, decode_cursor, json_response, page
 from api.problems import Kind, Problem
-from api.rules import tagged
 from api.state import ApiState, state_of
 from cep.deployment.base import Mode, RuleBase
 from cep.deployment.deployer import Deployed, Deployer
@@ -128,7 +128,7 @@ async def _changed(
     request: Request, state: ApiState, change: Change, existing: str | None = None
 ) -> Response:
     """The answer to a change; the rule `existing` has to be there."""
-    deployer, made_from = _deployer(state), _made_from(request)
+    deployer, made_from = _deployer(state), if_match(request, "GET /api/v1/rules")
     return await run_in_threadpool(_change, deployer, change, made_from, existing)
 
 
@@ -150,17 +150,6 @@ def _change(
     found = deployer.deployments.get(done.number)
     status = 202 if done.changed else 200
     return tagged(json_response(orjson.dumps(_summary(deployer, found)), status), done.number)
-
-
-def _made_from(request: Request) -> int | None:
-    """The deployment that `If-Match` names; None for `*`, whichever it is."""
-    said = request.headers.get("if-match")
-    if said is None:
-        raise Problem(Kind.NO_PRECONDITION, "give the ETag of GET /api/v1/rules, or *")
-    number = said.strip().strip('"')
-    if said.strip() == "*":
-        return None
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1
 
 
 async def _body(request: Request, members: set[str]) -> Mapping[str, Any]:

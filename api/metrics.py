@@ -15,8 +15,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from alerts.deliveries import counts_by_state, disabled_destinations
-from alerts.listings import attempts_by_reason, outbox_rows
+from alerts.alert import AlertState
+from alerts.alert_listings import alerts_by_state
+from alerts.deliveries import disabled_destinations, read_breakers
+from alerts.listings import attempts_by_reason, counts_by_state, outbox_rows
 from alerts.reasons import State
 from api.health import records_behind
 from api.state import ApiState, state_of
@@ -130,6 +132,13 @@ class _StoreCollector(Collector):
             family.add_metric([rule], counts.get(rule, 0))
         yield family
 
+    def _alerts(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("cep_alerts", "Alerts by their state.", labels=["state"])
+        counts = alerts_by_state(self._state.engine)
+        for one in AlertState:
+            family.add_metric([one], counts.get(one, 0))
+        yield family
+
     def _deliveries(self) -> Iterator[Metric]:
         engine = self._state.engine
         family = GaugeMetricFamily(
@@ -152,6 +161,14 @@ class _StoreCollector(Collector):
         for name in sorted(disabled_destinations(engine)):
             disabled.add_metric([name], 1)
         yield disabled
+        failing = GaugeMetricFamily(
+            "cep_destination_failures",
+            "Attempts in a row that failed for the destination's sake.",
+            labels=["destination"],
+        )
+        for name, breaker in sorted(read_breakers(engine).items()):
+            failing.add_metric([name], breaker.failures)
+        yield failing
         yield GaugeMetricFamily(
             "cep_outbox_rows", "Outbox rows no dispatcher has taken yet.", value=outbox_rows(engine)
         )

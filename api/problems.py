@@ -31,6 +31,7 @@ class Kind(Enum):
     NOT_FOUND = (404, "There is no such thing")
     METHOD_NOT_ALLOWED = (405, "This resource has no such method")
     KEPT_IN_FILE = (409, "The rule is kept in a file of the machine")
+    NOT_POSSIBLE = (409, "That cannot be done now")
     STALE = (412, "Somebody has changed it meanwhile")
     BODY_TOO_LARGE = (413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = (415, "The body has a content type that is not understood")

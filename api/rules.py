@@ -10,6 +10,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, Response
 
+from api.conditions import tagged
 from api.paging import json_response
 from api.problems import Kind, Problem
 from api.state import ApiState, Current, state_of
@@ -37,12 +38,6 @@ def get_rule(name: str, state: Annotated[ApiState, Depends(state_of)]) -> Respon
             shown = orjson.dumps(_rule(rule, current, count))
             return tagged(json_response(shown), current.number)
     raise Problem(Kind.NOT_FOUND, "no rule of that name is running")
-
-
-def tagged(response: Response, number: int) -> Response:
-    """With the number of the deployment as ETag."""
-    response.headers["etag"] = f'"{number}"'
-    return response
 
 
 def _rule(rule: Rule, current: Current, detections: int) -> dict[str, object]:

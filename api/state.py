@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from fastapi import Request
 from sqlalchemy import Engine
 
+from alerts.config import Destinations
 from alerts.ports import Clock, SystemClock
 from cep.deployment.base import RuleBase
 from cep.deployment.deployer import Deployer
@@ -52,9 +53,9 @@ class ApiState:
     """`engine` is the store's database; without a `log` no events are taken, and without a
     `deployer` the rules do not change.
 
-    `health` says what is wrong with the program, or None.  `hosts` are the names this server
-    answers to, without port; `("*",)` stands for any.  That keeps a web page whose name was pointed
-    at this machine from reading the API.
+    `destinations` are the dispatcher's.  `health` says what is wrong with the program, or None.
+    `hosts` are the names this server answers to, without port; `("*",)` stands for any.  That keeps
+    a web page whose name was pointed at this machine from reading the API.
     """
 
     engine: Engine
@@ -64,8 +65,10 @@ class ApiState:
     intake: Callable[[], Mapping[str, Intake]] = _nothing_read
     hosts: tuple[str, ...] = LOOPBACK_HOSTS
     deployer: Deployer | None = None
+    destinations: Destinations = field(default_factory=Destinations)
     clock: Clock = field(default_factory=SystemClock)
     _ids: tuple[int, EventIds] | None = field(default=None, init=False)
+    _tags: tuple[int, dict[str, tuple[str, ...]]] | None = field(default=None, init=False)
 
     def current(self) -> Current:
         """The newest deployment."""
@@ -74,17 +77,28 @@ class ApiState:
         latest = self.deployer.latest()
         return Current(latest.number, self.deployer.deployments.rules(latest.number), latest.base)
 
+    def _newest(self) -> tuple[int, RuleSet]:
+        """As `current`, and cheap: rules and their number."""
+        if self.deployer is None:
+            return 0, self.started_with
+        deployments = self.deployer.deployments
+        number = deployments.newest(self.clock.now_ms())
+        return number, deployments.rules(number)
+
     @property
     def ids(self) -> EventIds:
         """Where the events that are declared now have their ids."""
-        number, rules = 0, self.started_with
-        if self.deployer is not None:
-            deployments = self.deployer.deployments
-            number = deployments.newest(self.clock.now_ms())
-            rules = deployments.rules(number)
+        number, rules = self._newest()
         if self._ids is None or self._ids[0] != number:
             self._ids = number, EventIds.of_rules(rules)
         return self._ids[1]
+
+    def tags_of(self, rule: str) -> tuple[str, ...]:
+        """The tags of a rule as it is deployed now; none for one that is gone."""
+        number, rules = self._newest()
+        if self._tags is None or self._tags[0] != number:
+            self._tags = number, {one.name: one.tags for one in rules.rules}
+        return self._tags[1].get(rule, ())
 
 
 def state_of(request: Request) -> ApiState:

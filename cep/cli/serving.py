@@ -54,18 +54,19 @@ class Service:
         hosts: tuple[str, ...],
     ) -> None:
         self._runner = runner
-        self._dispatcher = Dispatcher(store.engine, destinations)
         self._failure: BaseException | None = None
         self._socket = _listen(host, port)
         state = ApiState(
             engine=store.engine,
             started_with=rules,
             deployer=deployer,
+            destinations=destinations,
             log=log,
             health=self._health,
             intake=runner.intake,
             hosts=("*",) if "*" in hosts else (*LOOPBACK_HOSTS, host, *hosts),
         )
+        self._dispatcher = Dispatcher(store.engine, destinations, tags_of=state.tags_of)
         config = uvicorn.Config(
             create_app(state),
             log_level="warning",

@@ -9,6 +9,8 @@ Transactions opened with the execution option `read_only=True` do not take that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -72,3 +74,11 @@ def _configure_connection(connection: DBAPIConnection, _entry: ConnectionPoolEnt
 def _begin_sqlite(connection: Connection) -> None:
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that does not take the write lock of SQLite."""
+    with engine.connect() as connection:
+        connection.execution_options(read_only=True)
+        yield connection

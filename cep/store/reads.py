@@ -6,14 +6,13 @@ were committed.  Nothing here takes the write lock of an SQLite store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine, func, select
 
 from cep import limits
+from cep.store.connect import reading
 from cep.store.failures import named_errors
 from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, resolution
 
@@ -86,13 +85,13 @@ def detections(
     if rule is not None:
         query = query.where(detection.c.rule == rule)
     query = query.order_by(detection.c.sequence).limit(_page_size(limit))
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return [StoredDetection(*row) for row in connection.execute(query)]
 
 
 def detection_body(engine: Engine, id: str) -> bytes | None:
     """The JSON of one detection, or None."""
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         body = connection.execute(
             select(detection.c.body).where(detection.c.id == id)
         ).scalar_one_or_none()
@@ -114,7 +113,7 @@ def resolutions(
     if rule is not None:
         query = query.where(resolution.c.rule == rule)
     query = query.order_by(resolution.c.sequence).limit(_page_size(limit))
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return [
             StoredResolution(
                 row.sequence, row.id, row.rule, bytes(row.key), row.at_ms, row.position
@@ -125,7 +124,7 @@ def resolutions(
 
 def detections_per_rule(engine: Engine) -> dict[str, int]:
     query = select(detection.c.rule, func.count().label("detections")).group_by(detection.c.rule)
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return {row.rule: row.detections for row in connection.execute(query)}
 
 
@@ -141,7 +140,7 @@ def dead_letters(
         .order_by(dead_letter.c.position)
         .limit(_page_size(limit))
     )
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return [StoredDeadLetter(*row) for row in connection.execute(query)]
 
 
@@ -155,7 +154,7 @@ def late_events(
         .order_by(late.c.position)
         .limit(_page_size(limit))
     )
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return [StoredLate(*row) for row in connection.execute(query)]
 
 
@@ -168,7 +167,7 @@ def partitions(engine: Engine) -> list[PartitionStatus]:
         checkpoint.c.counters,
         checkpoint.c.bookmark,
     ).order_by(checkpoint.c.partition)
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return [
             PartitionStatus(
                 name, position, watermark_ms, epoch, orjson.loads(counters) or {}, bookmark
@@ -180,16 +179,9 @@ def partitions(engine: Engine) -> list[PartitionStatus]:
 def outbox_is_full(engine: Engine) -> bool:
     """Whether more rows than `limits.OUTBOX_ROWS_MAX` wait for a dispatcher; raises StoreError."""
     over = select(outbox.c.sequence).limit(1).offset(limits.OUTBOX_ROWS_MAX)
-    with named_errors("look at the outbox"), _reading(engine) as connection:
+    with named_errors("look at the outbox"), reading(engine) as connection:
         return connection.execute(over).first() is not None
 
 
 def _page_size(limit: int) -> int:
     return max(1, min(limit, limits.READ_PAGE_ROWS_MAX))
-
-
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
-        connection.execution_options(read_only=True)
-        yield connection

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData()
@@ -163,14 +164,100 @@ rule_file = Table(  # files as they were when a program was last started with th
 # What the dispatcher remembers.  Its times are wall-clock ms since the epoch: they say when we did
 # something, not when events happened.
 
+alert = Table(  # an episode: the detections of a rule for a key until somebody or something ends it
+    "alert",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),  # hash of the first detection's id
+    Column("dedup_key", String(32), nullable=False),  # hash of rule and key
+    Column("rule", String(200), nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("key", LargeBinary, nullable=False),  # JSON, as in the body of a detection
+    Column("title", Text, nullable=False),  # of the first detection
+    Column("state", String(12), nullable=False),  # open | acknowledged | resolved
+    Column("version", Integer, nullable=False),  # counts changes, new detections aside
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("waiting_ms", BigInteger, nullable=False),  # since when it was opened, or reopened
+    Column("last_ms", BigInteger, nullable=False),  # when the newest detection was taken in
+    Column("resolved_ms", BigInteger),
+    Column("first_at_ms", BigInteger, nullable=False),  # event time
+    Column("last_at_ms", BigInteger, nullable=False),  # event time
+    Column("detections", Integer, nullable=False),
+    Column("assignee", String(200)),
+    Column("disposition", String(20)),  # alerts.lifecycle.Disposition
+    Column("snoozed_until_ms", BigInteger),
+    Column("route", String(200)),  # whose timers count; see alerts.routes
+    Column("escalations", Integer, nullable=False),  # steps of the route that were taken
+    Column("due_ms", BigInteger),  # when a timer may have something to do; null: never
+    Column("reminded_ms", BigInteger, nullable=False),  # when people last heard of it
+    Index("alert_by_key", "dedup_key", "sequence"),
+    Index(  # of a rule and a key, one at a time
+        "alert_going_on",
+        "dedup_key",
+        unique=True,
+        sqlite_where=text("state <> 'resolved'"),
+        postgresql_where=text("state <> 'resolved'"),
+    ),
+    Index("alert_by_state", "state", "sequence"),
+    Index("alert_due", "due_ms"),
+)
+
+alert_detection = Table(
+    "alert_detection",
+    metadata,
+    Column("detection_id", String(32), ForeignKey("detection.id"), primary_key=True),
+    Column("alert_id", String(32), ForeignKey("alert.id"), nullable=False),
+    Column("hidden_by", String(40)),  # why nobody was told: a silence's id, or a word
+    Index("alert_detection_by_alert", "alert_id"),
+    Index("alert_detection_by_hidden", "hidden_by"),
+)
+
+alert_action = Table(  # what people, rules and timers did to an alert; never changed
+    "alert_action",
+    metadata,
+    Column("alert_id", String(32), ForeignKey("alert.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # from 1
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(20), nullable=False),  # alerts.lifecycle.Action
+    Column("detail", Text, nullable=False),
+)
+
+silence = Table(
+    "silence",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("matcher", Text, nullable=False),  # JSON of alerts.matching.Matcher
+    Column("starts_ms", BigInteger, nullable=False),
+    Column("ends_ms", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+    Index("silence_by_end", "ends_ms"),
+)
+
+taken_in = Table(  # how far the dispatcher has read what is not in the outbox
+    "taken_in",
+    metadata,
+    Column("what", String(20), primary_key=True),  # "resolutions"
+    Column("sequence", BigInteger, nullable=False),
+)
+
 delivery = Table(
     "delivery",
     metadata,
-    Column("id", String(32), primary_key=True),  # hash of detection and destination
-    Column("detection_id", String(32), ForeignKey("detection.id"), nullable=False),
+    Column("id", String(32), primary_key=True),  # see alerts.deliveries.delivery_id
+    Column("kind", String(12), nullable=False, server_default="detection"),  # alerts.message.Kind
+    # What it is about, or the first of it; a test is about nothing.
+    Column("detection_id", String(32), ForeignKey("detection.id")),
+    Column("alert_id", String(32), ForeignKey("alert.id")),
     Column("destination", String(200), nullable=False),
+    # Messages of one thread go to a destination one after the other, in the order of `number`.
+    Column("thread", String(200), nullable=False),
+    Column("number", Integer, nullable=False, server_default="1"),  # from 1
     Column("sequence", BigInteger, nullable=False),  # of the outbox row: order of first attempts
-    Column("state", String(10), nullable=False),  # pending | delivered | dead
+    Column("state", String(10), nullable=False),  # alerts.reasons.State
     Column("reason", String(40)),  # the latest outcome: alerts.reasons.Reason
     Column("attempts", Integer, nullable=False),  # ever made
     Column("attempts_forgiven", Integer, nullable=False),  # made before the latest replay
@@ -180,9 +267,23 @@ delivery = Table(
     Column("channel", String(10)),  # the kind of message in `body`: webhook | smtp
     Column("body", LargeBinary),  # the message as first rendered; null until it is rendered
     Column("recipients", Text),  # e-mail only: {"address": "accepted" | "refused: 550 …"}
-    UniqueConstraint("detection_id", "destination"),
+    Column("note", Text),  # why it is sent, in a sentence, where that is not plain
     Index("delivery_due", "state", "destination", "next_attempt_ms", "sequence"),
     Index("delivery_by_sequence", "sequence"),
+    Index("delivery_by_detection", "detection_id"),
+    Index("delivery_by_alert", "alert_id"),
+    Index("delivery_by_thread", "thread", "destination", "state", "number"),
+    Index("delivery_by_destination", "destination", "created_ms"),
+)
+
+delivery_detection = Table(  # of messages that tell of several
+    "delivery_detection",
+    metadata,
+    Column("delivery_id", String(32), ForeignKey("delivery.id"), primary_key=True),
+    Column("detection_id", String(32), ForeignKey("detection.id"), primary_key=True),
+    Column("alert_id", String(32), ForeignKey("alert.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # from 1
+    Index("delivery_detection_by_alert", "alert_id"),
 )
 
 delivery_attempt = Table(
@@ -204,6 +305,15 @@ destination_state = Table(
     Column("name", String(200), primary_key=True),
     Column("disabled_reason", Text, nullable=False),
     Column("disabled_ms", BigInteger, nullable=False),
+)
+
+breaker = Table(  # of destinations whose newest attempts failed; see alerts.breaker
+    "breaker",
+    metadata,
+    Column("destination", String(200), primary_key=True),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("since_ms", BigInteger, nullable=False),  # of the first of them
+    Column("probe_ms", BigInteger, nullable=False),  # nothing is sent before
 )
 
 # The embedded log.

@@ -91,14 +91,19 @@ def send(said: Notice, where: Destinations, name: str) -> tuple[Reason, Attempt,
         attempt = Attempt(
             Delivery(
                 id=said.id,
+                kind=said.kind,
                 detection_id="d",
+                alert_id=None,
                 destination=name,
+                thread="d",
+                number=said.number,
                 sequence=1,
                 attempts=0,
                 attempts_forgiven=0,
                 created_ms=said.created_ms,
                 channel=None,
                 body=None,
+                note=None,
                 recipients={},
             )
         )

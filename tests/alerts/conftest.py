@@ -61,23 +61,37 @@ def mailbox() -> Iterator[MailReceiver]:
 
 @pytest.fixture
 def detect(engine: Engine) -> Callable[..., str]:
-    """Commits a detection and its outbox rows; gives its id."""
+    """Commits a detection and its outbox rows; gives its id.
+
+    Each is of a key of its own, and so opens an alert of its own, unless `key` says otherwise.
+    """
     made = 0
 
-    def put(*destinations: str, body: bytes | None = None, message: str = "found") -> str:
+    def put(
+        *destinations: str,
+        body: bytes | None = None,
+        message: str = "found",
+        key: str | None = None,
+        rule: str = "card_testing",
+        severity: str = "high",
+        at_ms: int = NOW_MS,
+    ) -> str:
         nonlocal made
         made += 1
         id_ = f"{made:032x}"
+        if body is None:
+            of = {"card_id": key or f"c{made}"}
+            body = detection_body(id_, message=message, key=of, rule=rule, severity=severity)
         with engine.begin() as connection:
             connection.execute(
                 insert(detection).values(
                     id=id_,
                     partition="events",
-                    rule="card_testing",
+                    rule=rule,
                     version="0123456789abcdef",
-                    severity="high",
-                    at_ms=NOW_MS,
-                    body=detection_body(id_, message=message) if body is None else body,
+                    severity=severity,
+                    at_ms=at_ms,
+                    body=body,
                 )
             )
             for destination in destinations:

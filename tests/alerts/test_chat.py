@@ -77,7 +77,7 @@ def test_every_kind_arrives(receiver: HttpReceiver) -> None:
         if said.episode is not None:
             assert f"https://console.example.com/alerts/{EPISODE.id}" in body["message"]
     titles = {said.kind: body["title"] for said, body in zip(every_kind(), bodies, strict=True)}
-    assert titles[Kind.REMINDER] == f"Still open: card_testing: {EPISODE.title}"
+    assert titles[Kind.REMINDER] == f"Still open: [high] card_testing: {EPISODE.title}"
     assert titles[Kind.GATHERED] == "3 detections of card_testing"
     types = {said.kind: body["type"] for said, body in zip(every_kind(), bodies, strict=True)}
     assert types[Kind.RESOLVED] == "success"

@@ -9,6 +9,7 @@ import pytest
 from alerts.config import load_destinations
 from alerts.destinations import SmtpDestination, WebhookDestination
 from alerts.errors import ConfigError
+from alerts.routes import NO_ROUTE
 
 GOOD = """
 default = ["soc", "oncall"]
@@ -46,8 +47,8 @@ def test_good_file_is_loaded(tmp_path: Path) -> None:
     assert isinstance(oncall, SmtpDestination)
     assert (soc.timeout_ms, len(soc.secrets)) == (2000, 2)
     assert (oncall.tls, oncall.sender) == ("starttls", "cep@example.com")
-    assert where.route("default") == ("soc", "oncall")
-    assert where.route("soc") == ("soc",)
+    assert where.targets("default", NO_ROUTE) == ("soc", "oncall")
+    assert where.targets("soc", NO_ROUTE) == ("soc",)
     assert where.network.policy().ports == {443, 9000}
 
 

@@ -26,14 +26,15 @@ from sqlalchemy import Engine, insert, select
 from standardwebhooks import Webhook
 
 from alerts import limits
+from alerts.alert import alert_id
 from alerts.deliveries import (
-    counts_by_state,
     delivery_id,
     disabled_destinations,
     enable_destination,
     replay,
 )
 from alerts.errors import SendError
+from alerts.listings import counts_by_state
 from alerts.ports import HttpAnswer, ManualClock, SimulatedHttpSender, SystemClock
 from alerts.reasons import Reason
 from cep.store.tables import outbox
@@ -69,6 +70,8 @@ def test_webhook_carries_the_detection_and_verifies(
         "severity": "high",
         "datacontenttype": "application/json",
         "time": "2024-12-10T06:55:46.000Z",
+        "alertid": alert_id(id_),
+        "sequence": "0000000001",
     }
     assert request.headers["content-type"] == "application/cloudevents+json; charset=utf-8"
     assert request.headers["webhook-id"] == delivery_id(id_, "soc")

@@ -62,11 +62,11 @@ def test_alert_is_one_thread_at_a_real_server(mailbox: MailReceiver) -> None:
     for number, message in enumerate(others, 2):
         assert message["In-Reply-To"] == message["References"] == root
         assert message["Message-ID"] == f"<{number:032x}@example.com>"
-    assert {one["Subject"] for one in (first, *others)} == {f"card_testing: {EPISODE.title}"}
+    assert {one["Subject"] for one in (first, *others)} == {f"[high] card_testing: {EPISODE.title}"}
 
 
-def test_subject_stays_when_severity_and_state_change() -> None:
-    later = replace(EPISODE, severity="critical", state="acknowledged", detections=99)
+def test_subject_stays_when_the_state_changes() -> None:
+    later = replace(EPISODE, state="acknowledged", detections=99)
     one, two = (
         parsed(render(replace(of_alert(2), episode=episode), DESTINATION))
         for episode in (EPISODE, later)
@@ -89,9 +89,9 @@ def test_kinds_say_why_they_are_sent() -> None:
     starts = {
         Kind.DETECTION: "3 declines, then 250.00\n",
         Kind.GATHERED: "[high] card_testing: 3 declines, then 250.00\n",
-        Kind.REMINDER: "Still open: card_testing: 3 declines",
-        Kind.ESCALATION: "Not acknowledged: card_testing: 3 declines",
-        Kind.RESOLVED: "Resolved: card_testing: 3 declines",
+        Kind.REMINDER: "Still open: [high] card_testing: 3 declines",
+        Kind.ESCALATION: "Not acknowledged: [high] card_testing: 3 declines",
+        Kind.RESOLVED: "Resolved: [high] card_testing: 3 declines",
     }
     for kind, start in starts.items():
         message = parsed(render(of_alert(2, kind, note="For <you>."), DESTINATION))
@@ -190,4 +190,4 @@ def test_title_with_marks_of_encoded_words_is_still_the_same_for_all() -> None:
         str(parsed(render(replace(of_alert(number), episode=episode), DESTINATION))["Subject"])
         for number in (1, 2, 3)
     }
-    assert titles == {header_text(f"card_testing: {episode.title}")}
+    assert titles == {header_text(f"[high] card_testing: {episode.title}")}

@@ -23,6 +23,7 @@ from alert_receivers import HttpReceiver, Reply
 from sqlalchemy import Engine
 
 from alerts import limits
+from alerts.alert import alert_id
 from alerts.config import Destinations
 from alerts.destinations import PagerDutyDestination
 from alerts.message import Kind, Notice
@@ -60,7 +61,7 @@ def test_detection_arrives_as_a_trigger(
     assert request.headers["content-type"] == "application/json"
     body = json.loads(request.body)
     assert body["routing_key"] == ROUTING_KEY
-    assert (body["event_action"], body["dedup_key"]) == ("trigger", id_)
+    assert (body["event_action"], body["dedup_key"]) == ("trigger", alert_id(id_))
     payload = body["payload"]
     assert payload["summary"] == "[high] card_testing: 3 declines"
     assert payload["source"] == "card_id=c1"
@@ -85,7 +86,7 @@ def test_alert_is_one_incident_until_it_is_resolved(receiver: HttpReceiver) -> N
     assert [one["event_action"] for one in bodies] == ["trigger"] * 4 + ["resolve"]
     assert "payload" not in bodies[-1]
     assert all(one["payload"]["custom_details"]["note"] == "Why." for one in bodies[:-1])
-    assert bodies[2]["payload"]["summary"] == f"Still open: card_testing: {EPISODE.title}"
+    assert bodies[2]["payload"]["summary"] == f"Still open: [high] card_testing: {EPISODE.title}"
 
 
 def test_every_severity_of_rules_has_one_there() -> None:

@@ -15,8 +15,8 @@ from alert_receivers import HttpReceiver, MailReceiver, Reply, free_port
 from sqlalchemy import Engine
 
 from alerts.config import Destinations, load_destinations
-from alerts.deliveries import counts_by_state
 from alerts.errors import ConfigError
+from alerts.listings import counts_by_state
 from alerts.ports import ManualClock
 
 Detect = Callable[..., str]

@@ -127,8 +127,12 @@ class Process:
             self._effects.place()
 
     def _deliver_all(self) -> None:
-        """Until nothing is left to deliver; the time until the next retry is skipped."""
-        query = "select min(next_attempt_ms) from delivery where state = 'pending'"
+        """Until nothing is left to deliver; the time until the next try is skipped."""
+        query = """
+            select min(max(next_attempt_ms, coalesce(probe_ms, 0)))
+            from delivery left join breaker using (destination)
+            where state in ('pending', 'gathering')
+        """
         while True:
             self._loop.turn(POLL_INTERVAL_MS / 1000)
             self._check()

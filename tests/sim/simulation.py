@@ -30,6 +30,9 @@ _TABLES = {
     "checkpoint": "select partition, position, watermark_ms, rules, counters, source"
     " from checkpoint",
     "outbox": "select * from outbox",
+    "alert": "select id, rule, key, title, state, first_at_ms, last_at_ms, detections from alert"
+    " order by id",
+    "alert_detection": "select * from alert_detection order by detection_id",
     "deployment": "select number, what, texts, modes, policy from deployment order by number",
     "activation": "select * from activation order by deployment",
     "log": "select position, count, data, tick_ms from log_chunk order by position",
@@ -73,7 +76,8 @@ def run(
 
 
 _DELIVERIES = (
-    "select id, detection_id, destination, sequence, state, reason, channel, body from delivery"
+    "select id, detection_id, destination, sequence, state, thread, number, reason, channel, body"
+    " from delivery"
 )
 
 
@@ -112,26 +116,26 @@ def _difference(found: list[tuple[Any, ...]], calm: list[tuple[Any, ...]]) -> st
 
 
 def broken_promises(found: Outcome) -> list[str]:
-    """At least once, the same bytes each time, first tries in the order of detections."""
-    numbers = {row[1]: row[0] for row in found.tables["detection"]}
+    """At least once, the same bytes each time, first tries in the order of each alert."""
     sent: dict[tuple[str, str], list[Message]] = {}
     for message in found.messages:
         sent.setdefault((message.destination, message.id), []).append(message)
-    first_tries: dict[str, list[int]] = {}
+    first_tries: dict[tuple[str, str], list[int]] = {}
     said = []
     for key, tries in sent.items():
         delivery = found.deliveries.get(key[1]) or _delivery_of_mail(found, key[1])
         if delivery is None:
             said.append(f"{key} is no delivery")
             continue
-        first_tries.setdefault(key[0], []).append(numbers[delivery[0]])
+        _, destination, _, _, thread, number, *_ = delivery
+        first_tries.setdefault((destination, thread), []).append(number)
         if len({message.body for message in tries}) > 1:
             said.append(f"{key} was sent with several bodies")
         if delivery[3] == "delivered" and all(m.answer in _NOT_TAKEN for m in tries):
             said.append(f"{key} was never taken")
     for id_, (_, destination, _, state, *_) in found.deliveries.items():
-        if state == "pending":
-            said.append(f"{id_} is still pending")
+        if state not in ("delivered", "dead"):
+            said.append(f"{id_} is still {state}")
         if state == "delivered" and destination != "mail" and (destination, id_) not in sent:
             said.append(f"{id_} was never sent")
     said += [
@@ -143,9 +147,9 @@ def broken_promises(found: Outcome) -> list[str]:
 
 
 def _delivery_of_mail(found: Outcome, message_id: str) -> tuple[Any, ...] | None:
-    detection = message_id.strip("<>").partition("@")[0]
+    line = f"\nMessage-ID: {message_id}".encode()
     rows = found.deliveries.values()
-    return next((row for row in rows if row[:2] == (detection, "mail")), None)
+    return next((row for row in rows if row[1] == "mail" and line in (row[-1] or b"")), None)
 
 
 def _unbalanced(found: Outcome) -> list[str]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sim_scenarios import SCENARIOS, Scenario
 from simulation import complaints_about, run
+from sqlalchemy import Engine, delete
 
-from alerts import deliveries
-from alerts.deliveries import NewDelivery, OutboxRow
+from alerts import claim
+from alerts.deliveries import OutboxRow
+from alerts.policy import Policy
 from cep.ports import (
     ActivationRow,
     Checkpoint,
@@ -26,6 +29,9 @@ from cep.ports import (
     ResolutionRow,
 )
 from cep.store.store import SqlStore
+from cep.store.tables import outbox
+
+Rows = Sequence[OutboxRow]
 
 EVERY_PLACE = os.environ.get("CEP_EVERY_PLACE") == "1"
 SIMPLEST = SCENARIOS["a sequence with a loop"]
@@ -71,11 +77,14 @@ def test_a_commit_in_two_transactions_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_outbox_emptied_too_soon_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    move = deliveries.move_from_outbox
+    take_in = claim._claim
 
-    def in_two(engine: object, rows: Sequence[OutboxRow], new: Sequence[NewDelivery]) -> None:
-        move(engine, rows, [])  # type: ignore[arg-type]
-        move(engine, [], new)  # type: ignore[arg-type]
+    def in_two(engine: Engine, policy: Policy, now_ms: int, rows: Rows, resolved: Any) -> int:
+        with engine.begin() as connection:
+            connection.execute(
+                delete(outbox).where(outbox.c.sequence.in_([row.sequence for row in rows]))
+            )
+        return take_in(engine, policy, now_ms, rows, resolved)
 
-    monkeypatch.setattr(deliveries, "move_from_outbox", in_two)
+    monkeypatch.setattr(claim, "_claim", in_two)
     assert any("deliveries differ" in said for said in complaints_of_crashes(SIMPLEST))

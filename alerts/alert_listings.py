@@ -1,0 +1,104 @@
+"""Read-only listings of alerts, their detections and their history, in pages, oldest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, func, or_, select
+
+from alerts.alert import ALERTS, Alert, AlertState, alerts_of
+from alerts.errors import NotFound
+from cep.store.connect import reading
+from cep.store.tables import alert, alert_action, alert_detection, detection
+
+
+@dataclass(frozen=True, slots=True)
+class OfAlert:
+    """A detection of an alert.  `hidden_by` says why nobody was told; `suppressed_by` is the id of
+    the detection whose `suppress` hid it.  Event time in ms."""
+
+    sequence: int
+    id: str
+    at_ms: int
+    hidden_by: str | None
+    suppressed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of an alert's history; see `alerts.alert.Action`."""
+
+    number: int
+    at_ms: int
+    actor: str
+    action: str
+    detail: str
+
+
+def list_alerts(
+    engine: Engine,
+    *,
+    after: int = 0,
+    limit: int = 100,
+    state: AlertState | None = None,
+    rule: str | None = None,
+    assignee: str | None = None,
+) -> list[Alert]:
+    """At most `limit` alerts with a sequence above `after`."""
+    query = ALERTS.where(alert.c.sequence > after)
+    if state is not None:
+        query = query.where(alert.c.state == state)
+    if rule is not None:
+        query = query.where(alert.c.rule == rule)
+    if assignee is not None:
+        query = query.where(alert.c.assignee == assignee)
+    with reading(engine) as connection:
+        return alerts_of(connection, query.order_by(alert.c.sequence).limit(limit))
+
+
+def find_alert(engine: Engine, id_: str) -> Alert:
+    """Raises `NotFound`."""
+    with reading(engine) as connection:
+        found = alerts_of(connection, ALERTS.where(alert.c.id == id_))
+    if not found:
+        raise NotFound("no alert has that id")
+    return found[0]
+
+
+def history(engine: Engine, id_: str) -> list[Entry]:
+    query = (
+        select(*(alert_action.c[name] for name in Entry.__slots__))
+        .where(alert_action.c.alert_id == id_)
+        .order_by(alert_action.c.number)
+    )
+    with reading(engine) as connection:
+        return [Entry(*row) for row in connection.execute(query)]
+
+
+def detections_of(engine: Engine, id_: str, *, after: int = 0, limit: int = 100) -> list[OfAlert]:
+    """At most `limit` with a sequence above `after`, those that were suppressed included."""
+    own = select(alert_detection.c.detection_id).where(alert_detection.c.alert_id == id_)
+    query = (
+        select(
+            detection.c.sequence,
+            detection.c.id,
+            detection.c.at_ms,
+            alert_detection.c.hidden_by,
+            detection.c.suppressed_by,
+        )
+        .outerjoin(alert_detection, alert_detection.c.detection_id == detection.c.id)
+        .where(
+            or_(detection.c.id.in_(own), detection.c.suppressed_by.in_(own)),
+            detection.c.sequence > after,
+        )
+        .order_by(detection.c.sequence)
+        .limit(limit)
+    )
+    with reading(engine) as connection:
+        return [OfAlert(*row) for row in connection.execute(query)]
+
+
+def alerts_by_state(engine: Engine) -> dict[str, int]:
+    query = select(alert.c.state, func.count()).group_by(alert.c.state)
+    with reading(engine) as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}

@@ -1,0 +1,218 @@
+"""Alerts: the inbox, one alert with its detections and history, and what people do to them.
+
+Each action says in `If-Match` which version of the alert it was made from; new detections do not
+change that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from alerts import lifecycle
+from alerts import limits as alert_limits
+from alerts.alert import Alert, AlertState, Disposition
+from alerts.alert_listings import (
+    Entry,
+    OfAlert,
+    detections_of,
+    find_alert,
+    history,
+    list_alerts,
+)
+from alerts.errors import NotFound, Refused, Stale
+from alerts.lifecycle import By
+from alerts.message import rfc3339
+from api import limits
+from api.conditions import if_match, tagged
+from api.paging import Cursor, Limit, decode_cursor, json_response, page
+from api.problems import Kind, Problem
+from api.state import ApiState, state_of
+from cep.values import iso_time
+
+router = APIRouter(prefix="/api/v1")
+State = Annotated[ApiState, Depends(state_of)]
+Name = Annotated[str, Field(min_length=1, max_length=alert_limits.NAME_CHARACTERS_MAX)]
+Text = Annotated[str, Field(max_length=alert_limits.COMMENT_CHARACTERS_MAX)]
+
+
+class Act(BaseModel):
+    """`by` is who does it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Name
+
+
+class Assignment(Act):
+    to: Name | None  # null: nobody
+
+
+class Comment(Act):
+    text: Annotated[Text, Field(min_length=1)]
+
+
+class Snooze(Act):
+    until: AwareDatetime
+
+
+class Resolution(Act):
+    disposition: Disposition
+    text: Text = ""
+
+
+@router.get("/alerts")
+def get_alerts(
+    state: State,
+    cursor: Cursor = None,
+    limit: Limit = limits.PAGE_ROWS_DEFAULT,
+    status: Annotated[AlertState | None, Query(alias="state")] = None,
+    rule: Annotated[str | None, Query(max_length=200)] = None,
+    assignee: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """In the order they were opened."""
+    (after,) = decode_cursor(cursor, (0,))
+    rows = list_alerts(
+        state.engine,
+        after=int(after),
+        limit=limit + 1,
+        state=status,
+        rule=rule,
+        assignee=assignee,
+    )
+    shown = rows[:limit]
+    last = shown[-1].sequence if shown else after
+    return page([orjson.dumps(_alert(one)) for one in shown], (last,), len(rows) > limit)
+
+
+@router.get("/alerts/{id_}")
+def get_alert(id_: str, state: State) -> Response:
+    """One alert with its history."""
+    found = _known(lambda: find_alert(state.engine, id_))
+    entries = [_entry(one) for one in history(state.engine, id_)]
+    return tagged(json_response(orjson.dumps(_alert(found) | {"history": entries})), found.version)
+
+
+@router.get("/alerts/{id_}/detections")
+def get_alert_detections(
+    id_: str, state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
+) -> Response:
+    """In the order they were committed; hidden and suppressed ones included, with the reason."""
+    _known(lambda: find_alert(state.engine, id_))
+    (after,) = decode_cursor(cursor, (0,))
+    rows = detections_of(state.engine, id_, after=int(after), limit=limit + 1)
+    shown = rows[:limit]
+    last = shown[-1].sequence if shown else after
+    return page([orjson.dumps(_detection(one)) for one in shown], (last,), len(rows) > limit)
+
+
+@router.post("/alerts/{id_}:acknowledge")
+def acknowledge(id_: str, body: Act, request: Request, state: State) -> Response:
+    """No more reminders, and nobody else is called."""
+    by = _by(body, request, state)
+    return _acted(lambda: lifecycle.acknowledge(state.engine, id_, by))
+
+
+@router.post("/alerts/{id_}:assign")
+def assign(id_: str, body: Assignment, request: Request, state: State) -> Response:
+    by = _by(body, request, state)
+    return _acted(lambda: lifecycle.assign(state.engine, id_, by, body.to))
+
+
+@router.post("/alerts/{id_}:comment")
+def comment(id_: str, body: Comment, request: Request, state: State) -> Response:
+    by = _by(body, request, state)
+    return _acted(lambda: lifecycle.comment(state.engine, id_, by, body.text))
+
+
+@router.post("/alerts/{id_}:snooze")
+def snooze(id_: str, body: Snooze, request: Request, state: State) -> Response:
+    """Nobody is told anything of it until then."""
+    by, until_ms = _by(body, request, state), round(body.until.timestamp() * 1000)
+    return _acted(lambda: lifecycle.snooze(state.engine, id_, by, until_ms))
+
+
+@router.post("/alerts/{id_}:resolve")
+def resolve(id_: str, body: Resolution, request: Request, state: State) -> Response:
+    """It is over; the next detection opens another alert."""
+    by = _by(body, request, state)
+    return _acted(lambda: lifecycle.resolve(state.engine, id_, by, body.disposition, body.text))
+
+
+@router.post("/alerts/{id_}:reopen")
+def reopen(id_: str, body: Act, request: Request, state: State) -> Response:
+    by = _by(body, request, state)
+    return _acted(lambda: lifecycle.reopen(state.engine, id_, by))
+
+
+def _by(body: Act, request: Request, state: ApiState) -> By:
+    version = if_match(request, "GET /api/v1/alerts/{id}")
+    return By(body.by, state.clock.now_ms(), version)
+
+
+def _acted(act: Callable[[], Alert]) -> Response:
+    changed = _known(act)
+    return tagged(json_response(orjson.dumps(_alert(changed))), changed.version)
+
+
+def _known(get: Callable[[], Alert]) -> Alert:
+    try:
+        return get()
+    except NotFound as error:
+        raise Problem(Kind.NOT_FOUND, str(error)) from error
+    except Stale as error:
+        raise Problem(Kind.STALE, str(error)) from error
+    except Refused as error:
+        raise Problem(Kind.NOT_POSSIBLE, str(error)) from error
+
+
+# ------------------------------------------------------------------------------------- shapes
+
+
+def _alert(one: Alert) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "rule": one.rule,
+        "severity": one.severity,
+        "key": orjson.Fragment(one.key),
+        "title": one.title,
+        "state": str(one.state),
+        "disposition": one.disposition,
+        "assignee": one.assignee,
+        "detections": one.detections,
+        "first_at": iso_time(one.first_at_ms),
+        "last_at": iso_time(one.last_at_ms),
+        "opened": rfc3339(one.opened_ms),
+        "resolved": _time(one.resolved_ms),
+        "snoozed_until": _time(one.snoozed_until_ms),
+        "route": one.route,
+        "escalations": one.escalations,
+        "version": one.version,
+    }
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def _entry(one: Entry) -> dict[str, object]:
+    return {
+        "number": one.number,
+        "at": rfc3339(one.at_ms),
+        "by": one.actor,
+        "action": one.action,
+        "detail": one.detail,
+    }
+
+
+def _detection(one: OfAlert) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "at": iso_time(one.at_ms),
+        "hidden_by": one.hidden_by,
+        "suppressed_by": one.suppressed_by,
+    }

@@ -1,0 +1,101 @@
+"""Destinations: how they are, a test message, and what may be tried again."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from starlette.responses import JSONResponse
+
+from alerts import deliveries
+from alerts.breaker import Breaker
+from alerts.deliveries import NewDelivery
+from alerts.listings import counts_by_state, newest_sequence
+from alerts.message import Kind as MessageKind
+from alerts.message import rfc3339
+from alerts.reasons import State as DeliveryState
+from api.problems import Kind, Problem
+from api.state import ApiState, state_of
+
+router = APIRouter(prefix="/api/v1")
+State = Annotated[ApiState, Depends(state_of)]
+
+
+@router.get("/destinations")
+def get_destinations(state: State) -> Response:
+    """Those of the configuration, and those that only old deliveries know of."""
+    counts = counts_by_state(state.engine)
+    disabled = deliveries.disabled_destinations(state.engine)
+    breakers = deliveries.read_breakers(state.engine)
+    configured = state.destinations.destinations
+    items = [
+        {
+            "name": name,
+            "type": configured[name].type if name in configured else None,
+            "disabled": disabled.get(name),
+            "failing": _failing(breakers.get(name)),
+            "deliveries": {str(one): counts.get((name, one), 0) for one in DeliveryState},
+        }
+        for name in sorted({*configured, *disabled, *(name for name, _ in counts)})
+    ]
+    return JSONResponse({"items": items})
+
+
+@router.post("/destinations/{name}:test")
+def send_test(name: str, state: State) -> Response:
+    """Sends a message that says it is a test; the answer names its delivery."""
+    _check_configured(name, state)
+    now_ms, id_ = state.clock.now_ms(), uuid.uuid4().hex
+    deliveries.add(
+        state.engine,
+        [
+            NewDelivery(
+                id=id_,
+                kind=MessageKind.TEST,
+                destination=name,
+                thread=id_,
+                sequence=newest_sequence(state.engine),
+                created_ms=now_ms,
+                next_attempt_ms=now_ms,
+                note="A test: somebody asked whether messages arrive.",
+            )
+        ],
+    )
+    return JSONResponse({"delivery": id_}, 202)
+
+
+@router.post("/destinations/{name}:enable")
+def enable(name: str, state: State) -> Response:
+    """After a receiver said that it wants no more.  Dead deliveries stay dead until replayed."""
+    return JSONResponse({"enabled": deliveries.enable_destination(state.engine, name)})
+
+
+@router.post("/destinations/{name}:replay")
+def replay_all(name: str, state: State) -> Response:
+    """Its dead deliveries are pending again, with the same ids and bytes."""
+    count = deliveries.replay(state.engine, state.clock.now_ms(), destination=name)
+    return JSONResponse({"replayed": count})
+
+
+@router.post("/deliveries/{id_}:replay")
+def replay_one(id_: str, state: State) -> Response:
+    if not deliveries.replay(state.engine, state.clock.now_ms(), id_=id_):
+        raise Problem(Kind.NOT_FOUND, "no dead delivery has that id")
+    return JSONResponse({"replayed": 1})
+
+
+def _check_configured(name: str, state: ApiState) -> None:
+    if name not in state.destinations.destinations:
+        raise Problem(Kind.NOT_FOUND, "no destination of the configuration has that name")
+
+
+def _failing(breaker: Breaker | None) -> dict[str, object] | None:
+    if breaker is None:
+        return None
+    return {
+        "attempts": breaker.failures,
+        "since": rfc3339(breaker.since_ms),
+        "left_alone": breaker.is_open(),
+        "next_attempt": rfc3339(breaker.probe_ms) if breaker.probe_ms else None,
+    }
