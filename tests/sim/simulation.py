@@ -9,6 +9,7 @@ by the promise: at least once, always the same bytes, first ones in order.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ _TABLES = {
 }
 # Which message a receiver happens to get first decides which of these a delivery has.
 _NOT_TAKEN = {"400", "410", "429", "500", "503", "down"}
+_OF_ITS_TIME = re.compile(rb"^Date:|^opened:|>opened<|^detections so far:|>detections so far<")
 _ENDED = {str(Reason.GONE), str(Reason.DESTINATION_DISABLED)}
 
 
@@ -87,10 +89,11 @@ def _delivery(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _undated(channel: str | None, body: bytes | None) -> bytes | None:
-    """A mail says when it was made, which differs between runs; never within one."""
+    """A mail says when it was made, and how its alert was then, which differs between runs; never
+    within one."""
     if channel != "smtp" or body is None:
         return body
-    return b"\n".join(one for one in body.split(b"\n") if not one.startswith(b"Date:"))
+    return b"\n".join(one for one in body.split(b"\n") if not _OF_ITS_TIME.search(one))
 
 
 # ---------------------------------------------------------------------------------- comparison
