@@ -21,7 +21,10 @@ router = APIRouter()
 
 @router.get("/healthz")
 def healthz(state: Annotated[ApiState, Depends(state_of)]) -> Response:
-    """200 when all is well, 503 with the reason otherwise."""
+    """200 when all is well, 503 with the reason otherwise.
+
+    `degraded` are rules that were refused partial matches at a limit.
+    """
     reason = state.health()
     if reason is not None:
         raise Problem(Kind.UNAVAILABLE, reason)
@@ -36,7 +39,9 @@ def healthz(state: Annotated[ApiState, Depends(state_of)]) -> Response:
         {"partition": name, "behind": behind, "intake": intake.get(name)}
         for name, behind in records_behind(state).items()
     ]
-    return json_response(orjson.dumps({"status": "ok", "partitions": partitions}))
+    degraded = sorted(reads.capped_per_rule(state.engine))
+    found = {"status": "ok", "partitions": partitions, "degraded": degraded}
+    return json_response(orjson.dumps(found))
 
 
 def records_behind(state: ApiState) -> dict[str, int | None]:

@@ -42,7 +42,7 @@ RULE_COUNTERS = {
     ("cep_events_derived", "derived"): "Events that rules emitted.",
     ("cep_events_not_derived", "not_derived"): "Emitted events that their declaration refuses.",
     ("cep_partial_matches_expired", "expired"): "Partial matches that ran out of time.",
-    ("cep_partial_matches_capped", "capped"): "Partial matches refused at the limit per key.",
+    ("cep_partial_matches_capped", "capped"): "Partial matches refused at a limit.",
     (
         "cep_partial_matches_cancelled",
         "cancelled",
@@ -73,7 +73,7 @@ class _StoreCollector(Collector):
         yield from self._events()
         yield from self._time()
         yield from self._intake()
-        yield from self._detections()
+        yield from self._rules()
         yield from self._deliveries()
 
     def _events(self) -> Iterator[Metric]:
@@ -88,6 +88,23 @@ class _StoreCollector(Collector):
             for partition in partitions:
                 family.add_metric([partition.partition], partition.counters.get(counter, 0))
             yield family
+
+    def _rules(self) -> Iterator[Metric]:
+        engine = self._state.engine
+        rules = {rule.name for rule in self._state.current().rules.rules}
+        detections = CounterMetricFamily("cep_detections", "Detections committed.", labels=["rule"])
+        counts = reads.detections_per_rule(engine)
+        for rule in sorted(rules | set(counts)):
+            detections.add_metric([rule], counts.get(rule, 0))
+        capped = CounterMetricFamily(
+            "cep_rule_partial_matches_capped",
+            "Partial matches that a rule was refused at a limit: with any it is degraded.",
+            labels=["rule"],
+        )
+        refused = reads.capped_per_rule(engine)
+        for rule in sorted(rules):
+            capped.add_metric([rule], refused.get(rule, 0))
+        yield from (detections, capped)
 
     def _time(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily(
@@ -123,13 +140,6 @@ class _StoreCollector(Collector):
         for name, now in sorted(self._state.intake().items()):
             for one in Intake:
                 family.add_metric([name, one], one is now)
-        yield family
-
-    def _detections(self) -> Iterator[Metric]:
-        family = CounterMetricFamily("cep_detections", "Detections committed.", labels=["rule"])
-        counts = reads.detections_per_rule(self._state.engine)
-        for rule in sorted({rule.name for rule in self._state.current().rules.rules} | set(counts)):
-            family.add_metric([rule], counts.get(rule, 0))
         yield family
 
     def _alerts(self) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ Its number is the ETag; who changes rules (`api.deployments`) gives it back in `
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
@@ -22,10 +23,10 @@ router = APIRouter(prefix="/api/v1")
 
 @router.get("/rules")
 def list_rules(state: Annotated[ApiState, Depends(state_of)]) -> Response:
-    """In the order of the files, each with the number of its detections."""
-    counts = reads.detections_per_rule(state.engine)
+    """In the order of the files, each with what has come of it."""
+    counts = _Counts.of(state)
     current = state.current()
-    items = [_rule(rule, current, counts.get(rule.name, 0)) for rule in current.rules.rules]
+    items = [_rule(rule, current, counts) for rule in current.rules.rules]
     return tagged(json_response(orjson.dumps({"items": items})), current.number)
 
 
@@ -34,13 +35,26 @@ def get_rule(name: str, state: Annotated[ApiState, Depends(state_of)]) -> Respon
     current = state.current()
     for rule in current.rules.rules:
         if rule.name == name:
-            count = reads.detections_per_rule(state.engine).get(name, 0)
-            shown = orjson.dumps(_rule(rule, current, count))
+            shown = orjson.dumps(_rule(rule, current, _Counts.of(state)))
             return tagged(json_response(shown), current.number)
     raise Problem(Kind.NOT_FOUND, "no rule of that name is running")
 
 
-def _rule(rule: Rule, current: Current, detections: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """By rule: detections, and partial matches that were refused at a limit."""
+
+    detections: dict[str, int]
+    capped: dict[str, int]
+
+    @staticmethod
+    def of(state: ApiState) -> _Counts:
+        return _Counts(reads.detections_per_rule(state.engine), reads.capped_per_rule(state.engine))
+
+
+def _rule(rule: Rule, current: Current, counts: _Counts) -> dict[str, object]:
+    """A rule that was refused partial matches is degraded: it may have missed something."""
+    capped = counts.capped.get(rule.name, 0)
     return {
         "name": rule.name,
         "version": rule.version,
@@ -56,5 +70,7 @@ def _rule(rule: Rule, current: Current, detections: int) -> dict[str, object]:
         "events": sorted({symbol.event for symbol in rule.alphabet}),
         "within_ms": rule.within_ms,
         "notify": rule.notify,
-        "detections": detections,
+        "detections": counts.detections.get(rule.name, 0),
+        "capped": capped,
+        "degraded": capped > 0,
     }

@@ -52,12 +52,16 @@ Sink = Callable[[Sequence[Rendered]], None]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended.  Counters are those of the whole life of the partition's state."""
+    """How a run ended.  Counters are those of the whole life of the partition's state.
+
+    `capped` are the partial matches that were refused at a limit, by rule.
+    """
 
     partition: str
     position: int
     ended: bool  # the source ended; otherwise the engine was told to stop
     counters: Mapping[str, int]
+    capped: Mapping[str, int]
 
 
 class Turn(Enum):
@@ -221,7 +225,9 @@ class Engine:
         """Commits what the last turns gave."""
         assert self.fold is not None
         self._commit(self.fold)
-        return Summary(self.partition, self.fold.position, self._ended, dict(self.fold.counters))
+        fold = self.fold
+        counters, capped = dict(fold.counters), dict(fold.capped)
+        return Summary(self.partition, fold.position, self._ended, counters, capped)
 
     def close(self) -> None:
         """Refuses the changes of tables that still wait."""

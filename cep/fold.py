@@ -24,7 +24,7 @@ from cep.deployment.running import PAGE as DEPLOYMENT_PAGE
 from cep.deployment.running import Running
 from cep.errors import RowsError, RulesError, SourceError, StoreError
 from cep.event_time import EventTime, Ordered, late_rows
-from cep.ports import Checkpoint, DeadLetterRow, LateRow, Records, ResolutionRow
+from cep.ports import Checkpoint, DeadLetterRow, LateRow, Records, ResolutionRow, capped_of
 from cep.quarantine import set_aside
 from cep.render import Rendered
 from cep.suppress import PAGE_PREFIX
@@ -66,11 +66,11 @@ COUNTERS = (
 )
 """`quarantined` events are dead letters too, but counted apart.  `derived` events were emitted,
 `not_derived` ones are such as their declaration does not allow.  From `expired` on: partial matches
-that ran out of time, partial matches refused at the limit per key (and derived events at the limit
-per record), events that a rule could not use because a part of its key is null (once per rule),
-partial matches ended by `cancel on` or with the row of their key, matches that skipped past their
-last event because the step that `skip to` names was not in them, keys forgotten that `fire once` or
-`resolve on` remembered, resolutions, and detections of rules in shadow."""
+that ran out of time, partial matches refused at the limit per key or rule (and derived events at
+the limit per record), events that a rule could not use because a part of its key is null (once per
+rule), partial matches ended by `cancel on` or with the row of their key, matches that skipped past
+their last event because the step that `skip to` names was not in them, keys forgotten that `fire
+once` or `resolve on` remembered, resolutions, and detections of rules in shadow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ class Fold:
             resume_position=self.position if waiting is None else waiting,
             watermark_ms=self._time.watermark_ms,
             rules=_pattern_versions(self.rules),
-            counters=dict(self.counters),
+            counters=self.counters | {capped_of(name): n for name, n in self.capped.items()},
             source=source,
         )
 
@@ -327,6 +327,14 @@ class Fold:
     def runs(self, rules: Collection[str]) -> int:
         """The partial matches of these rules in motion."""
         return self._matcher.runs(rules)
+
+    @property
+    def capped(self) -> Mapping[str, int]:
+        """How many partial matches each rule was refused at a limit since its pattern is in force.
+
+        Of rules that were refused none, nothing.
+        """
+        return self._matcher.capped
 
     def let_go(self) -> None:
         """Counts what time has passed and nobody has looked at since; changes nothing else."""

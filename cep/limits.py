@@ -60,6 +60,7 @@ WORKER_REPORT_MS = 200  # how often a worker says how far it is
 DRAIN_MS_MAX = 8_000  # how long workers may take to commit and end when told to stop
 
 DEAD_LETTERS_TOLD_MAX = 5  # by `cep run`; the others are counted only
+DEGRADED_TOLD_MAX = 5  # rules that were refused partial matches, by `cep run` at its end
 
 # ---------------------------------------------------------------------------------- time
 BEGINNING_OF_TIME_MS = -(2**62)  # the watermark before the first event

@@ -145,13 +145,22 @@ class Log(Protocol):
 # ---------------------------------------------------------------------------------- store
 
 
+CAPPED_OF = "capped/"
+
+
+def capped_of(rule: str) -> str:
+    """The counter of partial matches that one rule was refused at a limit; there is none of 0."""
+    return CAPPED_OF + rule
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Where the fold of one partition stands.
 
     `position` is the next record to read.  Records before it that still wait for the watermark
     start at `resume_position`.  `rules` maps each rule to its pattern version: the state in the
-    pages belongs to those.  `source` tells the log it came from apart from another ("": unknown).
+    pages belongs to those.  `counters` are those of the fold and what single rules were refused
+    (`capped_of`).  `source` tells the log it came from apart from another ("": unknown).
     `bookmark` is the log's own word for `resume_position`.
     """
 

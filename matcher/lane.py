@@ -7,7 +7,6 @@ the matches back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from matcher.host import Host
 from matcher.keys import KeyCodec
 from matcher.ledger import Ledger
 from matcher.lookup.table import Table
+from matcher.moments import Moment
 from matcher.motion import (
     DUE_MS,
     NOW_MS,
@@ -89,13 +89,6 @@ COUNTERS = slice(STARTED, FULL + 1)
 FEW_RATIO, FEW_ROWS = 8, 4_096
 """Keys are few when so many times as many are no more than the rows in the rule's lists, a number
 of rows aside that are taken quickly either way."""
-
-
-class Moment(NamedTuple):
-    """The place of an event in the order of the stream."""
-
-    ts: int
-    position: int
 
 
 class LaneBatch:
@@ -192,7 +185,7 @@ class Lane:
         if censuses and self._may_be_crowded(events):
             for moment in censuses:
                 if events is not None:
-                    before = _until(events, moment)
+                    before = moment.reached(events[:, EVENT_TS], events[:, EVENT_POSITION])
                     self._run(events[before])
                     found += self._read()
                     events = events[~before]
@@ -444,11 +437,3 @@ class Lane:
             int(totals[SKIPS_MISSED]),
             int(totals[OPEN]),
         )
-
-
-def _until(events: Ints, moment: Moment) -> NDArray[np.bool_]:
-    """Which events come no later than `moment`."""
-    ts = events[:, EVENT_TS]
-    same = (ts == moment.ts) & (events[:, EVENT_POSITION] <= moment.position)
-    until: NDArray[np.bool_] = (ts < moment.ts) | same
-    return until

@@ -30,7 +30,7 @@ RUNS_PER_KEY_MAX = RUNS_MAX
 
 RUNS_PER_RULE_MAX = 4_000_000
 """Partial matches of one rule, of all keys: with more, it gets no further ones until it has fewer.
-About a gigabyte."""
+About a gigabyte.  Of pairs, the starts in the window."""
 
 OPEN_KEYS_MAX = 4_000_000
 """Keys that one rule remembers because of `fire once` or `resolve on`; the oldest are forgotten."""

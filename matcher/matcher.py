@@ -29,9 +29,10 @@ from matcher.derived import DerivedFields
 from matcher.evidence import Evidence, by_class, class_of
 from matcher.families import families
 from matcher.fitting import BatchFitting
-from matcher.lane import Lane, LaneBatch, Moment
+from matcher.lane import Lane, LaneBatch
 from matcher.lookup.reference_data import ReferenceData
 from matcher.lookup.table import Table
+from matcher.moments import Moment
 from matcher.pair_plan import pair_of
 from matcher.pairs import PairLane
 from matcher.plan import Plan, compile_rule
@@ -231,14 +232,14 @@ class Matcher:
             self._derived.compute(batch, atoms, watermark_ms)
         keyed = BatchKeys(batch)
         fitting = BatchFitting(keyed, atoms) if atoms is not None else None
+        censuses = self._censuses(batch)
         if fitting is not None:
             for group in self._groups.all:
-                group.take(fitting, batch)
+                group.take(fitting, batch, censuses)
                 held.append((class_of(group.span_ms), group.newly_held()))
             for family in self._families:
                 found += family.advance(fitting)
         seen = None if atoms is None else LaneBatch(self._postings, keyed, atoms)
-        censuses = self._censuses(batch)
         for lane in self._lanes:
             if isinstance(lane, Lane):
                 if lane.concerns(seen):
@@ -371,6 +372,13 @@ class Matcher:
         counted = [lane for lane in self._lanes if lane.plan.rule.name not in self.uncounted]
         losses = zip((0,) * len(LOSSES), *(lane.losses() for lane in counted), strict=True)
         return dict(zip(LOSSES, map(sum, losses), strict=True))
+
+    @property
+    def capped(self) -> dict[str, int]:
+        """How many partial matches each rule was refused; of rules that are not `uncounted`."""
+        place = LOSSES.index("capped")
+        refused = {lane.plan.rule.name: lane.losses()[place] for lane in self._lanes}
+        return {name: n for name, n in refused.items() if n and name not in self.uncounted}
 
     def _matches(self, batch: Batch, found: list[Found]) -> list[Match]:
         """The matches with their rules, key scalars and event bytes."""

@@ -7,15 +7,18 @@ their window has passed, and saves them for all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsl.model import Type
+from matcher import limits
 from matcher.batch import Batch
 from matcher.fitting import BatchFitting, Fitting
 from matcher.journal import Journal
 from matcher.keys import KeyCodec
+from matcher.moments import Moment
 from matcher.ordering import order_by
 from matcher.pair_plan import VALUES_MAX, Pair, PairTest, Value
 from matcher.saved import NOTHING, Head, PageMismatch, Saved
@@ -29,12 +32,24 @@ Floats = NDArray[np.float64]
 
 KIND = "starts"
 FORMAT = "starts 1"
+FULL_FORMAT = "starts 1, full"
+"""Of the head of a group that the last census has found too large."""
+
 BEGINNING_MS = -(2**62)
 NO_POSITIONS = np.empty(0, np.int64)
 
 ENTRIES_UNSWEPT = 4_096
 """Starts of silent keys are collected when these many more than twice those kept last time have
 come together, or when time passes without events."""
+
+
+class _Head(NamedTuple):
+    """Of a saved group; `names` are those of its values."""
+
+    appended: int
+    refused: int
+    full: bool
+    names: set[str]
 
 
 class Group:
@@ -50,7 +65,8 @@ class Group:
         self.window_ms = self.span_ms = pair.window_ms
         self.values: list[Value] = []
         self.starts = Starts(0, self.window_ms)
-        self.taken: Fitting | None = None
+        self.taken: Fitting | None = None  # what fits of the last batch, be it refused
+        self._held = NO_POSITIONS
         self._first = pair.first
         self._key = pair.first_key
         self._swept_ms = -NO_LIMIT_MS
@@ -73,13 +89,27 @@ class Group:
         factors = np.array([test.factor for test in tests], np.float64)
         return np.array(table, np.int64).reshape(-1, 2), factors
 
-    def take(self, rows: BatchFitting, batch: Batch) -> None:
-        """Take in the starts of a batch that is not empty."""
-        taken = self.taken = rows.rows(self._first, self._key, self.codec)
-        if len(taken.rows):
-            values = taken.values(tuple(value.derived for value in self.values))
-            oldest_ms = int(batch.ts[0]) - self.window_ms
-            self.starts.append(taken.keys, taken.ts, taken.positions, values, oldest_ms)
+    def take(self, rows: BatchFitting, batch: Batch, censuses: Sequence[Moment] = ()) -> None:
+        """Take in the starts of a batch that is not empty; `censuses` are as those of a `Lane`."""
+        taken, starts = rows.rows(self._first, self._key, self.codec), self.starts
+        self.taken, self._held = taken, NO_POSITIONS
+        oldest_ms = int(batch.ts[0]) - self.window_ms
+        if starts.full or starts.entries + len(taken.rows) > limits.RUNS_PER_RULE_MAX:
+            left = np.ones(len(taken.rows), np.bool_)
+            for moment in censuses:
+                before = left & moment.reached(taken.ts, taken.positions)
+                self._append(taken, before, oldest_ms)
+                starts.take_census(moment.ts)
+                left &= ~before
+            self._append(taken, left, oldest_ms)
+        elif len(taken.rows):
+            self._append(taken, slice(None), oldest_ms)
+
+    def _append(self, taken: Fitting, chosen: slice | NDArray[np.bool_], oldest_ms: int) -> None:
+        values = taken.values(tuple(value.derived for value in self.values))[:, chosen]
+        columns = taken.keys[chosen], taken.ts[chosen], taken.positions[chosen]
+        held = self.starts.append(*columns, values, oldest_ms)
+        self._held = np.concatenate([self._held, held]) if len(self._held) else held
 
     def pass_time(self, watermark_ms: int, idle: bool) -> None:
         """Let go of starts that no later event can reach, now and then."""
@@ -108,7 +138,8 @@ class Group:
         if not starts.appended and not starts.refused:
             return {}
         names = [value.name for value in self.values]
-        return journal.take() | self._head.take(FORMAT, starts.appended, starts.refused, names)
+        form = FULL_FORMAT if starts.full else FORMAT
+        return journal.take() | self._head.take(form, starts.appended, starts.refused, names)
 
     def restore(self, strings: Strings, saved: Mapping[str, Saved]) -> None:
         """Take in the starts that pages of groups alike have; `saved` is by owner.
@@ -133,30 +164,32 @@ class Group:
         if more:
             starts.unsaved.give_up()
         taken = [heads[owner] for owner in ({self.owner} & heads.keys()) | set(more)]
-        starts.appended = max((appended for appended, _, _ in taken), default=0)
-        starts.refused = max((refused for _, refused, _ in taken), default=0)
+        starts.appended = max((head.appended for head in taken), default=0)
+        starts.refused = max((head.refused for head in taken), default=0)
+        starts.full = any(head.full for head in taken)
 
-    def _heads(self, saved: Mapping[str, Saved]) -> dict[str, tuple[int, int, set[str]]]:
-        """(appended, refused, names of values) of each saved group that begins alike, by owner."""
+    def _heads(self, saved: Mapping[str, Saved]) -> dict[str, _Head]:
+        """The heads of saved groups that begin alike, by owner."""
         heads = {}
         for owner in sorted(saved):
             if owner.startswith(f"{KIND}/{self.name}.") and saved[owner].head:
                 head = Head(owner) if owner != self.owner else self._head
                 format_, appended, refused, names = head.restore(saved[owner].head, 4)
-                if format_ != FORMAT:
+                if format_ not in (FORMAT, FULL_FORMAT):
                     raise PageMismatch(f"page format {format_}, this version reads {FORMAT}")
-                heads[owner] = (appended, refused, set(names))
+                heads[owner] = _Head(appended, refused, format_ == FULL_FORMAT, set(names))
         return heads
 
-    def _needed(self, heads: Mapping[str, tuple[int, int, set[str]]]) -> list[str]:
+    def _needed(self, heads: Mapping[str, _Head]) -> list[str]:
         """The saved groups whose starts or values are wanted beside those saved as this one's."""
         wanted = {value.name for value in self.values}
-        lacking = wanted - heads[self.owner][2] if self.owner in heads else wanted
+        lacking = wanted - heads[self.owner].names if self.owner in heads else wanted
         needed: list[str] = []
-        for owner, (_, _, names) in heads.items():
-            if owner != self.owner and (lacking & names or not (needed or self.owner in heads)):
+        for owner, head in heads.items():
+            wants_any = not needed and self.owner not in heads
+            if owner != self.owner and (wants_any or lacking & head.names):
                 needed.append(owner)
-                lacking -= names
+                lacking -= head.names
         return needed
 
     def held(self) -> Ints:
@@ -167,7 +200,7 @@ class Group:
 
     def newly_held(self) -> Ints:
         """Positions of the events of the last batch that were taken in."""
-        return NO_POSITIONS if self.taken is None else self.taken.positions
+        return self._held
 
     def _opened(self, strings: Strings) -> Journal[TimedRows]:
         """The pages; made when all values are known."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from matcher import limits
 from matcher.compiled import inlined, kernel
 from matcher.limits import RUNS_PER_KEY_MAX
 from matcher.unsaved import Unsaved
@@ -176,12 +177,19 @@ class Starts:
         self.window_ms = window_ms
         self.unsaved: Unsaved[tuple[Ints, Ints]] = Unsaved()
         self.appended = 0  # starts ever taken in
-        self.refused = 0  # starts ever refused at the limit per key
+        self.refused = 0  # starts ever refused at the limit per key, or per rule
+        self.full = False  # the last census has found too many
         self.buffer = _empty(START_VALUES + values, 64)
         self._longest: list[int] = []  # of each segment, the most starts of one key
 
-    def append(self, keys: Ints, ts: Ints, positions: Ints, values: Ints, oldest_ms: int) -> None:
-        """Take in newer starts, sorted by key and time; those before `oldest_ms` may go."""
+    def append(self, keys: Ints, ts: Ints, positions: Ints, values: Ints, oldest_ms: int) -> Ints:
+        """Take in newer starts, sorted by key and time; those before `oldest_ms` may go.
+
+        Returns the positions of those that were not refused.
+        """
+        if self.full:
+            self.refused += len(keys)
+            return positions[:0]
         if longest_run(keys) + sum(self._longest) > RUNS_PER_KEY_MAX:
             accepted = np.zeros(len(keys), np.bool_)
             refused = refuse(RUNS_PER_KEY_MAX, self.window_ms, keys, ts, self.buffer, accepted)
@@ -189,12 +197,22 @@ class Starts:
             keys, ts, positions = keys[accepted], ts[accepted], positions[accepted]
             values = values[:, accepted]
         if not len(keys):
-            return
+            return positions
         self.appended += len(keys)
         rows = np.concatenate([ts[None], positions[None], values])
         self.unsaved.add((keys, rows), len(keys), int(ts.max()), self.entries)
         self._reserve(len(keys))
         self._add(keys, rows, oldest_ms)
+        return positions
+
+    def take_census(self, at_ms: int) -> None:
+        """Refuse further starts while there are too many in the window; all up to `at_ms` are in.
+
+        Those that a later batch has let go of are not in the window any more.
+        """
+        most, entries = limits.RUNS_PER_RULE_MAX, self.entries
+        live = self.buffer.rows[START_TS, :entries] >= at_ms - self.window_ms
+        self.full = entries > most and int(np.count_nonzero(live)) > most
 
     def _add(self, keys: Ints, rows: Ints, oldest_ms: int) -> None:
         """Put a segment on top, or merge it with those below that are not much larger."""

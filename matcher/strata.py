@@ -210,6 +210,11 @@ class Strata:
                 total[name] = total.get(name, 0) + count
         return total
 
+    @property
+    def capped(self) -> dict[str, int]:
+        """See `Matcher.capped`."""
+        return {name: n for level in self._levels for name, n in level.matcher.capped.items()}
+
     # ------------------------------------------------------------------ parts
 
     def _seeing(self, found: Match) -> Match:

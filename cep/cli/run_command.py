@@ -8,6 +8,7 @@ With several workers the partitions of the log are spread over so many processes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from cep.cli.deployed import started
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import DeadLetters, Format, Progress, jsonl, pretty, print_lines, say
 from cep.errors import UsageError
+from cep.limits import DEGRADED_TOLD_MAX
 
 if TYPE_CHECKING:
     from cep.engine import Summary
@@ -180,7 +182,10 @@ def _report(summary: Summary, seconds: float, behind: int | None) -> None:
     if count["not_derived"]:
         say(f"{count['not_derived']:,} derived events do not fit their declaration: none were made")
     if count["capped"]:
-        say(f"{count['capped']:,} partial matches were refused: too many at once for one key")
+        say(
+            f"{count['capped']:,} partial matches were refused: too many at once of one key, "
+            f"or of one rule{_most(summary.capped)}"
+        )
     if count["forgotten"]:
         say(f"{count['forgotten']:,} keys of `fire once` or `resolve on` were forgotten: too many")
     if count["skips_missed"]:
@@ -190,3 +195,12 @@ def _report(summary: Summary, seconds: float, behind: int | None) -> None:
         )
     if count["unkeyed"]:
         say(f"{count['unkeyed']:,} times a rule passed over an event without its key")
+
+
+def _most(refused: Mapping[str, int]) -> str:
+    """The rules that were refused the most, in parentheses."""
+    ordered = sorted(refused.items(), key=lambda each: (-each[1], each[0]))
+    named = [f"{rule} {count:,}" for rule, count in ordered[:DEGRADED_TOLD_MAX]]
+    if len(ordered) > DEGRADED_TOLD_MAX:
+        named.append(f"{len(ordered) - DEGRADED_TOLD_MAX:,} more rules")
+    return f" ({', '.join(named)})" if named else ""

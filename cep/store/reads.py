@@ -6,12 +6,14 @@ were committed.  Nothing here takes the write lock of an SQLite store.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import orjson
 from sqlalchemy import Engine, func, select
 
 from cep import limits
+from cep.ports import CAPPED_OF
 from cep.store.connect import reading
 from cep.store.failures import named_errors
 from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, resolution
@@ -126,6 +128,16 @@ def detections_per_rule(engine: Engine) -> dict[str, int]:
     query = select(detection.c.rule, func.count().label("detections")).group_by(detection.c.rule)
     with reading(engine) as connection:
         return {row.rule: row.detections for row in connection.execute(query)}
+
+
+def capped_per_rule(engine: Engine) -> dict[str, int]:
+    """How many partial matches rules were refused at a limit; of rules that were refused some."""
+    refused: Counter[str] = Counter()
+    for status in partitions(engine):
+        for name, count in status.counters.items():
+            if name.startswith(CAPPED_OF):
+                refused[name.removeprefix(CAPPED_OF)] += count
+    return dict(refused)
 
 
 def dead_letters(

@@ -48,6 +48,8 @@ def test_rules_are_listed_with_their_detections(api: Api) -> None:
         "within_ms": 600_000,
         "notify": ["soc"],
         "detections": 2,
+        "capped": 0,
+        "degraded": False,
     }
     assert (second["name"], second["detections"]) == ("quiet", 0)
     assert api.client.get("/api/v1/rules/quiet").json() == second

@@ -11,6 +11,7 @@ from api.app import check_bind
 from api.problems import Kind
 from cep.errors import UsageError
 from cep.limits import END_OF_TIME_MS
+from cep.ports import capped_of
 
 
 def samples(api: Api) -> dict[tuple[str, str], float]:
@@ -30,7 +31,23 @@ def test_health_is_ok(api: Api) -> None:
     assert response.json() == {
         "status": "ok",
         "partitions": [{"partition": "events", "behind": 0, "intake": None}],
+        "degraded": [],
     }
+
+
+def test_rule_that_was_refused_partial_matches_is_degraded(api: Api) -> None:
+    of_rule = {capped_of("card_testing"): 4}
+    api.commit(partition="events", capped=4, **of_rule)
+    api.commit(partition="others", capped=5, **of_rule)
+    assert api.client.get("/healthz").json()["degraded"] == ["card_testing"]
+    rules = api.client.get("/api/v1/rules").json()["items"]
+    assert [(r["name"], r["capped"], r["degraded"]) for r in rules] == [
+        ("card_testing", 8, True),
+        ("quiet", 0, False),
+    ]
+    found = samples(api)
+    assert found["cep_rule_partial_matches_capped_total", "card_testing"] == 8
+    assert found["cep_rule_partial_matches_capped_total", "quiet"] == 0
 
 
 def test_health_says_what_is_wrong(api: Api) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_rules import (
@@ -19,6 +23,7 @@ from random_rules import (
 )
 from test_fast_equals_reference import EXAMPLES, cut, expected, outcome
 
+from dsl import compile_text
 from dsl.model import (
     Arrow,
     Bind,
@@ -34,6 +39,7 @@ from dsl.model import (
     Symbol,
     Template,
 )
+from matcher import limits
 from matcher.atoms import Atoms
 from matcher.decode import Decoder
 from matcher.matcher import END_OF_TIME_MS, Matcher
@@ -173,3 +179,100 @@ def test_rules_that_share_starts_equal_the_reference(
         assert counters.matched == len(mine)
         assert counters.started >= counters.matched + counters.expired
         assert counters.runs == counters.keys == 0
+
+
+# A pair and another that begins alike: starts of both are the same ones.
+CROWDED = compile_text(
+    "event A { ts: timestamp @time  k: string }"
+    "event B { ts: timestamp @time  k: string  x: int }"
+    'rule r { by k match a: A -> b: B[x > 0] within 3ms alert "x" }'
+    'rule s { by k match a: A -> b: B[x > 1] within 3ms alert "x" }'
+)
+CENSUS_ROWS, RUNS_PER_RULE_MAX = 3, 2
+
+Event = dict[str, Any]
+
+
+def within_limit(events: list[Event]) -> list[int]:
+    """The starts (places in the stream) that are not refused at the limit of a rule."""
+    kept: list[int] = []
+    full = False
+    for place, event in enumerate(events):
+        if event["type"] == "A" and not full:
+            kept.append(place)
+        if (place + 1) % CENSUS_ROWS == 0:
+            live = [start for start in kept if events[start]["ts"] >= event["ts"] - 3]
+            full = len(live) > RUNS_PER_RULE_MAX
+    return kept
+
+
+def joined(events: list[Event], starts: list[int], least: int) -> list[tuple[int, int]]:
+    """The first start of its key that is not used up, for each second step."""
+    used: dict[object, int] = {}
+    found = []
+    for place, event in enumerate(events):
+        if event["type"] == "B" and event["x"] > least:
+            for start in starts:
+                is_before = used.get(event["k"], -1) < start < place
+                near = event["ts"] - events[start]["ts"] <= 3
+                if is_before and near and events[start]["k"] == event["k"]:
+                    found.append((start, place))
+                    used[event["k"]] = place
+                    break
+    return found
+
+
+@settings(max_examples=max(200, EXAMPLES // 5), deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("AAAB"), st.sampled_from("pqrs"), st.integers(0, 2)),
+        min_size=1,
+        max_size=40,
+    ),
+    st.lists(st.integers(0, 40), max_size=6),
+    st.booleans(),
+)
+def test_starts_beyond_the_limit_of_a_rule_are_refused_until_there_are_fewer(
+    drawn: list[tuple[str, str, int]], cuts: list[int], restart: bool
+) -> None:
+    events: list[Event] = []
+    for kind, key, pause in drawn:
+        ts = events[-1]["ts"] + pause // 2 if events else 0
+        events.append({"type": kind, "ts": ts, "k": key, "x": len(events) % 3})
+
+    def process() -> tuple[Matcher, Decoder]:
+        schema, strings = Schema.of(CROWDED.events, CROWDED.rules), Strings()
+        return Matcher(CROWDED.rules, schema, strings), Decoder(schema, strings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "CENSUS_ROWS", CENSUS_ROWS)
+        patch.setattr(limits, "RUNS_PER_RULE_MAX", RUNS_PER_RULE_MAX)
+        matcher, decoder = process()
+        found, pages, rows = [], dict[str, bytes](), 0
+        for first, data, watermark_ms in cut(events, cuts):
+            if restart:
+                matcher, decoder = process()
+                assert matcher.restore(pages) == []
+                matcher.rows = rows
+            found += matcher.advance(decoder.decode(data, first).batch, watermark_ms)
+            pages.update(matcher.snapshot())
+            rows = matcher.rows
+    starts = within_limit(events)
+    refused = sum(event["type"] == "A" for event in events) - len(starts)
+    for rule, least in zip(CROWDED.rules, (0, 1), strict=True):
+        assert [m.positions for m in found if m.rule is rule] == joined(events, starts, least)
+        assert matcher.counters[rule.name].capped == refused
+    lines = [json.loads(line) for match in found for line in match.raw]
+    assert lines == [events[place] for match in found for place in match.positions]
+
+
+def test_a_refused_start_is_not_kept_as_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CENSUS_ROWS", 10)
+    monkeypatch.setattr(limits, "RUNS_PER_RULE_MAX", 5)
+    schema, strings = Schema.of(CROWDED.events, CROWDED.rules), Strings()
+    matcher, decoder = Matcher(CROWDED.rules, schema, strings), Decoder(schema, strings)
+    line = b'{"type":"A","ts":0,"k":"p"}\n'
+    for first in range(0, 100, 10):
+        matcher.advance(decoder.decode(10 * line, first).batch, 0)
+    assert matcher.counters["r"].capped == 90
+    assert sorted(matcher.lines(np.arange(100))) == list(range(10))
