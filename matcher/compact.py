@@ -35,6 +35,7 @@ from matcher.journal import Journal
 from matcher.keys import KeyCodec
 from matcher.plan import Plan
 from matcher.results import Found
+from matcher.runs import is_roomy
 from matcher.saved import Head, PageMismatch, Saved
 from matcher.schema import Schema
 from matcher.selection import BatchKeys, Selection
@@ -108,7 +109,16 @@ class CompactLane:
             self._cut_ms = watermark_ms - self._within_ms
             sweep(self._steps, self._cut_ms, self._links)
             self._swept_ms = watermark_ms
+            self._give_back()
         return found
+
+    def _give_back(self) -> None:
+        """Exchange arrays that are much larger than what is in them."""
+        before = self._links
+        if is_roomy(len(before.nodes) + len(before.keys), int(before.totals[NODES_USED])):
+            events = events_of(before, self._steps)
+            self._links = filled(new_links(self._steps), events, self._within_ms)
+            self._links.totals[list(COUNTERS)] = before.totals[list(COUNTERS)]
 
     def _make_note_of(self, most: int) -> None:
         """Have room to note so many events that are kept."""

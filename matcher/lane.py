@@ -118,7 +118,8 @@ class Lane:
         self.owner = f"rule/{plan.rule.name}"
         self.span_ms = span_ms(plan.tables)
         self.keys = KeyCodec([key.type for key in plan.rule.keys], strings)
-        self._store = Store(len(plan.layout.registers), plan.layout.places)
+        self._store = self._new_store()
+        self._was_swept = False
         self._selection = Selection(plan, schema, self.keys)
         self._postings = postings
         self._results = results
@@ -140,6 +141,9 @@ class Lane:
         self._ledger: Ledger[Rows] = Ledger(self.owner)
         self._keyed = KeyedRuns(plan, self.keys, strings, lambda: self._store)
         self.resolved: list[Resolved] = []
+
+    def _new_store(self) -> Store:
+        return Store(len(self.plan.layout.registers), self.plan.layout.places)
 
     def _needed(self, schema: Schema) -> Need | None:
         """What to take when few keys matter.
@@ -356,6 +360,7 @@ class Lane:
         )
         self._host.check()
         passed(until_ms, self._times, tables, store.memory)
+        self._was_swept = True
 
     def _make_room(self, left: int) -> None:
         """Room for the key with the most runs; with many events left, for as much as there is."""
@@ -373,11 +378,22 @@ class Lane:
         self.resolved += self._results.take_resolved(self._number)
         return self._results.take(self._number, self.keys, self._store.memory)
 
+    def settle(self) -> None:
+        """The batch is over: give memory back when time has ended most of what was in it."""
+        if self._was_swept:
+            self._was_swept = False
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._store.is_roomy:
+            self._store = self._keyed.moved(self._new_store())
+
     # ------------------------------------------------------------------ state
 
     def snapshot(self, _watermark_ms: int) -> dict[str, bytes]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
         pages = self._ledger.snapshot(self._store.take_changed(), self._keyed)
+        self._give_back()
         counters = self._store.memory.totals[COUNTERS].tolist()
         if not pages and not any(counters):
             return {}

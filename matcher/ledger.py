@@ -6,6 +6,7 @@ A page lists keys with all their state; keys that have none any more are listed,
 hides its keys in the ones before.  Small pages are put together as more come.  When more than half
 of everything is hidden, the oldest pages go: what in them is not hidden is written again.  For each
 byte of changed state at most two bytes are gone through, so that no checkpoint pauses for long.
+When what lives is little, all of it is written again at once, and nothing else stays.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ CREDIT_BYTES_MIN = 4 * 1024
 
 SPARE_BYTES = 16 * 1024
 """So much may be hidden in any case."""
+
+LITTLE_BYTES = 64 * 1024
+"""State of so many bytes is little."""
 
 # Columns of the table of keys: the serial of the last page that lists one, and its bytes there.
 SIZE = 2
@@ -122,12 +126,22 @@ class Ledger(Generic[P]):
             if more:
                 keys = np.unique(np.concatenate([keys, *more]))
             share = own / len(keys)
+        written, size = self._write(keys, keyed)
+        self._credit_bytes += 2 * max(int(size * share), CREDIT_BYTES_MIN)
+        if self._is_too_much() and self._totals[LIVE_BYTES] <= LITTLE_BYTES:
+            self._drop(0, len(self._pages), gone)
+            self._clear()
+            gone = {name: data for name, data in gone.items() if name not in written}
+            written, _ = self._write(keyed.all_keys(), keyed)
+        return gone | written
+
+    def _write(self, keys: Ints, keyed: Keyed[P]) -> tuple[dict[str, bytes], int]:
+        """The pages with the state of these keys, by name, and about how many bytes they have."""
         written, size = {}, 0
         for page in keyed.pages(keys) if len(keys) else ():
             written[f"{self.name}/{self._next}"] = page.data
             size += self._append(self._next, page.keys, page.sizes)
-        self._credit_bytes += 2 * max(int(size * share), CREDIT_BYTES_MIN)
-        return gone | written
+        return written, size
 
     def restore(self, pages: Mapping[int, bytes], keyed: Keyed[P]) -> None:
         """Have `keyed`, which is empty, load what the pages say; this ledger is new, too."""

@@ -259,6 +259,9 @@ class Matcher:
             self._keep(batch, by_class(held))
         self._evidence.pass_time(watermark_ms)
         self._told.pass_time(watermark_ms)
+        for lane in self._lanes:
+            if isinstance(lane, Lane):
+                lane.settle()
         return matches
 
     def _keep(self, batch: Batch, held: Mapping[int, NDArray[np.int64]]) -> None:

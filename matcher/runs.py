@@ -265,6 +265,15 @@ def copy_run(memory: Memory, run: int) -> int:
     return twin
 
 
+ROOM_RATIO, ROOM_MIN = 8, 16_384
+"""Arrays with room for more than so many times the rows there are, a number of rows aside, are
+exchanged for smaller ones."""
+
+
+def is_roomy(room: int, rows: int) -> bool:
+    return room > ROOM_RATIO * rows + ROOM_MIN
+
+
 class Store:
     """The arrays of one rule and how they grow."""
 
@@ -312,6 +321,22 @@ class Store:
     def take_changed(self) -> Ints | None:
         """The keys changed since the last call, perhaps repeatedly; None: perhaps any."""
         return take_changed(self.memory.changed, self.memory.totals, CHANGED)
+
+    @property
+    def is_roomy(self) -> bool:
+        """Whether the arrays are much larger than what is in them."""
+        totals = self.memory.totals
+        rows = int(totals[[RUNS, NODES, KEYS, OPEN, CLOCKS]].sum() + max(totals[CHANGED], 0))
+        return is_roomy(sum(map(len, self.memory)), rows)
+
+    def go_on_from(self, other: Store) -> None:
+        """Count on where `other` was, whose rows these are, too."""
+        memory, before = self.memory, other.memory
+        memory.totals[STARTED:] = before.totals[STARTED:]
+        count = max(int(memory.totals[CHANGED]), 0)
+        changed = np.empty(max(16, 2 * count), np.int64)
+        changed[:count] = before.changed[:count]
+        self.memory = memory._replace(changed=changed)
 
     @property
     def bytes(self) -> int:

@@ -126,29 +126,20 @@ class KeyedRuns:
                 column[each] = codes_of(texts, column[each], self._strings)
         return Content(self._keys.unpacked(key_columns), widened(sizes), rows)
 
+    def moved(self, empty: Store) -> Store:
+        """`empty`, with the state of all keys; ask before it takes the place of the other."""
+        store, keys = self._store(), self.all_keys()
+        _enter(keys, _listed(keys, store.memory), empty)
+        empty.go_on_from(store)
+        return empty
+
     def load(self, parts: list[tuple[Content[Rows], Bools]]) -> None:
         if not parts:
             return
         chosen = [_chosen(content.body, marked) for content, marked in parts]
         keys = np.concatenate([content.keys[marked] for content, marked in parts])
-        said, runs, nodes = (np.concatenate(rows) for rows in zip(*chosen, strict=True))
-        store = self._store()
-        opened = int((said[:, KEY_OPEN_MS] != NULL).sum())
-        clocks = int((said[:, KEY_CLOCK] != NONE).sum())
-        store.reserve(len(runs), len(nodes), len(keys), opened, clocks)
-        memory = store.memory
-        node_of, run_of = np.empty(len(nodes), np.int64), np.empty(len(runs), np.int64)
-        allocate(memory, node_of, run_of)
-        first = bounds_of(said[:, KEY_NODES])[:-1]
-        nodes[:, NODE_PREVIOUS] = _moved(
-            nodes[:, NODE_PREVIOUS], np.repeat(first, said[:, KEY_NODES]), node_of
-        )
-        runs[:, RUN_NODE] = _moved(runs[:, RUN_NODE], np.repeat(first, said[:, KEY_RUNS]), node_of)
-        runs[:, RUN_KEY] = np.repeat(keys, said[:, KEY_RUNS])
-        memory.nodes[node_of] = nodes
-        memory.runs[run_of] = runs
-        link(run_of, memory)
-        open_and_start_clocks(keys, said, memory)
+        rows = Rows(*(np.concatenate(each) for each in zip(*chosen, strict=True)))
+        _enter(keys, rows, self._store())
 
     # ------------------------------------------------------------------ parts
 
@@ -205,6 +196,27 @@ def _listed(keys: Ints, memory: Memory) -> Rows:
     )
     rows[:, [RUN_KEY, RUN_NEXT]] = 0
     return Rows(said, rows, nodes)
+
+
+def _enter(keys: Ints, rows: Rows, store: Store) -> None:
+    """The inverse, into a store that knows none of the keys."""
+    said, runs, nodes = rows
+    opened = int((said[:, KEY_OPEN_MS] != NULL).sum())
+    clocks = int((said[:, KEY_CLOCK] != NONE).sum())
+    store.reserve(len(runs), len(nodes), len(keys), opened, clocks)
+    memory = store.memory
+    node_of, run_of = np.empty(len(nodes), np.int64), np.empty(len(runs), np.int64)
+    allocate(memory, node_of, run_of)
+    first = bounds_of(said[:, KEY_NODES])[:-1]
+    nodes[:, NODE_PREVIOUS] = _moved(
+        nodes[:, NODE_PREVIOUS], np.repeat(first, said[:, KEY_NODES]), node_of
+    )
+    runs[:, RUN_NODE] = _moved(runs[:, RUN_NODE], np.repeat(first, said[:, KEY_RUNS]), node_of)
+    runs[:, RUN_KEY] = np.repeat(keys, said[:, KEY_RUNS])
+    memory.nodes[node_of] = nodes
+    memory.runs[run_of] = runs
+    link(run_of, memory)
+    open_and_start_clocks(keys, said, memory)
 
 
 def _place_in_key(nodes: Ints, first: Ints, memory: Memory) -> Ints:

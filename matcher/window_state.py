@@ -89,6 +89,7 @@ class WindowState:
     def close(self, watermark_ms: int) -> Ints:
         """The rows of windows that time has ended, of keys without an event since."""
         self._out.counts[0] = 0
+        self.store.give_back()
         if not self._is_due(watermark_ms):
             return self._out.rows[:0]
         self.store.will_change(int(self.store.memory.totals[DUE_KEYS]))

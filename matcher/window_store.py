@@ -25,6 +25,7 @@ from matcher.runs import (
     SLOT_HEAD,
     SLOT_KEY,
     grown_keys,
+    is_roomy,
     mark_changed,
     new_keys,
     remove_slot,
@@ -431,6 +432,24 @@ class WindowStore:
         self.memory = memory._replace(
             entries=entries, floats=entries.view(np.float64), keys=keys, values=values, due=due
         )
+
+    def give_back(self) -> None:
+        """Exchange large arrays with nothing in them for small ones."""
+        memory, totals = self.memory, self.memory.totals
+        if totals[[ENTRIES, KEYS_USED, VALUES_USED, DUE_KEYS]].any() or totals[LEFT] != NONE:
+            return
+        if is_roomy(len(memory.entries) + len(memory.keys) + len(memory.values), 0):
+            totals[FREE_ENTRY] = NONE
+            entries = np.zeros((0, memory.entries.shape[1]), np.int64)
+            listed = int(totals[WINDOW_CHANGED])
+            self.memory = memory._replace(
+                changed=memory.changed if listed else np.empty(16, np.int64),
+                entries=entries,
+                keys=new_keys(16, memory.keys.shape[1]),
+                values=np.zeros((16, memory.values.shape[1]), np.int64),
+                due=np.zeros(16, np.int64),
+            )
+            self.reserve(16)
 
     def will_change(self, more: int) -> None:
         """Make room to list so many more keys as changed."""

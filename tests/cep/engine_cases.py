@@ -80,6 +80,36 @@ rule pairs "Every pair of small and large, unless blocked" {
 """
 )
 
+MIXED = (
+    POLICIES.replace(EVENTS, RULES, 1)
+    + """
+event Risk { card: string  score: int }
+feature usual = avg(Payment.amount) by card window sliding 10m
+
+rule silent { by card match not Payment for 20s alert "{card}" }
+rule loop { by card match Payment[amount < 5.00]{3} -> Block within 1m alert "{card}" }
+rule either { by card match a: Payment[amount > 900.00] & b: Block within 30s alert "{card}" }
+rule busy { by card over Payment window sliding 30s when count() >= 5 alert "{count()}" }
+rule steady { by card over Payment window hopping 1m every 10s when sum(amount) > 3000 alert "x" }
+rule burst { by card over Payment window session 8s when count() >= 4 alert "{sum(amount)}" }
+rule unusual {
+  by card
+  match p: Payment[amount > 2 * usual]
+  alert "{p.amount} and {p.usual}"
+  emit Risk {card, score: 40}
+}
+rule risky {
+  by card
+  match a: Risk ->> b: Risk
+  within 1m
+  matches all
+  after match no skip
+  limit 5 runs
+  alert "{a.score} and {b.score}"
+}
+"""
+)
+
 BASE_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
@@ -100,6 +130,11 @@ class ManualClock:
 
 def rules() -> RuleSet:
     return cep.compile(RULES)
+
+
+def mixed_rules() -> RuleSet:
+    """Patterns of every kind, silences, windows, facts, derived events, remembered keys."""
+    return cep.compile(MIXED)
 
 
 def policy_rules() -> RuleSet:

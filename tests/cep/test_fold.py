@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import orjson
@@ -14,6 +15,7 @@ from engine_cases import (
     events,
     fold_all,
     json_of,
+    mixed_rules,
     policy_rules,
     records,
     restarted,
@@ -53,6 +55,22 @@ def test_any_batching_gives_identical_bytes(seed: int, count: int, cuts: list[in
     parts, other = fold_all(RULE_SET, lines, cuts)
     assert parts == whole
     assert other.counters == one.counters
+
+
+def test_a_hundred_random_batchings_give_identical_bytes() -> None:
+    """One worker or many: each partition is such a fold."""
+    rule_set, lines = mixed_rules(), events(600, 17)
+    whole, one = fold_all(rule_set, lines)
+    assert {body["rule"] for body in json_of(whole.bodies)} == {r.name for r in rule_set.rules}
+    assert len(whole.resolutions) > 3
+    assert one.capped
+    rng = random.Random(23)
+    for _ in range(100):
+        cuts = [rng.randrange(len(lines)) for _ in range(rng.choice((1, 3, 10, 30)))]
+        parts, other = fold_all(rule_set, lines, cuts)
+        assert parts == whole, f"cuts {sorted(cuts)}"
+        assert other.counters == one.counters
+        assert other.capped == one.capped
 
 
 @settings(deadline=None, max_examples=30)

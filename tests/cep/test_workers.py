@@ -67,10 +67,9 @@ def test_any_number_of_workers_and_kills_gives_the_same_detections(
 ) -> None:
     source = partitioned(tmp_path / "log.db", events(RECORDS, 11))
     alone = tmp_path / "alone.db"
-    finite = ("--no-follow", "--batch-records", "50", "--commit-interval", "0")
-    calm = subprocess.run(
-        command(rules, source, alone, *finite), check=True, capture_output=True, timeout=600
-    )
+    finite = ("--no-follow", "--commit-interval", "0", "--batch-records")
+    arguments = command(rules, source, alone, *finite, "50")
+    calm = subprocess.run(arguments, check=True, capture_output=True, timeout=600)
     want = contents(alone)
     assert len(want["detections"]) > 1_000
     assert sorted(calm.stdout.splitlines()) == sorted(row[-1] for row in want["detections"])
@@ -83,10 +82,11 @@ def test_any_number_of_workers_and_kills_gives_the_same_detections(
     for workers in (2, 4):
         store = tmp_path / f"{workers}.db"
         seed = time.time_ns()
-        with running(
-            tmp_path, command(rules, source, store, *finite, "--workers", str(workers))
-        ) as run:
-            killed = kill_workers(run, store, random.Random(seed))
+        rng = random.Random(seed)
+        batch_records = str(rng.randint(30, 70))
+        arguments = command(rules, source, store, *finite, batch_records)
+        with running(tmp_path, [*arguments, "--workers", str(workers)]) as run:
+            killed = kill_workers(run, store, rng)
             assert run.process.wait(600) == 0, run.said
         assert contents(store) == want, f"{workers} workers, seed {seed}"
         assert len(killed) >= 3

@@ -27,7 +27,7 @@ from dsl.model import (
     Step,
     Symbol,
 )
-from matcher import limits
+from matcher import limits, runs
 from matcher.compact import CompactLane
 from matcher.compact_scan import NODES_USED
 from matcher.decode import Decoder
@@ -89,6 +89,17 @@ def test_a_census_does_not_count_shared_matches(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "CENSUS_ROWS", 3)
         patch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
+        assert outcomes(rule, events, cuts, restart) == expected(rule, events)
+
+
+@settings(max_examples=max(100, EXAMPLES // 5), deadline=None)
+@given(sequences(), streams(), CUTS, st.booleans())
+def test_arrays_that_are_exchanged_whenever_time_has_passed_change_nothing(
+    rule: Rule, events: list[dict[str, object]], cuts: list[int], restart: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "ROOM_RATIO", 0)
+        patch.setattr(runs, "ROOM_MIN", 0)
         assert outcomes(rule, events, cuts, restart) == expected(rule, events)
 
 

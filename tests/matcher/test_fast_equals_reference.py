@@ -14,7 +14,7 @@ from random_rules import EVENTS, ndjson, rules, streams
 
 from dsl import compile_text
 from dsl.model import Rule
-from matcher import limits
+from matcher import limits, runs
 from matcher.decode import Decoder
 from matcher.matcher import END_OF_TIME_MS, Match, Matcher, Resolution
 from matcher.record import record
@@ -143,6 +143,17 @@ def test_too_many_runs_and_open_keys_are_refused_alike(
         patch.setattr(limits, "RUNS_PER_RULE_MAX", 2)
         patch.setattr(limits, "OPEN_KEYS_MAX", 1)
         patch.setattr(limits, "KNOWN_KEYS_MAX", 1)
+        assert outcomes(rule, events, cuts, restart) == expected(rule, events)
+
+
+@settings(max_examples=max(100, EXAMPLES // 5), deadline=None)
+@given(rules(), streams(), st.lists(st.integers(0, 24), max_size=6), st.booleans())
+def test_arrays_that_are_exchanged_whenever_time_has_passed_change_nothing(
+    rule: Rule, events: list[dict[str, object]], cuts: list[int], restart: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "ROOM_RATIO", 0)
+        patch.setattr(runs, "ROOM_MIN", 0)
         assert outcomes(rule, events, cuts, restart) == expected(rule, events)
 
 

@@ -13,6 +13,7 @@ from random_windows import rules_with_derived, window_rules
 from test_fast_equals_reference import detect
 
 from dsl.model import Placeholder, Rule
+from matcher import runs
 from matcher.evaluate import Environment, evaluate
 from matcher.matcher import Match
 from matcher.record import record
@@ -69,6 +70,16 @@ def outcome(match: Match) -> Outcome:
     environment = Environment(None, bound, match.key, values=match.values)
     values = tuple(evaluate(expr, environment) for expr in told)
     return match.key, match.at_ms, match.timer, positions, values
+
+
+@settings(max_examples=max(100, EXAMPLES // 5), deadline=None)
+@given(window_rules(), streams(), CUTS, st.booleans())
+def test_arrays_that_are_exchanged_when_they_are_empty_change_nothing(
+    rule: Rule, events: list[dict[str, object]], cuts: list[int], restart: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "ROOM_MIN", 0)
+        assert [outcome(m) for m in detect(rule, events, cuts, restart)] == expected(rule, events)
 
 
 @SETTINGS
