@@ -65,19 +65,30 @@ def find_alert(engine: Engine, id_: str) -> Alert:
     return found[0]
 
 
-def history(engine: Engine, id_: str) -> list[Entry]:
-    query = (
-        select(*(alert_action.c[name] for name in Entry.__slots__))
-        .where(alert_action.c.alert_id == id_)
-        .order_by(alert_action.c.number)
-    )
+_ENTRIES = select(*(alert_action.c[name] for name in Entry.__slots__))
+
+
+def history(engine: Engine, id_: str, *, after: int = 0, limit: int = 100) -> list[Entry]:
+    """At most `limit` with a number above `after`."""
+    own = _ENTRIES.where(alert_action.c.alert_id == id_, alert_action.c.number > after)
     with reading(engine) as connection:
-        return [Entry(*row) for row in connection.execute(query)]
+        rows = connection.execute(own.order_by(alert_action.c.number).limit(limit))
+        return [Entry(*row) for row in rows]
+
+
+def newest_history(engine: Engine, id_: str, limit: int) -> list[Entry]:
+    """The last `limit`, oldest first."""
+    own = _ENTRIES.where(alert_action.c.alert_id == id_)
+    with reading(engine) as connection:
+        rows = connection.execute(own.order_by(alert_action.c.number.desc()).limit(limit))
+        return [Entry(*row) for row in rows][::-1]
 
 
 def detections_of(engine: Engine, id_: str, *, after: int = 0, limit: int = 100) -> list[OfAlert]:
     """At most `limit` with a sequence above `after`, those that were suppressed included."""
     own = select(alert_detection.c.detection_id).where(alert_detection.c.alert_id == id_)
+    rule = select(alert.c.rule).where(alert.c.id == id_).scalar_subquery()
+    first = select(func.min(detection.c.sequence)).where(detection.c.id.in_(own)).scalar_subquery()
     query = (
         select(
             detection.c.sequence,
@@ -90,6 +101,8 @@ def detections_of(engine: Engine, id_: str, *, after: int = 0, limit: int = 100)
         .where(
             or_(detection.c.id.in_(own), detection.c.suppressed_by.in_(own)),
             detection.c.sequence > after,
+            detection.c.rule == rule,  # what suppresses is of the same rule, and comes before
+            detection.c.sequence >= first,
         )
         .order_by(detection.c.sequence)
         .limit(limit)

@@ -101,6 +101,12 @@ def find_delivery(engine: Engine, id_: str) -> tuple[ListedDelivery, list[Listed
         return ListedDelivery(*row), log
 
 
+def has_deliveries(engine: Engine, destination: str) -> bool:
+    query = select(delivery.c.id).where(delivery.c.destination == destination).limit(1)
+    with reading(engine) as connection:
+        return connection.execute(query).first() is not None
+
+
 def counts_by_state(engine: Engine) -> dict[tuple[str, str], int]:
     """How many deliveries each (destination, state) has."""
     query = select(delivery.c.destination, delivery.c.state, func.count()).group_by(

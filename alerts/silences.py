@@ -65,6 +65,8 @@ def make_silence(
         raise Refused("a silence ends after it starts, and in the future")
     if ends_ms - starts_ms > limits.SILENCE_MAX_MS:
         raise Refused("a silence lasts at most 366 days")
+    if starts_ms - now_ms > limits.SILENCE_MAX_MS:
+        raise Refused("a silence starts within 366 days")
     id_ = uuid.uuid4().hex
     with engine.begin() as connection:
         connection.execute(

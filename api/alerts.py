@@ -11,10 +11,9 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from alerts import lifecycle
-from alerts import limits as alert_limits
 from alerts.alert import Alert, AlertState, Disposition
 from alerts.alert_listings import (
     Entry,
@@ -23,21 +22,22 @@ from alerts.alert_listings import (
     find_alert,
     history,
     list_alerts,
+    newest_history,
 )
 from alerts.errors import NotFound, Refused, Stale
 from alerts.lifecycle import By
 from alerts.message import rfc3339
 from api import limits
+from api.bodies import BoundedRoute
 from api.conditions import if_match, tagged
+from api.fields import Moment, Name, Text
 from api.paging import Cursor, Limit, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 from cep.values import iso_time
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
-Name = Annotated[str, Field(min_length=1, max_length=alert_limits.NAME_CHARACTERS_MAX)]
-Text = Annotated[str, Field(max_length=alert_limits.COMMENT_CHARACTERS_MAX)]
 
 
 class Act(BaseModel):
@@ -57,7 +57,7 @@ class Comment(Act):
 
 
 class Snooze(Act):
-    until: AwareDatetime
+    until: Moment
 
 
 class Resolution(Act):
@@ -91,9 +91,9 @@ def get_alerts(
 
 @router.get("/alerts/{id_}")
 def get_alert(id_: str, state: State) -> Response:
-    """One alert with its history."""
+    """One alert with the newest of its history."""
     found = _known(lambda: find_alert(state.engine, id_))
-    entries = [_entry(one) for one in history(state.engine, id_)]
+    entries = [_entry(one) for one in newest_history(state.engine, id_, limits.PAGE_ROWS_DEFAULT)]
     return tagged(json_response(orjson.dumps(_alert(found) | {"history": entries})), found.version)
 
 
@@ -108,6 +108,19 @@ def get_alert_detections(
     shown = rows[:limit]
     last = shown[-1].sequence if shown else after
     return page([orjson.dumps(_detection(one)) for one in shown], (last,), len(rows) > limit)
+
+
+@router.get("/alerts/{id_}/history")
+def get_alert_history(
+    id_: str, state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
+) -> Response:
+    """What happened to it, from the beginning."""
+    _known(lambda: find_alert(state.engine, id_))
+    (after,) = decode_cursor(cursor, (0,))
+    rows = history(state.engine, id_, after=int(after), limit=limit + 1)
+    shown = rows[:limit]
+    last = shown[-1].number if shown else after
+    return page([orjson.dumps(_entry(one)) for one in shown], (last,), len(rows) > limit)
 
 
 @router.post("/alerts/{id_}:acknowledge")

@@ -11,14 +11,15 @@ from starlette.responses import JSONResponse
 from alerts import deliveries
 from alerts.breaker import Breaker
 from alerts.deliveries import NewDelivery
-from alerts.listings import counts_by_state, newest_sequence
+from alerts.listings import counts_by_state, find_delivery, has_deliveries, newest_sequence
 from alerts.message import Kind as MessageKind
 from alerts.message import rfc3339
 from alerts.reasons import State as DeliveryState
+from api.bodies import BoundedRoute
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
 
 
@@ -42,7 +43,7 @@ def get_destinations(state: State) -> Response:
     return JSONResponse({"items": items})
 
 
-@router.post("/destinations/{name}:test")
+@router.post("/destinations/{name:path}:test")
 def send_test(name: str, state: State) -> Response:
     """Sends a message that says it is a test; the answer names its delivery."""
     _check_configured(name, state)
@@ -65,29 +66,41 @@ def send_test(name: str, state: State) -> Response:
     return JSONResponse({"delivery": id_}, 202)
 
 
-@router.post("/destinations/{name}:enable")
+@router.post("/destinations/{name:path}:enable")
 def enable(name: str, state: State) -> Response:
     """After a receiver said that it wants no more.  Dead deliveries stay dead until replayed."""
+    _check_known(name, state)
     return JSONResponse({"enabled": deliveries.enable_destination(state.engine, name)})
 
 
-@router.post("/destinations/{name}:replay")
+@router.post("/destinations/{name:path}:replay")
 def replay_all(name: str, state: State) -> Response:
     """Its dead deliveries are pending again, with the same ids and bytes."""
+    _check_known(name, state)
     count = deliveries.replay(state.engine, state.clock.now_ms(), destination=name)
     return JSONResponse({"replayed": count})
 
 
 @router.post("/deliveries/{id_}:replay")
 def replay_one(id_: str, state: State) -> Response:
+    """A dead delivery is pending again."""
     if not deliveries.replay(state.engine, state.clock.now_ms(), id_=id_):
-        raise Problem(Kind.NOT_FOUND, "no dead delivery has that id")
+        found = find_delivery(state.engine, id_)
+        if found is None:
+            raise Problem(Kind.NOT_FOUND, "no delivery has that id")
+        raise Problem(Kind.NOT_POSSIBLE, f"the delivery is {found[0].state}")
     return JSONResponse({"replayed": 1})
 
 
 def _check_configured(name: str, state: ApiState) -> None:
     if name not in state.destinations.destinations:
         raise Problem(Kind.NOT_FOUND, "no destination of the configuration has that name")
+
+
+def _check_known(name: str, state: ApiState) -> None:
+    """Old deliveries may be to destinations that are in no configuration any more."""
+    if name not in state.destinations.destinations and not has_deliveries(state.engine, name):
+        raise Problem(Kind.NOT_FOUND, "no destination has that name")
 
 
 def _failing(breaker: Breaker | None) -> dict[str, object] | None:

@@ -74,6 +74,7 @@ class _StoreCollector(Collector):
         yield from self._time()
         yield from self._intake()
         yield from self._rules()
+        yield from self._alerts()
         yield from self._deliveries()
 
     def _events(self) -> Iterator[Metric]:

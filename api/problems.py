@@ -6,14 +6,18 @@ nor says anything of the inside of the server.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from http import HTTPStatus
+from itertools import takewhile
+from typing import Any, get_type_hints
 
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -28,6 +32,7 @@ class Kind(Enum):
 
     MALFORMED_BODY = (400, "The body is not what its content type says")
     MISDIRECTED = (421, "This server does not answer to that host name")
+    CROSS_SITE = (403, "Pages of other sites may not change anything")
     NOT_FOUND = (404, "There is no such thing")
     METHOD_NOT_ALLOWED = (405, "This resource has no such method")
     KEPT_IN_FILE = (409, "The rule is kept in a file of the machine")
@@ -84,7 +89,10 @@ class Problem(Exception):
         await self.response()(scope, receive, send)
 
 
-_BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED}
+_BY_STATUS = {
+    404: Kind.NOT_FOUND,
+    405: Kind.METHOD_NOT_ALLOWED,
+}
 
 
 async def _problem(_request: Request, error: Problem) -> Response:
@@ -103,12 +111,41 @@ async def _http(_request: Request, error: HTTPException) -> Response:
     return response
 
 
-async def _validation(_request: Request, error: RequestValidationError) -> Response:
-    faults = [
-        {"parameter": ".".join(str(part) for part in fault["loc"][1:]), "reason": fault["msg"]}
-        for fault in error.errors()
+async def _validation(request: Request, error: RequestValidationError) -> Response:
+    faults = error.errors()
+    if any(fault["loc"] == ("body",) or fault["type"] == "json_invalid" for fault in faults):
+        return Problem(Kind.MALFORMED_BODY, "a JSON object (application/json)").response()
+    ours = _members(get_type_hints(request.scope["endpoint"]).values())
+    named = [
+        {"parameter": _name(fault["loc"], ours), "reason": fault["msg"].removeprefix(_OF_PYDANTIC)}
+        for fault in faults
     ]
-    return Problem(Kind.INVALID_PARAMETERS, errors=faults).response()
+    return Problem(Kind.INVALID_PARAMETERS, errors=named).response()
+
+
+_OF_PYDANTIC = "Value error, "
+
+
+def _name(place: tuple[Any, ...], ours: set[str]) -> str:
+    """Where a fault is; names of members that only the client knows are left out."""
+    if place[0] != "body":
+        return ".".join(str(part) for part in place[1:])
+    known = takewhile(lambda part: part in ours, place[1:])
+    return ".".join(known) or "body"
+
+
+def _members(types: Iterable[object]) -> set[str]:
+    """The names of the members of models, and of models in them."""
+    models = [one for one in types if isinstance(one, type) and issubclass(one, BaseModel)]
+    fields = [field for model in models for field in model.model_fields.items()]
+    inner = _members(field.annotation for _, field in fields) if fields else set()
+    return inner.union(name for name, _ in fields)
+
+
+async def _unstorable(_request: Request, _error: DataError) -> Response:
+    """PostgreSQL has no NUL in texts, for one."""
+    detail = "a text or number of the request is none that the store can have"
+    return Problem(Kind.INVALID_PARAMETERS, detail, errors=[]).response()
 
 
 async def _engine(_request: Request, error: CepError) -> Response:
@@ -131,6 +168,7 @@ def install(app: FastAPI) -> None:
         HTTPException: _http,
         RequestValidationError: _validation,
         CepError: _engine,
+        DataError: _unstorable,
         Exception: _unexpected,
     }
     for kind, handler in handlers.items():

@@ -6,21 +6,22 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from alerts import limits as alert_limits
 from alerts import silences
 from alerts.errors import NotFound, Refused
 from alerts.matching import Matcher
 from alerts.message import rfc3339
 from alerts.silences import Silence
 from api import limits
+from api.bodies import BoundedRoute
+from api.fields import Moment, Name, Text
 from api.paging import Cursor, Limit, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
 
 
@@ -33,10 +34,10 @@ class Preview(BaseModel):
 class NewSilence(Preview):
     """`ends` is mandatory; it begins at once when `starts` is not given."""
 
-    by: str = Field(min_length=1, max_length=alert_limits.NAME_CHARACTERS_MAX)
-    comment: str = Field(min_length=1, max_length=alert_limits.COMMENT_CHARACTERS_MAX)
-    starts: AwareDatetime | None = None
-    ends: AwareDatetime
+    by: Name
+    comment: Annotated[Text, Field(min_length=1)]
+    starts: Moment | None = None
+    ends: Moment
 
 
 @router.get("/silences")
