@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
+from alert_desk import Desk
 from api_checks import NOW_MS, PLAIN, RULES, Api, Server
 
 from alerts.ports import ManualClock
@@ -24,3 +26,9 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield Api(client, url, state, store, log)
     log.close()
     store.close()
+
+
+@pytest.fixture
+def desk(api: Api, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("HOOK_SECRET", "whsec_" + base64.b64encode(b"x" * 32).decode())
+    return Desk(api)
