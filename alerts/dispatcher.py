@@ -88,6 +88,7 @@ class Dispatcher:
         self._smtp = smtp or AiosmtplibSender()
         self._jitter = jitter
         self._attempts: set[asyncio.Task[None]] = set()
+        self._turns: dict[str, asyncio.Semaphore] = {}  # by destination
         self._under_way: dict[str, str] = {}  # delivery → destination, until it is recorded
         self._finished: list[Finished] = []  # and not recorded yet
         self._breakers: dict[str, Breaker] = {}
@@ -103,6 +104,7 @@ class Dispatcher:
 
         A store that cannot be used is logged and waited for: it must not stop the deliveries.
         """
+        self._turns.clear()  # they belong to an event loop
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -128,6 +130,7 @@ class Dispatcher:
 
         The number of attempts started.
         """
+        self._turns.clear()  # they belong to an event loop
         total = 0
         while (started := await self._start_due()) or self._under_way:
             total += started
@@ -159,7 +162,7 @@ class Dispatcher:
         due = await self._db(self._due, now)
         for delivery in due:
             self._under_way[delivery.id] = delivery.destination
-            task = asyncio.create_task(self._attempt(delivery))
+            task = asyncio.create_task(self._attempt_in_turn(delivery))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
         return len(due)
@@ -173,18 +176,23 @@ class Dispatcher:
         load = Counter(now.under_way.values())
         found = []
         for name in deliveries.due_destinations(self.engine, now.ms):
-            free = self._places(name, now) - load[name]
+            free = self._taken_at_once(name, now) - load[name]
             if free > 0:
                 found += deliveries.due_deliveries(
                     self.engine, name, now.ms, now.under_way.keys(), free
                 )
         return self._rendered(found)
 
-    def _places(self, name: str, now: _Now) -> int:
-        destination = self.policy.destinations.destinations.get(name)
-        places = limits.CONCURRENCY_DEFAULT if destination is None else destination.concurrency
+    def _taken_at_once(self, name: str, now: _Now) -> int:
+        """How many messages may have left the store: those being sent, and some that are next, so
+        that sending does not wait for the database."""
+        places = self._places(name) * limits.ROUNDS_TAKEN
         breaker = now.breakers.get(name)
         return places if breaker is None else breaker.places(places, now.ms)
+
+    def _places(self, name: str) -> int:
+        destination = self.policy.destinations.destinations.get(name)
+        return limits.CONCURRENCY_DEFAULT if destination is None else destination.concurrency
 
     def _rendered(self, due: list[Delivery]) -> list[Delivery]:
         """Renders what was not yet, and keeps the bytes; what cannot be rendered fails later."""
@@ -213,6 +221,22 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------ attempt
 
+    async def _attempt_in_turn(self, delivery: Delivery) -> None:
+        """Waits for a free place; gives up when the destination is left alone meanwhile."""
+        name = delivery.destination
+        if name not in self._turns:
+            self._turns[name] = asyncio.Semaphore(self._places(name))
+        try:
+            async with self._turns[name]:
+                breaker = self._breakers.get(name)
+                if breaker is None or breaker.places(1, self._clock.now_ms()):
+                    await self._attempt(delivery)
+                    return
+        except asyncio.CancelledError:
+            del self._under_way[delivery.id]
+            raise
+        del self._under_way[delivery.id]
+
     async def _attempt(self, delivery: Delivery) -> None:
         started_ms, started = self._clock.now_ms(), time.monotonic()
         attempt = Attempt(delivery)
@@ -226,9 +250,6 @@ class Dispatcher:
         except Exception as error:
             log.exception("attempt_failed", delivery=delivery.id, exc_info=False)
             reason, attempt.error = Reason.INTERNAL, type(error).__name__
-        except asyncio.CancelledError:
-            del self._under_way[delivery.id]
-            raise
         secrets = secrets_of(attempt.destination)
         record = AttemptRecord(
             started_ms=started_ms,

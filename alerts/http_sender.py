@@ -1,6 +1,6 @@
-"""The production `HttpSender`: httpx2 with checked addresses and nothing from the environment.
+"""The production `HttpSender`: httpx2's transport, with checked addresses and nothing else.
 
-No redirect is followed, no proxy variable is read, no cookie is kept, at most
+A transport knows neither redirects nor cookies nor proxies of the environment, and at most
 limits.ANSWER_READ_BYTES of an answer are read.  The URL's host is replaced by a checked address
 before the connection is made; the Host header and the TLS name stay those of the URL.
 """
@@ -8,11 +8,10 @@ before the connection is made; the Host header and the TLS name stay those of th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl
 from collections.abc import Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import lru_cache
 
 import httpx2
 
@@ -30,46 +29,12 @@ from alerts.ports import HttpAnswer, HttpSettings
 from alerts.reasons import Reason
 
 
-class PinnedTransport(httpx2.AsyncBaseTransport):
-    """Sends a request to a checked address of its host, or refuses with `SendError`.
-
-    Connections are kept open per address, so one transport serves one host only: with two hosts on
-    one address, a connection opened under the TLS name of one could carry the other's request.
-    """
-
-    def __init__(
-        self, policy: NetworkPolicy, resolver: Resolver, inner: httpx2.AsyncBaseTransport
-    ) -> None:
-        self._policy = policy
-        self._resolver = resolver
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        host = request.url.raw_host.decode("ascii")
-        port = port_of(request.url)
-        addresses = await checked_addresses(self._policy, self._resolver, host, port)
-        for address in addresses[:-1]:
-            # A name with several addresses: the next one may be up.
-            with contextlib.suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
-                return await self._send(request, host, address)
-        return await self._send(request, host, addresses[-1])
-
-    async def _send(self, request: httpx2.Request, host: str, address: str) -> httpx2.Response:
-        pinned = httpx2.Request(
-            request.method,
-            request.url.copy_with(host=address),
-            headers=request.headers,  # the Host header of the original URL included
-            stream=request.stream,
-            extensions={**request.extensions, "sni_hostname": host},
-        )
-        return await self._inner.handle_async_request(pinned)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
 class HttpxSender:
-    """One client, hence one connection pool, per destination."""
+    """One transport, hence one pool of connections, per destination.
+
+    Connections are kept open per address, so a pool serves one host only: with two hosts on one
+    address, a connection opened under the TLS name of one could carry the other's request.
+    """
 
     def __init__(self, policy: NetworkPolicy, resolver: Resolver | None = None) -> None:
         # Its INFO lines hold whole URLs, and a webhook's URL may be a secret.
@@ -77,7 +42,7 @@ class HttpxSender:
         logging.getLogger("httpcore2").setLevel(logging.WARNING)
         self._policy = policy
         self._resolver = resolver or SystemResolver()
-        self._clients: dict[str, httpx2.AsyncClient] = {}
+        self._transports: dict[str, httpx2.AsyncHTTPTransport] = {}
 
     async def post(
         self,
@@ -94,7 +59,7 @@ class HttpxSender:
             raise SendError(Reason.BLOCKED, str(error)) from None
         try:
             async with asyncio.timeout(destination.timeout_ms / 1000):
-                return await self._exchange(self._client(name, destination), target, headers, body)
+                return await self._post(name, destination, target, headers, body)
         except TimeoutError as error:
             raise SendError(Reason.TIMEOUT, f"no answer in {destination.timeout_ms} ms") from error
         except httpx2.TimeoutException as error:
@@ -103,44 +68,73 @@ class HttpxSender:
             # The text of these may hold the URL; their kind says enough.
             raise SendError(Reason.NETWORK, _kind(error)) from error
 
-    async def _exchange(
+    async def _post(
         self,
-        client: httpx2.AsyncClient,
+        name: str,
+        destination: HttpSettings,
         url: httpx2.URL,
         headers: Mapping[str, str],
         body: bytes,
     ) -> HttpAnswer:
-        async with client.stream("POST", url, headers=dict(headers), content=body) as response:
-            kept = bytearray()
-            # Raw: an answer that unpacks to gigabytes is not unpacked.
-            async for part in response.aiter_raw():
-                kept += part
-                if len(kept) >= limits.ANSWER_READ_BYTES:
-                    break
-            answer = bytes(kept[: limits.ANSWER_READ_BYTES])
-            return HttpAnswer(response.status_code, _lower(response.headers), answer)
+        host = url.raw_host.decode("ascii")
+        addresses = await checked_addresses(self._policy, self._resolver, host, port_of(url))
+        transport = self._transport(name, destination)
+        headers = {"host": url.netloc.decode("ascii"), **headers}
+        for place, address in enumerate(addresses, start=1):
+            request = httpx2.Request(
+                "POST",
+                _at_address(url, address),
+                headers=headers,
+                content=body,
+                extensions={"sni_hostname": host},
+            )
+            try:
+                return await _exchange(transport, request)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                if place == len(addresses):
+                    raise
+                # A name with several addresses: the next one may be up.
+        raise SendError(Reason.NETWORK, "the host name has no address")
 
-    def _client(self, name: str, destination: HttpSettings) -> httpx2.AsyncClient:
-        client = self._clients.get(name)
-        if client is None:
+    def _transport(self, name: str, destination: HttpSettings) -> httpx2.AsyncHTTPTransport:
+        transport = self._transports.get(name)
+        if transport is None:
             verify = ssl.create_default_context(
                 cafile=None if destination.ca_file is None else str(destination.ca_file)
             )
-            inner = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, retries=0)
-            client = httpx2.AsyncClient(
-                transport=PinnedTransport(self._policy, self._resolver, inner),
-                trust_env=False,
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                follow_redirects=False,
-                timeout=destination.timeout_ms / 1000,
+            kept_open = httpx2.Limits(max_keepalive_connections=destination.concurrency)
+            transport = httpx2.AsyncHTTPTransport(
+                verify=verify, trust_env=False, retries=0, limits=kept_open
             )
-            self._clients[name] = client
-        return client
+            self._transports[name] = transport
+        return transport
 
     async def aclose(self) -> None:
-        clients, self._clients = list(self._clients.values()), {}
-        for client in clients:
-            await client.aclose()
+        transports, self._transports = list(self._transports.values()), {}
+        for transport in transports:
+            await transport.aclose()
+
+
+async def _exchange(transport: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> HttpAnswer:
+    response = await transport.handle_async_request(request)
+    stream = response.stream
+    assert isinstance(stream, httpx2.AsyncByteStream)
+    kept = bytearray()
+    try:
+        # As it is on the wire: an answer that unpacks to gigabytes is not unpacked.
+        async for part in stream:
+            kept += part
+            if len(kept) >= limits.ANSWER_READ_BYTES:
+                break
+    finally:
+        await stream.aclose()
+    answer = bytes(kept[: limits.ANSWER_READ_BYTES])
+    return HttpAnswer(response.status_code, _lower(response.headers), answer)
+
+
+@lru_cache(maxsize=limits.URLS_KEPT)
+def _at_address(url: httpx2.URL, address: str) -> httpx2.URL:
+    return url.copy_with(host=address)
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:

@@ -28,6 +28,7 @@ STORE_RETRY_INTERVAL_MS = 1_000  # how long to wait for a store that takes no wr
 CLAIMS_MAX = 10  # before the dispatcher looks after sending again
 CLAIM_ROWS_MAX = 200  # outbox rows that become deliveries in one transaction
 SHUTDOWN_GRACE_MS = 5_000  # how long sends under way may still take after a stop
+ROUNDS_TAKEN = 8  # times its concurrency, of messages to a destination that left the store
 CONCURRENCY_DEFAULT = 4  # messages under way to one destination
 CONCURRENCY_MAX = 64
 TIMEOUT_DEFAULT_MS = 10_000  # of one attempt, from look-up to the last byte of the answer
@@ -35,6 +36,7 @@ TIMEOUT_MAX_MS = 120_000
 THREADS_MAX = 64  # blocking sends of one destination, those included that are late
 
 # ---------------------------------------------------------------------------------- messages
+URLS_KEPT = 256  # parsed
 ANSWER_READ_BYTES = 64 * KIB  # of a receiver's answer; the rest is not read
 ANSWER_KEPT_BYTES = 8 * KIB  # of it in the attempt log
 ERROR_KEPT_CHARACTERS = 500

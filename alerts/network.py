@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -24,6 +26,7 @@ from typing import Protocol
 
 import httpx2
 
+from alerts import limits
 from alerts.errors import SendError
 from alerts.reasons import Reason
 
@@ -77,6 +80,8 @@ class Resolver(Protocol):
 
 class SystemResolver:
     async def resolve(self, host: str, port: int) -> Sequence[str]:
+        with suppress(ValueError):
+            return [str(ip_address(host))]  # written as it is: nothing to look up
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -101,6 +106,7 @@ class NetworkPolicy:
         return None if public else f"{address} is not a public address and not allowed in [network]"
 
 
+@lru_cache(maxsize=limits.URLS_KEPT)
 def check_url(text: str) -> httpx2.URL:
     """The URL of a webhook, http or https, with a host and no user, fragment or odd characters.
 

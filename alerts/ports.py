@@ -61,6 +61,9 @@ class HttpSettings(Protocol):
     def timeout_ms(self) -> int: ...
 
     @property
+    def concurrency(self) -> int: ...
+
+    @property
     def ca_file(self) -> Path | None: ...
 
 

@@ -72,6 +72,7 @@ def figures(record: Mapping[str, Any], docs: Path = DOCS) -> str:
         tables.memory(record),
         tables.startup(record),
         tables.workers(record),
+        tables.delivering(record),
     ]
     return "\n\n".join(part for part in parts if part)
 

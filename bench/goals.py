@@ -45,3 +45,4 @@ COMMIT_PAUSE_MS = 50.0
 RESTORE_SECONDS = 10.0
 LATENCY_MS = {"p50_ms": 10.0, "p99_ms": 50.0}
 WORKERS_FACTOR = 1.8  # events/s of two workers over those of one
+DELIVERIES = 500  # a second, each with its attempt recorded

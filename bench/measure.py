@@ -13,6 +13,7 @@ import sys
 
 from bench import (
     checkpoint,
+    delivering,
     latency,
     memory,
     reference,
@@ -37,6 +38,7 @@ MEASURES = {
     "latency": latency.append_to_committed,
     "stages": stages.time_by_stage,
     "workers": spread.two_against_one,
+    "delivering": delivering.outbox_to_receiver,
 }
 
 

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from bench import baseline, rulebook, startup, streams, workload
+from bench import baseline, delivering, rulebook, startup, streams, workload
 
 ROOT = Path(__file__).parents[1]
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -110,6 +110,11 @@ def _startup(events: int, runs: int, full: bool) -> object:
     return startup.measure()
 
 
+def _delivering(events: int, runs: int, full: bool) -> object:
+    found = child("delivering", "webhook", events, _scaled(delivering.ALERTS, events), 1)
+    return {"webhook": found}
+
+
 def _scaled(what: int, events: int) -> int:
     """Smaller when the stream is made smaller, never larger."""
     return max(1, what * min(events, WHOLE) // WHOLE)
@@ -122,5 +127,6 @@ FIGURES = {
     "memory": _memory,
     "startup": _startup,
     "workers": _workers,
+    "delivering": _delivering,
 }
 """Of the engine, each a function of (events, runs, full)."""

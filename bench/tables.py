@@ -180,3 +180,18 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return ""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+
+
+def delivering(record: Record) -> str:
+    rows = [
+        (
+            name,
+            f"{found['alerts']:,}",
+            f"{found['concurrency']}",
+            f"{found['deliveries_per_second']:,}",
+            f"{goals.DELIVERIES:,}",
+        )
+        for name, found in record.get("delivering", {}).items()
+    ]
+    head = ("outbox → receiver", "alerts", "under way", "deliveries/s", "goal")
+    return _table(head, rows)
