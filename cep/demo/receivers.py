@@ -8,6 +8,7 @@ twice counts once.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -100,8 +101,11 @@ class WebhookReceiver:
         self._server.server_close()
 
 
+_DETECTION = re.compile(r"^detection: ([0-9a-f]{32})$", re.MULTILINE)
+
+
 class MailSink:
-    """`received` by detection id, which the Message-ID carries."""
+    """`received` by detection id, which the text part says in a line of its own."""
 
     def __init__(self) -> None:
         self.received: dict[str, Received] = {}
@@ -110,7 +114,9 @@ class MailSink:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         message = message_from_bytes(envelope.original_content or b"", policy=policy.SMTP)
-        detection_id = str(message["Message-ID"]).strip("<>").partition("@")[0]
+        text = message.get_body(("plain",))
+        said = _DETECTION.search(text.get_content()) if text is not None else None
+        detection_id = said[1] if said is not None else ""
         received = Received(detection_id, time.time(), str(message["Subject"]), {})
         self.received.setdefault(detection_id, received)
         return "250 OK"
