@@ -149,7 +149,9 @@ class Episodes:
         going_on.detections += 1
         going_on.last_ms = self._now_ms
         going_on.last_at_ms = max(going_on.last_at_ms, one.subject.at_ms)
-        going_on.due_ms = next_due_ms(going_on, route)
+        # Timers are those of the route it was opened with, which may be another one by now.
+        own = going_on.route == (route.name or None)
+        going_on.due_ms = next_due_ms(going_on, route) if own else self._now_ms
         self._places[going_on.id] = one.place
         return going_on
 

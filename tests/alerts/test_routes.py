@@ -170,6 +170,22 @@ def test_nobody_has_acknowledged_so_the_next_ones_are_told(engine: Engine, detec
     assert desk.after(24 * HOUR_MS + 15 * MINUTE_MS) == [("desk", ESCALATION)]
 
 
+def test_timers_stay_those_of_the_route_an_alert_was_opened_with(
+    engine: Engine, detect: Detect
+) -> None:
+    nag = {"name": "nag", "remind_every": "1h", "resolve_after": "9h"}
+    desk = Desk(engine, where(nag))
+    detect("default", key="c1")
+    desk.after(0)
+    desk = Desk(engine, where({"name": "other", "to": ["desk"]}, nag))
+    detect("default", key="c1")
+    assert desk.after(MINUTE_MS) == [("desk", DETECTION)]
+    assert desk.after(HOUR_MS + MINUTE_MS) == [("desk", REMINDER), ("soc", REMINDER)]
+    desk.after(9 * HOUR_MS + MINUTE_MS)
+    (episode,) = list_alerts(engine)
+    assert (episode.route, episode.state) == ("nag", "resolved")
+
+
 def test_a_dispatcher_that_was_away_takes_every_step_once(engine: Engine, detect: Detect) -> None:
     steps = [{"after": "15m", "to": ["desk"]}, {"after": "1h", "to": ["boss"]}]
     settings = where({"name": "night", "escalate": steps, "remind_every": "1h"})
