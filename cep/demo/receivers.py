@@ -101,7 +101,7 @@ class WebhookReceiver:
         self._server.server_close()
 
 
-_DETECTION = re.compile(r"^detection: ([0-9a-f]{32})$", re.MULTILINE)
+_DETECTION = re.compile(r"^detection: ([0-9a-f]{32})\r?$", re.MULTILINE)
 
 
 class MailSink:
