@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import IntegrityError
 
 from alerts import limits
 from alerts.alert import (
@@ -88,6 +89,13 @@ def resolve(engine: Engine, id_: str, by: By, disposition: Disposition, text: st
 
 def reopen(engine: Engine, id_: str, by: By) -> Alert:
     """It was not over; refused when a later alert of the same rule and key goes on."""
+    try:
+        return _reopen(engine, id_, by)
+    except IntegrityError as error:  # PostgreSQL: the later one was opened at the same moment
+        raise Refused("a later alert of the same rule and key is going on") from error
+
+
+def _reopen(engine: Engine, id_: str, by: By) -> Alert:
     with _changing(engine, id_, by, Action.REOPENED) as change:
         one = change.alert
         if one.state == AlertState.OPEN:
