@@ -86,13 +86,15 @@ def make_silence(
 def end_silence(engine: Engine, id_: str, now_ms: int) -> Silence:
     """It hides nothing from now on; raises `NotFound`, or `Refused` when it is over."""
     with engine.begin() as connection:
-        ended = connection.execute(
-            update(silence)
-            .where(silence.c.id == id_, silence.c.ends_ms > now_ms)
-            .values(ends_ms=now_ms)
-        ).rowcount
+        going_on = silence.c.id == id_, silence.c.ends_ms > now_ms
+        would_end_ms = connection.scalar(select(silence.c.ends_ms).where(*going_on))
+        if would_end_ms is not None:
+            connection.execute(update(silence).where(*going_on).values(ends_ms=now_ms))
+            # What waited for its end (`alerts.timers`) is looked at now.
+            waited = alert.c.due_ms >= would_end_ms, alert.c.state != AlertState.RESOLVED
+            connection.execute(update(alert).where(*waited).values(due_ms=now_ms))
     found = find_silence(engine, id_)
-    if not ended:
+    if would_end_ms is None:
         raise Refused("the silence is over")
     return found
 

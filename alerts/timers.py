@@ -104,7 +104,10 @@ class _Looks:
                 self._remind(one, route)
         one.due_ms = next_due_ms(one, route)
         if silence is not None and one.due_ms is not None:
-            one.due_ms = max(one.due_ms, silence.ends_ms)
+            # Nothing is told before; but an alert ends in its time.
+            later = max(one.due_ms, silence.ends_ms)
+            after = route.resolve_after
+            one.due_ms = later if after is None else min(later, one.last_ms + after)
 
     def write(self, alerts: list[Alert]) -> None:
         write_alerts(self.connection, [], alerts)

@@ -19,7 +19,7 @@ from alerts.dispatcher import Dispatcher
 from alerts.lifecycle import By
 from alerts.matching import Matcher
 from alerts.ports import HttpAnswer, ManualClock, SimulatedHttpSender
-from alerts.silences import make_silence
+from alerts.silences import Silence, end_silence, make_silence
 
 Detect = Callable[..., str]
 SECOND_MS, MINUTE_MS, HOUR_MS = 1_000, 60_000, 3_600_000
@@ -240,17 +240,43 @@ def test_a_silenced_alert_is_neither_reminded_of_nor_escalated(
     desk = Desk(engine, where({"name": "night", "remind_every": "1h", "escalate": steps}))
     detect("default")
     desk.after(0)
-    make_silence(
+    silence(engine, 3 * HOUR_MS)
+    assert desk.after(3 * HOUR_MS - 1) == []
+    assert sorted(desk.after(3 * HOUR_MS)) == [("boss", ESCALATION), ("soc", REMINDER)]
+
+
+def silence(engine: Engine, for_ms: int) -> Silence:
+    return make_silence(
         engine,
         Matcher(rule=("card_testing",)),
         starts_ms=NOW_MS,
-        ends_ms=NOW_MS + 3 * HOUR_MS,
+        ends_ms=NOW_MS + for_ms,
         actor="ada",
         comment="known",
         now_ms=NOW_MS,
     )
-    assert desk.after(3 * HOUR_MS - 1) == []
-    assert sorted(desk.after(3 * HOUR_MS)) == [("boss", ESCALATION), ("soc", REMINDER)]
+
+
+def test_what_waited_for_a_silence_that_is_ended_early_is_told_then(
+    engine: Engine, detect: Detect
+) -> None:
+    desk = Desk(engine, where({"name": "night", "remind_every": "1h"}))
+    detect("default")
+    desk.after(0)
+    made = silence(engine, 300 * 24 * HOUR_MS)
+    assert desk.after(2 * HOUR_MS) == []
+    end_silence(engine, made.id, NOW_MS + 2 * HOUR_MS)
+    assert desk.after(2 * HOUR_MS) == [("soc", REMINDER)]
+
+
+def test_a_silenced_alert_ends_in_its_time(engine: Engine, detect: Detect) -> None:
+    route = {"name": "brief", "remind_every": "30m", "resolve_after": "1h"}
+    desk = Desk(engine, where(route, resolved=True))
+    detect("default")
+    desk.after(0)
+    silence(engine, 3 * HOUR_MS)
+    assert desk.after(30 * MINUTE_MS) == []
+    assert desk.after(HOUR_MS) == [("soc", RESOLVED)]
 
 
 def test_a_destination_that_is_not_configured_any_more_is_a_dead_delivery(
