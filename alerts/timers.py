@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from alerts import limits
 from alerts.alert import (
@@ -161,11 +161,15 @@ class _Looks:
 
 
 def _newest_detections(connection: Connection, alerts: list[str]) -> dict[str, str]:
-    """Of each alert, the id of the detection that was taken in last."""
-    ranked = (
-        select(alert_detection.c.alert_id, alert_detection.c.detection_id, detection.c.sequence)
+    """Of each alert, the id of the detection that was committed last."""
+    newest = (
+        select(alert_detection.c.alert_id, func.max(detection.c.sequence).label("sequence"))
         .join(detection, detection.c.id == alert_detection.c.detection_id)
         .where(alert_detection.c.alert_id.in_(alerts))
-        .order_by(detection.c.sequence)
+        .group_by(alert_detection.c.alert_id)
+        .subquery()
     )
-    return {row.alert_id: row.detection_id for row in connection.execute(ranked)}
+    query = select(newest.c.alert_id, detection.c.id).join(
+        newest, newest.c.sequence == detection.c.sequence
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}

@@ -89,7 +89,8 @@ Step: TypeAlias = Append | Change | Reload | Restart | Wait | Silence | Deploy
 class Scenario:
     """`plans`: how receivers answer (see `Receivers`); `ends`: the log ends, and time with it.
 
-    `default`: where alerts go whose rule does not say so; `idle_ms`: see `cep.idle` (0: never).
+    `default`: where alerts go whose rule does not say so; `idle_ms`: see `cep.idle` (0: never);
+    `routes` and `webhook`: settings of routes, and of every webhook.
     """
 
     name: str
@@ -103,6 +104,8 @@ class Scenario:
     concurrency: int = 2
     default: tuple[str, ...] = ()
     idle_ms: int = 0
+    routes: tuple[Mapping[str, object], ...] = ()
+    webhook: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def deploys(self) -> bool:
@@ -111,10 +114,11 @@ class Scenario:
 
     @property
     def destinations(self) -> Destinations:
-        hook = {"type": "webhook", "secrets": [{"env": "HOOK_SECRET"}]}
+        hook = {"type": "webhook", "secrets": [{"env": "HOOK_SECRET"}], **self.webhook}
         return Destinations.model_validate(
             {
                 "default": self.default,
+                "routes": self.routes,
                 "destinations": {
                     name: hook | {"url": f"http://{name}/", "concurrency": self.concurrency}
                     for name in ("soc", "desk")

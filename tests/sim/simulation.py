@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class Outcome:
     deliveries: dict[str, tuple[Any, ...]]
     messages: list[Message]
     effects: list[Effects]
+    rows: Callable[[str], list[tuple[Any, ...]]]  # of the database as it was left
 
 
 def run(
@@ -74,6 +75,7 @@ def run(
         {row[0]: row[1:] for row in map(_delivery, rows(_DELIVERIES))},
         world.receivers.messages,
         lives,
+        rows,
     )
 
 
