@@ -127,20 +127,23 @@ class Process:
             self._effects.place()
 
     def _deliver_all(self) -> None:
-        """Until nothing is left to deliver; the time until the next try is skipped."""
+        """Until nothing is left to deliver; while nothing changes, time is skipped."""
         query = """
-            select min(max(next_attempt_ms, coalesce(probe_ms, 0)))
+            select id, state, attempts, max(next_attempt_ms, coalesce(probe_ms, 0)) as due_ms
             from delivery left join breaker using (destination)
-            where state in ('pending', 'gathering')
+            where state not in ('delivered', 'dead')
         """
+        before: list[tuple[Any, ...]] = []
         while True:
             self._loop.turn(POLL_INTERVAL_MS / 1000)
             self._check()
-            ((next_ms,),) = self._world.disk.rows(query)
-            if next_ms is None and not self._world.disk.rows("select 1 from outbox"):
+            unfinished = self._world.disk.rows(query)
+            if not unfinished and not self._world.disk.rows("select 1 from outbox"):
                 return
-            if next_ms is not None:
-                self._world.clock.at_ms = max(self._world.clock.at_ms, next_ms)
+            later = [row[3] for row in unfinished if row[3] > self._world.clock.at_ms]
+            if unfinished == before and later:
+                self._world.clock.at_ms = min(later)
+            before = unfinished
 
     # ------------------------------------------------------------------------------- the client
 
