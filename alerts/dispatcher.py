@@ -34,7 +34,6 @@ from alerts.config import Destinations
 from alerts.credentials import redact
 from alerts.deliveries import AttemptRecord, Delivery, Finished
 from alerts.destinations import Destination
-from alerts.errors import SendError
 from alerts.http_sender import HttpxSender
 from alerts.matching import TagsOf
 from alerts.message import Notice
@@ -195,7 +194,8 @@ class Dispatcher:
         return limits.CONCURRENCY_DEFAULT if destination is None else destination.concurrency
 
     def _rendered(self, due: list[Delivery]) -> list[Delivery]:
-        """Renders what was not yet, and keeps the bytes; what cannot be rendered fails later."""
+        """Renders what was not yet, and keeps the bytes; what cannot be rendered fails when it is
+        tried, and only that."""
         fresh = [one for one in due if one.body is None and self._destination(one) is not None]
         if not fresh:
             return due
@@ -204,7 +204,7 @@ class Dispatcher:
         for one in fresh:
             destination = self._destination(one)
             assert destination is not None
-            with contextlib.suppress(SendError):
+            with contextlib.suppress(Exception):
                 body = channel_of(destination).render(notices[one.id], destination)
                 bodies[one.id] = (str(destination.type), body)
         if bodies:
@@ -223,7 +223,7 @@ class Dispatcher:
 
     async def _attempt_in_turn(self, delivery: Delivery) -> None:
         """Waits for a free place; gives up when the destination is left alone meanwhile."""
-        name = delivery.destination
+        name, concluded = delivery.destination, False
         if name not in self._turns:
             self._turns[name] = asyncio.Semaphore(self._places(name))
         try:
@@ -231,22 +231,22 @@ class Dispatcher:
                 breaker = self._breakers.get(name)
                 if breaker is None or breaker.places(1, self._clock.now_ms()):
                     await self._attempt(delivery)
-                    return
-        except asyncio.CancelledError:
-            del self._under_way[delivery.id]
-            raise
-        del self._under_way[delivery.id]
+                    concluded = True
+        except SQLAlchemyError as error:
+            log.warning("store_unavailable", error=type(error).__name__)
+        except Exception as error:
+            log.error("attempt_lost", delivery=delivery.id, error=type(error).__name__)
+        finally:
+            if not concluded:  # nothing will be recorded: it is due and will be tried again
+                del self._under_way[delivery.id]
 
     async def _attempt(self, delivery: Delivery) -> None:
         started_ms, started = self._clock.now_ms(), time.monotonic()
         attempt = Attempt(delivery)
         try:
             reason = await run_stages(attempt, self._surroundings())
-        except SQLAlchemyError as error:
-            # Nothing was sent, and nothing can be recorded: it is due and will be tried again.
-            log.warning("store_unavailable", error=type(error).__name__)
-            del self._under_way[delivery.id]
-            return
+        except SQLAlchemyError:
+            raise  # nothing was sent yet
         except Exception as error:
             log.exception("attempt_failed", delivery=delivery.id, exc_info=False)
             reason, attempt.error = Reason.INTERNAL, type(error).__name__

@@ -29,6 +29,7 @@ from alerts.alert import (
 from alerts.matching import Facts, TagsOf, key_texts
 from alerts.message import Subject
 from alerts.routes import Route
+from alerts.texts import cut, one_line
 from alerts.timers import next_due_ms
 from cep.store.connect import reading
 from cep.store.tables import alert, resolution, taken_in
@@ -73,14 +74,14 @@ def found(subject: Subject, tags_of: TagsOf) -> Found:
     except orjson.JSONDecodeError:
         body = None
     body = body if isinstance(body, dict) else {}
-    title = str(body.get("message") or "").strip()
+    title = one_line(str(body.get("message") or ""))  # PostgreSQL has no NUL in text
     key = body.get("key")
     return Found(
         subject=subject,
         facts=Facts(subject.rule, subject.severity, tags_of(subject.rule), key_texts(key)),
         key=key,
         dedup_key=dedup_key(subject.rule, key),
-        title=title[: limits.TITLE_CHARACTERS_MAX],
+        title=cut(title, limits.TITLE_CHARACTERS_MAX),
         position=_position(body.get("events")),
     )
 

@@ -157,7 +157,8 @@ class _Looks:
             self._announce(Kind.REMINDER, one, name, "The alert is still open.")
 
     def _announce(self, kind: Kind, one: Alert, name: str, note: str) -> None:
-        self.outgoing.announce(kind, one, name, self.newest[one.id], str(self.now_ms), note)
+        place = f"{self.now_ms} {one.escalations}"
+        self.outgoing.announce(kind, one, name, self.newest[one.id], place, note)
 
 
 def _newest_detections(connection: Connection, alerts: list[str]) -> dict[str, str]:

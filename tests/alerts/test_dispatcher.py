@@ -26,6 +26,7 @@ from sqlalchemy import Engine, insert, select
 from standardwebhooks import Webhook
 
 from alerts import limits
+from alerts import webhook as webhook_channel
 from alerts.alert import alert_id
 from alerts.deliveries import (
     delivery_id,
@@ -33,8 +34,10 @@ from alerts.deliveries import (
     enable_destination,
     replay,
 )
+from alerts.destinations import WebhookDestination
 from alerts.errors import SendError
 from alerts.listings import counts_by_state
+from alerts.message import Notice
 from alerts.ports import HttpAnswer, ManualClock, SimulatedHttpSender, SystemClock
 from alerts.reasons import Reason
 from cep.store.tables import outbox
@@ -369,3 +372,21 @@ def test_run_delivers_what_arrives_and_stops_when_told(
     asyncio.run(scenario())
     assert len(receiver.requests) == 3
     assert counts_by_state(engine) == {("soc", "delivered"): 3}
+
+
+def test_a_message_that_cannot_be_rendered_holds_up_no_other(
+    engine: Engine, receiver: HttpReceiver, detect: Detect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours in one message is recorded as one, and tried again."""
+    broken, fine = detect("soc"), detect("soc")
+
+    def render(notice: Notice, destination: WebhookDestination) -> bytes:
+        if notice.subjects[0].detection_id == broken:
+            raise KeyError("a fault")
+        return render_webhook(notice, destination)
+
+    render_webhook = webhook_channel.render
+    monkeypatch.setattr(webhook_channel, "render", render)
+    asyncio.run(dispatcher(engine, hook(receiver)).run_once())
+    rows = {row.detection_id: (row.state, row.reason) for row in all_deliveries(engine)}
+    assert rows == {broken: ("pending", "internal"), fine: ("delivered", "delivered")}

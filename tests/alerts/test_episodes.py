@@ -170,6 +170,13 @@ def test_a_body_that_is_not_json_opens_an_alert_of_the_rule(engine: Engine, dete
     assert (episode.rule, episode.key, episode.title) == ("card_testing", b"null", "")
 
 
+def test_a_title_is_one_line_that_every_database_takes(engine: Engine, detect: Detect) -> None:
+    detect("default", message="a\x00b\r\nc \u202e d")
+    drain(engine, SOC, NOW_MS)
+    (episode,) = list_alerts(engine)
+    assert episode.title == "a b c d"
+
+
 def test_long_titles_are_cut(engine: Engine, detect: Detect) -> None:
     detect("default", message="x" * 10_000)
     drain(engine, SOC, NOW_MS)
