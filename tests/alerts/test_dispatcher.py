@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
+import threading
 import time
 from collections.abc import Callable
 
@@ -390,3 +393,39 @@ def test_a_message_that_cannot_be_rendered_holds_up_no_other(
     asyncio.run(dispatcher(engine, hook(receiver)).run_once())
     rows = {row.detection_id: (row.state, row.reason) for row in all_deliveries(engine)}
     assert rows == {broken: ("pending", "internal"), fine: ("delivered", "delivered")}
+
+
+def test_answer_that_breaks_off_is_no_answer(engine: Engine, detect: Detect) -> None:
+    """The connection is reset behind half of a body: whether it was taken is not known."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer_half() -> None:
+        connection, _ = listener.accept()
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+        # Closing without waiting for what is under way sends a reset.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    thread = threading.Thread(target=answer_half)
+    thread.start()
+    detect("soc")
+    port = listener.getsockname()[1]
+    asyncio.run(dispatcher(engine, destinations(soc=webhook(port))).run_once())
+    thread.join()
+    listener.close()
+    row = one_delivery(engine)
+    assert (row.state, row.reason, row.attempts) == ("pending", "network", 1)
+
+
+def test_certificate_that_is_not_trusted_is_sent_nothing(engine: Engine, detect: Detect) -> None:
+    """Names are compared in test_network_policy."""
+    with HttpReceiver(tls=True) as receiver:
+        url = f"https://localhost:{receiver.port}/hook"
+        detect("soc")
+        asyncio.run(
+            dispatcher(engine, destinations(soc=webhook(receiver.port, url=url))).run_once()
+        )
+        assert receiver.requests == []
+    (attempt,) = all_attempts(engine)
+    assert (attempt.reason, one_delivery(engine).state) == ("network", "pending")
