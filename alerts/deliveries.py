@@ -455,7 +455,6 @@ def _unfinished(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(
         _earlier.c.destination == delivery.c.destination,
         _earlier.c.state.in_(UNFINISHED),
-        _earlier.c.sequence < delivery.c.sequence,
         *conditions,
     )
 
@@ -466,13 +465,18 @@ _EARLIER_OF_THREAD = exists().where(  # when dead ones are replayed, several are
     _earlier.c.state == State.PENDING,
     _earlier.c.number < delivery.c.number,
 )
+# Sequences never fall in the order in which messages are made.  What is about an alert itself has
+# that of the newest message, so gathered ones of the same sequence come first.  Only one of the two
+# comparisons may take equals in, or messages could wait for each other.
 _EARLIER_GATHERED = _unfinished(
+    _earlier.c.sequence <= delivery.c.sequence,
     _earlier.c.id == delivery_detection.c.delivery_id,
     delivery_detection.c.alert_id == delivery.c.alert_id,
 )
 _EARLIER_ALONE = and_(
     delivery.c.kind == Kind.GATHERED,
     _unfinished(
+        _earlier.c.sequence < delivery.c.sequence,
         _earlier.c.alert_id == delivery_detection.c.alert_id,
         delivery_detection.c.delivery_id == delivery.c.id,
     ),

@@ -69,7 +69,8 @@ class Outgoing:
         if (detection_id, name) in self._known:
             return
         self._known.add((detection_id, name))
-        storm = self._storm(name)
+        sequence = max(sequence, self._newest_sequence)  # PostgreSQL: rows may be seen late
+        storm = self._storm(name) if route.batch is None else None
         if route.batch is not None:
             note = f"Detections of {duration_text(route.batch)} together."
             self._gather(detection_id, of, name, sequence, f"batch {route.name}", route.batch, note)
@@ -171,7 +172,6 @@ class Outgoing:
             return None
         storm = destination.storm
         if (STORM, name) not in self._gatherings and self._count(name) < storm.messages:
-            self._recent[name] += 1
             return None
         return storm.per
 
@@ -188,13 +188,17 @@ class Outgoing:
                 .limit(storm.messages)
                 .subquery()
             )
-            count = self._connection.scalar(select(func.count()).select_from(newest))
-            self._recent[name] = count or 0
+            count = self._connection.scalar(select(func.count()).select_from(newest)) or 0
+            fresh = sum(one.destination == name for one in self._fresh.values())
+            self._recent[name] = count + fresh
         return self._recent[name]
 
     # ------------------------------------------------------------------------------ what there is
 
     def _add(self, one: NewDelivery) -> None:
+        """Once, however often: a second one would wait for the first, whose place it has taken."""
+        if one.id in self._fresh:
+            return
         if one.destination not in self._destinations.destinations:
             one.state, one.reason = State.DEAD, Reason.DESTINATION_UNKNOWN
         place = one.thread, one.destination
@@ -206,6 +210,8 @@ class Outgoing:
             one.state = State.WAITING
         self._ends[place] = _End(one.number, busy=end.busy or one.state is not State.DEAD)
         self._fresh[one.id] = one
+        if one.destination in self._recent:
+            self._recent[one.destination] += 1
 
     def _ends_of(self, threads: Collection[str]) -> dict[tuple[str, str], _End]:
         if not threads:
@@ -255,7 +261,8 @@ class Outgoing:
 
     @cached_property
     def _newest_sequence(self) -> int:
-        """What is about no row of the outbox comes behind the newest one."""
+        """No message comes before those that are there: else two could wait for each other
+        (`alerts.deliveries.due_deliveries`)."""
         return self._connection.scalar(select(func.max(delivery.c.sequence))) or 0
 
 

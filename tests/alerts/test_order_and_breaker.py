@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from alert_helpers import NOW_MS, all_attempts, all_deliveries, destinations, dispatcher, webhook
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from alerts import limits
 from alerts.breaker import Breaker, after_attempt
@@ -18,6 +18,7 @@ from alerts.deliveries import read_breakers, replay
 from alerts.errors import SendError
 from alerts.ports import HttpAnswer, ManualClock, SimulatedHttpSender
 from alerts.reasons import Reason
+from cep.store.tables import outbox
 
 Detect = Callable[..., str]
 SECOND_MS, MINUTE_MS = 1_000, 60_000
@@ -204,3 +205,29 @@ def test_what_is_wrong_with_one_message_says_nothing_of_the_receiver() -> None:
         assert after_attempt(failing, reason, NOW_MS) == failing
         assert after_attempt(None, reason, NOW_MS) is None
     assert after_attempt(None, Reason.TIMEOUT, NOW_MS) == Breaker(1, NOW_MS, NOW_MS)
+
+
+def test_rows_that_are_seen_late_make_no_messages_that_wait_for_each_other(
+    engine: Engine, detect: Detect
+) -> None:
+    """On PostgreSQL, rows of several writers may become visible in another order."""
+    where = destinations(soc=webhook(80, storm={"messages": 2, "per": "1m"}))
+    clock, status = ManualClock(NOW_MS), [503]
+    http = SimulatedHttpSender(lambda _: HttpAnswer(status[0], {}, b""))
+    working = dispatcher(engine, where, clock, http)
+    first, *later = [detect(key="c1") for _ in range(3)]
+    put(engine, first, 12)
+    asyncio.run(working.run_once())
+    for id_, sequence in zip(later, (10, 11), strict=True):  # the second one is gathered
+        put(engine, id_, sequence)
+    asyncio.run(working.run_once())
+    status[0] = 200
+    clock.advance(10 * 60_000)
+    asyncio.run(working.run_once())
+    assert [row.state for row in all_deliveries(engine)] == ["delivered"] * 3
+
+
+def put(engine: Engine, id_: str, sequence: int) -> None:
+    with engine.begin() as connection:
+        row = {"sequence": sequence, "detection_id": id_, "destination": "soc"}
+        connection.execute(insert(outbox).values(row))

@@ -311,3 +311,40 @@ def test_a_route_that_makes_no_sense_is_refused(route: dict[str, object]) -> Non
 def test_two_routes_of_one_name_are_refused() -> None:
     with pytest.raises(ValidationError, match="two routes"):
         where({"name": "n"}, {"name": "n"})
+
+
+def test_a_step_that_names_somebody_twice_tells_them_once(engine: Engine, detect: Detect) -> None:
+    desk = Desk(
+        engine, where({"name": "r", "escalate": [{"after": "15m", "to": ["boss", "boss"]}]})
+    )
+    detect("default")
+    desk.after(0)
+    assert desk.after(15 * MINUTE_MS) == [("boss", ESCALATION)]
+    assert [row.state for row in all_deliveries(engine)] == ["delivered"] * 2
+
+
+def test_the_end_of_an_alert_is_told_after_what_is_gathered_of_it(
+    engine: Engine, detect: Detect
+) -> None:
+    desk = Desk(engine, where({"name": "r", "batch": "30s", "resolve_after": "10s"}, resolved=True))
+    detect("default")
+    assert desk.after(0) == []
+    assert desk.after(10 * SECOND_MS) == []
+    assert desk.after(30 * SECOND_MS) == [("soc", GATHERED), ("soc", RESOLVED)]
+
+
+def test_what_a_batch_gathers_is_no_storm(engine: Engine, detect: Detect) -> None:
+    desk = Desk(
+        engine,
+        where(
+            {"name": "low", "match": {"severity": "low"}, "batch": "1h"},
+            storm={"messages": 3, "per": "10m"},
+        ),
+    )
+    for _ in range(5):
+        detect("default", severity="low")
+    detect("default")
+    detect("default")
+    assert desk.after(0) == [("soc", DETECTION)] * 2
+    detect("default")
+    assert desk.after(1) == []
