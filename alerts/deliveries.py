@@ -31,6 +31,7 @@ from alerts.message import Kind, Subject
 from alerts.reasons import UNFINISHED, Reason, State
 from alerts.verdict import Verdict
 from cep.store.connect import reading
+from cep.store.store import insert_new
 from cep.store.tables import (
     breaker,
     delivery,
@@ -238,14 +239,15 @@ def record(
 ) -> None:
     """Writes attempts and what follows from them: ends of destinations, and changed breakers.
 
-    What waits for a destination that has `recovered`, by name and when, is due at once.
+    What waits for a destination that has `recovered`, by name and when, is due at once.  What was
+    recorded already, by a commit whose answer got lost, may be recorded again.
     """
     with engine.begin() as connection:
         for one in finished:
             if one.verdict.disable:
                 said = f"an answer said {one.attempt.reason}"
                 _disable(connection, one.delivery.destination, said, one.attempt.finished_ms)
-        connection.execute(insert(delivery_attempt), [_attempt_row(one) for one in finished])
+        insert_new(connection, delivery_attempt, [_attempt_row(one) for one in finished])
         connection.execute(_OUTCOME, [_outcome(one) for one in finished])
         over = [one.delivery for one in finished if one.verdict.next_attempt_ms is None]
         _promote(connection, [(one.thread, one.destination) for one in over])

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -172,14 +171,12 @@ class Dispatcher:
         run_timers(self.engine, self.policy, now.ms)
         deliveries.release_gathered(self.engine, now.ms)
         self._disabled = deliveries.disabled_destinations(self.engine)
-        load = Counter(now.under_way.values())
         found = []
         for name in deliveries.due_destinations(self.engine, now.ms):
-            free = self._taken_at_once(name, now) - load[name]
+            under_way = [id_ for id_, to in now.under_way.items() if to == name]
+            free = self._taken_at_once(name, now) - len(under_way)
             if free > 0:
-                found += deliveries.due_deliveries(
-                    self.engine, name, now.ms, now.under_way.keys(), free
-                )
+                found += deliveries.due_deliveries(self.engine, name, now.ms, under_way, free)
         return self._rendered(found)
 
     def _taken_at_once(self, name: str, now: _Now) -> int:
@@ -199,14 +196,16 @@ class Dispatcher:
         fresh = [one for one in due if one.body is None and self._destination(one) is not None]
         if not fresh:
             return due
-        notices = load_notices(self.engine, fresh)
         bodies = {}
-        for one in fresh:
-            destination = self._destination(one)
-            assert destination is not None
-            with contextlib.suppress(Exception):
-                body = channel_of(destination).render(notices[one.id], destination)
-                bodies[one.id] = (str(destination.type), body)
+        for start in range(0, len(fresh), limits.RENDERED_AT_ONCE):
+            part = fresh[start : start + limits.RENDERED_AT_ONCE]
+            notices = load_notices(self.engine, part)
+            for one in part:
+                destination = self._destination(one)
+                assert destination is not None
+                with contextlib.suppress(Exception):
+                    body = channel_of(destination).render(notices[one.id], destination)
+                    bodies[one.id] = (str(destination.type), body)
         if bodies:
             deliveries.save_bodies(self.engine, bodies)
         return [

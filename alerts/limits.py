@@ -73,6 +73,7 @@ PREVIEW_ALERTS_MAX = 1_000  # the newest that are going on, likewise
 RESOLUTIONS_MAX = 100_000  # read at once
 RESOLUTIONS_AT_ONCE = 500  # taken in by one transaction
 ALERTS_DUE_MAX = 200  # whose timers are looked at in one transaction
+RENDERED_AT_ONCE = 50  # messages whose detections are in memory together
 GATHERED_MAX = 100  # detections shown in one message; the others are counted
 
 # ---------------------------------------------------------------------------------- breaker

@@ -26,9 +26,10 @@ from alert_helpers import (
 )
 from alert_receivers import HttpReceiver, Reply, free_port
 from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import OperationalError
 from standardwebhooks import Webhook
 
-from alerts import limits
+from alerts import deliveries, limits
 from alerts import webhook as webhook_channel
 from alerts.alert import alert_id
 from alerts.deliveries import (
@@ -429,3 +430,24 @@ def test_certificate_that_is_not_trusted_is_sent_nothing(engine: Engine, detect:
         assert receiver.requests == []
     (attempt,) = all_attempts(engine)
     assert (attempt.reason, one_delivery(engine).state) == ("network", "pending")
+
+
+def test_a_commit_whose_answer_is_lost_is_recorded_once(
+    engine: Engine, receiver: HttpReceiver, detect: Detect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL goes away between its commit and the answer: the same attempts come again."""
+    detect("soc")
+    record = deliveries.record
+
+    def record_and_fail(*arguments: object) -> None:
+        record(*arguments)  # type: ignore[arg-type]
+        raise OperationalError("COMMIT", None, Exception("the connection was lost"))
+
+    working = dispatcher(engine, hook(receiver))
+    monkeypatch.setattr(deliveries, "record", record_and_fail)
+    with pytest.raises(OperationalError):
+        asyncio.run(working.run_once())
+    monkeypatch.setattr(deliveries, "record", record)
+    asyncio.run(working.run_once())
+    assert (len(receiver.requests), len(all_attempts(engine))) == (1, 1)
+    assert one_delivery(engine).state == "delivered"
