@@ -40,15 +40,22 @@ def drain(engine: Engine, policy: Policy, now_ms: int) -> int:
     """Takes in what is in the outbox, and then the resolutions; how many new messages there are.
 
     Resolutions are read first: every detection that came before one of them is then in the outbox,
-    or was taken in before.  At most `CLAIMS_MAX` transactions of `CLAIM_ROWS_MAX` rows; what is
-    left is for the next call, the resolutions too.
+    or was taken in before.  And they are read again after rows of the outbox: every one that came
+    before a detection among those is then known; whether they end more is for the next call.  At
+    most `CLAIMS_MAX` transactions of `CLAIM_ROWS_MAX` rows; what is left is for the next call, the
+    resolutions too.
     """
     resolutions = read_resolutions(engine)
+    newest = resolutions[-1].sequence if resolutions else None
+    later: list[Resolved] = []
     messages = 0
     for _ in range(limits.CLAIMS_MAX):
         rows = read_outbox(engine, limits.CLAIM_ROWS_MAX)
         if rows:
-            messages += _claim(engine, policy, now_ms, rows, resolutions)
+            if len(later) < limits.RESOLUTIONS_MAX:
+                later += read_resolutions(engine, newest)
+                newest = later[-1].sequence if later else newest
+            messages += _claim(engine, policy, now_ms, rows, resolutions, later)
         if len(rows) < limits.CLAIM_ROWS_MAX:
             end_by_resolutions(engine, resolutions, now_ms)
             break
@@ -61,11 +68,15 @@ def _claim(
     now_ms: int,
     rows: Sequence[OutboxRow],
     resolutions: list[Resolved],
+    later: list[Resolved],
 ) -> int:
-    """One transaction; takes those out of `resolutions` that it applied."""
+    """One transaction; takes those out of `resolutions` that it applied.
+
+    One that is applied and stays, as those of `later` do, ends nothing when it is read again.
+    """
     detections = {row.subject.detection_id: found(row.subject, policy.tags_of) for row in rows}
     with engine.begin() as connection:
-        taking = _Claim(connection, policy, now_ms, detections, resolutions)
+        taking = _Claim(connection, policy, now_ms, detections, resolutions + later)
         for row in rows:
             taking.take(row)
         messages = taking.write()

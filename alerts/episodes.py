@@ -32,7 +32,7 @@ from alerts.routes import Route
 from alerts.texts import cut, one_line
 from alerts.timers import next_due_ms
 from cep.store.connect import reading
-from cep.store.tables import alert, resolution, taken_in
+from cep.store.tables import alert, alert_detection, detection, resolution, taken_in
 
 _RESOLUTIONS = "resolutions"
 
@@ -69,11 +69,7 @@ class Resolved:
 
 def found(subject: Subject, tags_of: TagsOf) -> Found:
     """A body that is not what it should be gives an alert all the same."""
-    try:
-        body = orjson.loads(subject.body)
-    except orjson.JSONDecodeError:
-        body = None
-    body = body if isinstance(body, dict) else {}
+    body = _object(subject.body)
     title = one_line(str(body.get("message") or ""))  # PostgreSQL has no NUL in text
     key = body.get("key")
     return Found(
@@ -86,19 +82,32 @@ def found(subject: Subject, tags_of: TagsOf) -> Found:
     )
 
 
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _position(events: object) -> int:
     last = events[-1] if isinstance(events, list) and events else None
     position = last.get("position") if isinstance(last, dict) else None
     return position if isinstance(position, int) else -1
 
 
-def read_resolutions(engine: Engine) -> list[Resolved]:
-    """The oldest ones that were not taken in.  What they end is in the outbox by now, or was."""
+def read_resolutions(engine: Engine, after: int | None = None) -> list[Resolved]:
+    """The oldest ones that were not taken in, or above the sequence `after`.
+
+    What they end is in the outbox by now, or was.
+    """
     before = select(taken_in.c.sequence).where(taken_in.c.what == _RESOLUTIONS)
     with reading(engine) as connection:
+        if after is None:
+            after = connection.scalar(before) or 0
         query = (
             select(resolution)
-            .where(resolution.c.sequence > (connection.scalar(before) or 0))
+            .where(resolution.c.sequence > after)
             .order_by(resolution.c.sequence)
             .limit(limits.RESOLUTIONS_MAX)
         )
@@ -153,7 +162,7 @@ class Episodes:
         # Timers are those of the route it was opened with, which may be another one by now.
         own = going_on.route == (route.name or None)
         going_on.due_ms = next_due_ms(going_on, route) if own else self._now_ms
-        self._places[going_on.id] = one.place
+        self._places[going_on.id] = max(one.place, self._places.get(going_on.id, one.place))
         return going_on
 
     def _open(self, one: Found, route: Route) -> Alert:
@@ -188,13 +197,31 @@ class Episodes:
     def _resolve(self, one: Resolved) -> None:
         self.applied.add(one.sequence)
         ended = self._going_on.get(one.dedup_key)
-        if ended is None or one.place < self._places.get(ended.id, (ended.last_at_ms, -1)):
+        if ended is None or not self._is_behind(one, ended):
             return
         del self._going_on[one.dedup_key]
         ended.resolve(self._now_ms)
         if ended.id not in self._fresh:
             self._changed[ended.id] = ended
         self._done.append(Done(ended.id, Action.RESOLVED, RULE))
+
+    def _is_behind(self, one: Resolved, of: Alert) -> bool:
+        """Whether the resolution comes after every detection of the alert, or with the last."""
+        if one.at_ms != of.last_at_ms:
+            return one.at_ms > of.last_at_ms
+        if one.place < self._places.get(of.id, one.place):
+            return False
+        return of.id not in self.known or one.position >= self._last_position(of)
+
+    def _last_position(self, of: Alert) -> int:
+        """Of the detections at the alert's last instant that earlier transactions took in."""
+        query = (
+            select(detection.c.body)
+            .join(alert_detection, alert_detection.c.detection_id == detection.c.id)
+            .where(alert_detection.c.alert_id == of.id, detection.c.at_ms == of.last_at_ms)
+        )
+        bodies = self._connection.scalars(query)
+        return max((_position(_object(body).get("events")) for body in bodies), default=-1)
 
     def write(self) -> None:
         """Before anything that refers to the alerts."""

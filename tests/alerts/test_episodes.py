@@ -13,6 +13,7 @@ from alerts.alert import AlertState, alert_id
 from alerts.alert_listings import detections_of, find_alert, history, list_alerts
 from alerts.claim import drain
 from alerts.config import Destinations
+from alerts.deliveries import OutboxRow, read_outbox
 from alerts.policy import Policy
 from cep.store.tables import outbox, resolution
 
@@ -110,6 +111,41 @@ def test_at_one_instant_positions_decide(engine: Engine, detect: Detect) -> None
     drain(engine, SOC, NOW_MS)
     c1, c2, again = list_alerts(engine)
     assert (c1.state, c2.state, again.state) == ("resolved", "resolved", "open")
+
+
+def test_positions_decide_whenever_things_are_taken_in(engine: Engine, detect: Detect) -> None:
+    """The resolution is read again after it has ended the first alert."""
+    detect("default", key="c1", at_ms=400)
+    resolve(engine, "c1", 500, position=11)
+    detect("default", key="c1", at_ms=500)
+    for _ in range(3):
+        drain(engine, SOC, NOW_MS)
+    assert [one.state for one in list_alerts(engine)] == ["resolved", "open"]
+    resolve(engine, "c1", 500, position=12)
+    drain(engine, SOC, NOW_MS)
+    assert [one.state for one in list_alerts(engine)] == ["resolved", "resolved"]
+
+
+def test_a_resolution_committed_with_the_next_detection_ends_the_alert_before_it(
+    engine: Engine, detect: Detect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are committed while the dispatcher looks: after it has read the resolutions."""
+    first = detect("default", key="c1", at_ms=100)
+    drain(engine, SOC, NOW_MS)
+    committed: list[str] = []
+
+    def commit_then_read(of: Engine, rows_max: int) -> list[OutboxRow]:
+        if not committed:
+            resolve(engine, "c1", 150)
+            committed.append(detect("default", key="c1", at_ms=200))
+        return read_outbox(of, rows_max)
+
+    monkeypatch.setattr("alerts.claim.read_outbox", commit_then_read)
+    for _ in range(2):
+        drain(engine, SOC, NOW_MS)
+    ended, open_ = list_alerts(engine)
+    assert (ended.id, open_.id) == (alert_id(first), alert_id(committed[0]))
+    assert (ended.state, open_.state) == ("resolved", "open")
 
 
 def test_a_resolution_that_is_older_than_the_alert_does_not_end_it(
