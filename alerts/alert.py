@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
@@ -135,6 +136,14 @@ _CHANGING = tuple(
 
 ALERTS: Select[*tuple[object, ...]] = select(*(alert.c[name] for name in _NAMES))
 """All columns of alerts, for `alerts_of`."""
+
+
+def locked(alerts: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """The query, such that nobody else changes its rows before the end of the transaction.
+
+    Everybody locks several alerts in the same order: else two could wait for each other.
+    """
+    return alerts.order_by(alert.c.sequence).with_for_update()
 
 
 def alerts_of(connection: Connection, query: Select[*tuple[object, ...]]) -> list[Alert]:

@@ -8,10 +8,10 @@ A row leaves the outbox in the transaction that makes its messages, so each is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, exists, func, insert, select
 
 from alerts import limits
 from alerts.alert import ALERTS, Alert, alerts_of
@@ -33,7 +33,7 @@ from cep.store.tables import alert, alert_detection, outbox
 SNOOZED = "snooze"
 NOT_THE_FIRST = "route"
 """`alert_detection.hidden_by` where no silence hides: the alert is snoozed; its route tells of the
-first detection only."""
+first detection only that nothing else hides."""
 
 
 def drain(engine: Engine, policy: Policy, now_ms: int) -> int:
@@ -99,6 +99,7 @@ class _Claim:
     silences: list[Silence] = field(init=False)
     # Where each detection belongs, and what hides it.
     places: dict[str, tuple[Alert, str | None]] = field(init=False)
+    told: set[str] = field(init=False)  # ids of the alerts with a detection that nothing hid
     joined: list[dict[str, object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -115,6 +116,7 @@ class _Claim:
             detections=self.places.keys(),
         )
         self.silences = active_silences(self.connection, self.now_ms)
+        self.told = self._told_before(self.episodes.known)
 
     def _places_before(self) -> dict[str, tuple[Alert, str | None]]:
         """Of detections with rows in an earlier claim, too: they are where they are."""
@@ -127,6 +129,16 @@ class _Claim:
         of = ALERTS.where(alert.c.id.in_({row.alert_id for row in rows}))
         alerts = {one.id: one for one in alerts_of(self.connection, of)}
         return {row.detection_id: (alerts[row.alert_id], row.hidden_by) for row in rows}
+
+    def _told_before(self, alerts: Collection[str]) -> set[str]:
+        """Those that have a detection that nothing hid; only looked up where a route asks."""
+        if all(route.messages != "first" for route in self.policy.destinations.routes):
+            return set()
+        shown = exists().where(
+            alert_detection.c.alert_id == alert.c.id,
+            func.coalesce(alert_detection.c.hidden_by, "") == "",  # not by the index of hidden ones
+        )
+        return set(self.connection.scalars(select(alert.c.id).where(alert.c.id.in_(alerts), shown)))
 
     def take(self, row: OutboxRow) -> None:
         one = self.detections[row.subject.detection_id]
@@ -144,10 +156,11 @@ class _Claim:
         hidden = silence.id if silence is not None else None
         if hidden is None and joined.is_snoozed(self.now_ms):
             hidden = SNOOZED
-        if hidden is None and route.messages == "first" and joined.detections > 1:
+        if hidden is None and route.messages == "first" and joined.id in self.told:
             hidden = NOT_THE_FIRST
         if hidden is None:
             joined.reminded_ms = self.now_ms
+            self.told.add(joined.id)
         self.places[one.subject.detection_id] = joined, hidden
         self.joined.append(
             {

@@ -23,6 +23,7 @@ from alerts.alert import (
     alert_id,
     alerts_of,
     dedup_key,
+    locked,
     write_alerts,
     write_history,
 )
@@ -129,9 +130,9 @@ class Episodes:
         resolutions: Iterable[Resolved],
         now_ms: int,
     ) -> None:
-        query = ALERTS.where(
-            alert.c.dedup_key.in_(set(keys)), alert.c.state != AlertState.RESOLVED
-        ).with_for_update()
+        query = locked(
+            ALERTS.where(alert.c.dedup_key.in_(set(keys)), alert.c.state != AlertState.RESOLVED)
+        )
         self._connection, self._now_ms = connection, now_ms
         self._going_on = {one.dedup_key: one for one in alerts_of(connection, query)}
         self.known = {one.id for one in self._going_on.values()}

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from alerts import limits
-from alerts.alert import ALERTS, Alert, AlertState, alerts_of
+from alerts.alert import ALERTS, Alert, AlertState, alerts_of, locked
 from alerts.errors import NotFound, Refused
 from alerts.matching import Facts, Matcher, TagsOf, key_texts
 from cep.store.connect import reading
@@ -90,13 +90,21 @@ def end_silence(engine: Engine, id_: str, now_ms: int) -> Silence:
         would_end_ms = connection.scalar(select(silence.c.ends_ms).where(*going_on))
         if would_end_ms is not None:
             connection.execute(update(silence).where(*going_on).values(ends_ms=now_ms))
-            # What waited for its end (`alerts.timers`) is looked at now.
-            waited = alert.c.due_ms >= would_end_ms, alert.c.state != AlertState.RESOLVED
-            connection.execute(update(alert).where(*waited).values(due_ms=now_ms))
+            _look_at_all(connection, now_ms)
     found = find_silence(engine, id_)
     if would_end_ms is None:
         raise Refused("the silence is over")
     return found
+
+
+def _look_at_all(connection: Connection, now_ms: int) -> None:
+    """Timers look at every alert that goes on, for any may have waited for the silence.
+
+    Even those that are due: on PostgreSQL, timers may be about to write that they wait.
+    """
+    going_on = alert.c.due_ms.is_not(None), alert.c.state != AlertState.RESOLVED
+    connection.execute(locked(select(alert.c.id).where(*going_on)))
+    connection.execute(update(alert).where(*going_on).values(due_ms=now_ms))
 
 
 def find_silence(engine: Engine, id_: str) -> Silence:

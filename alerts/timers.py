@@ -18,6 +18,7 @@ from alerts.alert import (
     AlertState,
     Done,
     alerts_of,
+    locked,
     write_alerts,
     write_history,
 )
@@ -52,15 +53,15 @@ def next_due_ms(one: Alert, route: Route) -> int | None:
 
 def run_timers(engine: Engine, policy: Policy, now_ms: int) -> int:
     """Looks at the alerts that are due, at most `ALERTS_DUE_MAX`; how many they were."""
-    due = ALERTS.where(alert.c.due_ms <= now_ms).limit(limits.ALERTS_DUE_MAX)
+    due = ALERTS.where(alert.c.due_ms <= now_ms).order_by(alert.c.due_ms)
     with reading(engine) as connection:
-        found = alerts_of(connection, due)
+        found = alerts_of(connection, due.limit(limits.ALERTS_DUE_MAX))
     if not found:
         return 0
     facts = {one.id: alert_facts(one, policy.tags_of) for one in found}  # may ask the store
     with engine.begin() as connection:
-        still = ALERTS.where(alert.c.id.in_(facts), alert.c.due_ms <= now_ms).with_for_update()
-        alerts = alerts_of(connection, still)
+        still = ALERTS.where(alert.c.id.in_(facts), alert.c.due_ms <= now_ms)
+        alerts = alerts_of(connection, locked(still))
         looks = _Looks(connection, policy.destinations, now_ms, alerts, facts)
         for one in alerts:
             looks.look(one)

@@ -348,3 +348,27 @@ def test_what_a_batch_gathers_is_no_storm(engine: Engine, detect: Detect) -> Non
     assert desk.after(0) == [("soc", DETECTION)] * 2
     detect("default")
     assert desk.after(1) == []
+
+
+def test_what_a_silence_hid_was_not_the_first(engine: Engine, detect: Detect) -> None:
+    desk = Desk(engine, where({"name": "calm", "messages": "first"}))
+    silence(engine, HOUR_MS)
+    detect("default", key="c1")
+    assert desk.after(0) == []
+    detect("default", key="c1")
+    detect("default", key="c1")
+    assert desk.after(HOUR_MS) == [("soc", DETECTION)]
+    detect("default", key="c1")
+    assert desk.after(HOUR_MS) == []
+
+
+def test_a_silence_that_is_ended_early_was_longer_than_the_alert_would_have_gone_on(
+    engine: Engine, detect: Detect
+) -> None:
+    desk = Desk(engine, where({"name": "r", "remind_every": "30m", "resolve_after": "5h"}))
+    detect("default")
+    desk.after(0)
+    made = silence(engine, 10 * HOUR_MS)
+    assert desk.after(HOUR_MS) == []
+    end_silence(engine, made.id, NOW_MS + HOUR_MS)
+    assert desk.after(HOUR_MS) == [("soc", REMINDER)]

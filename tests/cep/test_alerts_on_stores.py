@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, insert, text
 
 from alerts import lifecycle, silences
-from alerts.alert import ALERTS, Alert, Disposition, alerts_of
+from alerts.alert import ALERTS, Alert, Disposition, alerts_of, locked, write_alerts
 from alerts.alert_listings import detections_of, find_alert, list_alerts, newest_history
 from alerts.config import Destinations
 from alerts.deliveries import read_breakers, replay
@@ -204,6 +204,32 @@ def test_two_alerts_of_a_key_never_go_on_at_once(desk: Desk) -> None:
     with desk.engine.connect() as connection:
         going_on = alerts_of(connection, ALERTS.where(alert.c.state != "resolved"))
     assert [one.id for one in going_on] == ["f" * 32]
+
+
+def test_a_silence_ends_while_timers_write_that_an_alert_waits_for_it(desk: Desk) -> None:
+    desk.commit("c1")
+    desk.work()
+    now_ms = desk.clock.now_ms() + HOUR_MS
+    made = silences.make_silence(
+        desk.engine,
+        Matcher(rule=("card",)),
+        starts_ms=now_ms,
+        ends_ms=now_ms + 24 * HOUR_MS,
+        actor="ada",
+        comment="known",
+        now_ms=now_ms,
+    )
+    with desk.engine.begin() as connection:
+        (one,) = alerts_of(connection, locked(ALERTS.where(alert.c.due_ms <= now_ms)))
+        one.due_ms = made.ends_ms
+        ending = threading.Thread(
+            target=silences.end_silence, args=(desk.engine, made.id, now_ms + 1)
+        )
+        ending.start()
+        wait_until_it_waits(desk.engine)
+        write_alerts(connection, [], [one])
+    ending.join(60)
+    assert list_alerts(desk.engine)[0].due_ms == now_ms + 1
 
 
 def wait_until_it_waits(engine: Engine) -> None:
