@@ -40,6 +40,15 @@ def _network(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if not 0 < len(text) <= limits.NAME_CHARACTERS_MAX or not text.isprintable():
+        raise ValueError(
+            f"the name of a destination is 1 to {limits.NAME_CHARACTERS_MAX} printable characters"
+        )
+    return text
+
+
+DestinationName = Annotated[str, AfterValidator(_name)]
 NetworkText = Annotated[str, AfterValidator(_network)]
 
 
@@ -63,7 +72,7 @@ class Destinations(Model):
     link: Link | None = None
     routes: tuple[Route, ...] = Field(default=(), max_length=limits.ROUTES_MAX)
     network: NetworkSettings = NetworkSettings()
-    destinations: dict[str, Destination] = Field(default_factory=dict)
+    destinations: dict[DestinationName, Destination] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

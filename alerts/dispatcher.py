@@ -42,7 +42,7 @@ from alerts.ports import Clock, HttpSender, SmtpSender, SystemClock
 from alerts.reasons import Reason
 from alerts.smtp_sender import AiosmtplibSender
 from alerts.stages import run_stages
-from alerts.timers import run_timers
+from alerts.timers import look_at_all, run_timers
 from alerts.verdict import judge
 from cep.errors import StoreError
 from cep.store.connect import open_database
@@ -93,6 +93,7 @@ class Dispatcher:
         self._changed_breakers: set[str] = set()  # since they were written last
         self._recovered: dict[str, int] = {}  # since then, and when
         self._disabled: dict[str, str] = {}
+        self._looked_at_all = False
         prepare(self.engine)
 
     # ------------------------------------------------------------------------------ the loop
@@ -167,6 +168,9 @@ class Dispatcher:
 
     def _due(self, now: _Now) -> list[Delivery]:
         """What to send now, with bodies; all of it is work on the database."""
+        if not self._looked_at_all:  # since the file with the routes was read
+            look_at_all(self.engine, now.ms)
+            self._looked_at_all = True
         drain(self.engine, self.policy, now.ms)
         run_timers(self.engine, self.policy, now.ms)
         deliveries.release_gathered(self.engine, now.ms)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, update
 
 from alerts import limits
 from alerts.alert import (
@@ -49,6 +49,15 @@ def next_due_ms(one: Alert, route: Route) -> int | None:
         if one.escalations < len(route.escalate):
             moments.append(one.waiting_ms + route.escalate[one.escalations].after)
     return min(moments, default=None)
+
+
+def look_at_all(engine: Engine, now_ms: int) -> None:
+    """Makes every alert that goes on and has a route due, for the routes may have changed."""
+    later = func.coalesce(alert.c.due_ms, now_ms + 1) > now_ms
+    going_on = alert.c.state != AlertState.RESOLVED, alert.c.route.is_not(None), later
+    with engine.begin() as connection:
+        connection.execute(locked(select(alert.c.id).where(*going_on)))
+        connection.execute(update(alert).where(*going_on).values(due_ms=now_ms))
 
 
 def run_timers(engine: Engine, policy: Policy, now_ms: int) -> int:

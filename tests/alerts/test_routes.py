@@ -372,3 +372,15 @@ def test_a_silence_that_is_ended_early_was_longer_than_the_alert_would_have_gone
     assert desk.after(HOUR_MS) == []
     end_silence(engine, made.id, NOW_MS + HOUR_MS)
     assert desk.after(HOUR_MS) == [("soc", REMINDER)]
+
+
+def test_a_route_that_is_changed_counts_for_alerts_that_go_on(
+    engine: Engine, detect: Detect
+) -> None:
+    detect("default")
+    Desk(engine, where({"name": "night"})).after(0)
+    changed = Desk(engine, where({"name": "night", "remind_every": "1h"}))
+    assert changed.after(0) == []
+    assert changed.after(HOUR_MS) == [("soc", REMINDER)]
+    shorter = Desk(engine, where({"name": "night", "remind_every": "10m"}))
+    assert shorter.after(HOUR_MS + 10 * MINUTE_MS) == [("soc", REMINDER)]
