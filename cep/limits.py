@@ -46,6 +46,7 @@ COMMIT_INTERVAL_MS = 500  # while catching up, steps share a commit
 UNCOMMITTED_ROWS_MAX = 10_000  # … until about so many detections and dead letters wait for it
 PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column
 RULE_NAME_CHARACTERS_MAX = 150
+DESTINATION_CHARACTERS_MAX = 200  # of its name: the width of the column
 READ_PAGE_ROWS_MAX = 1_000  # rows of one page of a listing
 CHECKPOINT_FORMAT = 2
 OUTBOX_ROWS_MAX = 50_000  # with more rows that no dispatcher has taken, nothing is read

@@ -43,7 +43,16 @@ def required(loaded: dsl.Loaded) -> RuleSet:
                 f"rule {rule.name[:40]}…: a name of more than "
                 f"{limits.RULE_NAME_CHARACTERS_MAX} characters"
             )
+        if not all(_can_be_stored(name) for name in rule.notify):
+            raise RulesError(
+                f"rule {rule.name}: `notify` names a destination with other than 1 to "
+                f"{limits.DESTINATION_CHARACTERS_MAX} printable characters"
+            )
     return loaded.rules
+
+
+def _can_be_stored(destination: str) -> bool:
+    return 0 < len(destination) <= limits.DESTINATION_CHARACTERS_MAX and destination.isprintable()
 
 
 def texts(loaded: dsl.Loaded) -> dict[str, str]:

@@ -123,6 +123,8 @@ LOGIN = 'user = "cep"\npassword = { env = "HOOK_SECRET" }\ntls = "none"\nto = ['
 FAULTS = {
     "unknown key": ("timeout_ms", "timeout", "destinations.soc.webhook.timeout"),
     "unknown kind": ('"webhook"', '"pager"', "destinations.soc"),
+    "long name": ("[destinations.soc]", f"[destinations.{'x' * 101}]", "printable characters"),
+    "NUL in a name": ("[destinations.soc]", '[destinations."soc\\u0000"]', "printable characters"),
     "no secret": (TWO_SECRETS, "[]", "secrets"),
     "three secrets": ("}]", '}, { env = "HOOK_SECRET" }]', "secrets"),
     "secret in two places": ('{ env = "HOOK_SECRET" }', '{ env = "A", file = "b" }', "exactly one"),

@@ -96,6 +96,14 @@ def test_text_that_does_not_compile_raises_with_every_diagnostic() -> None:
     assert "<text>:3:" in caught.value.report
 
 
+@pytest.mark.parametrize("name", ["", "x" * 201, r"a\u0000b"])
+def test_a_destination_that_no_store_can_keep_is_refused(name: str) -> None:
+    rules = 'event E { ts: timestamp @time }\nrule r { match E within 1m alert "x" notify "%s" }'
+    cep.compile(rules % ("x" * 200))
+    with pytest.raises(RulesError, match="1 to 200 printable characters"):
+        cep.compile(rules % name)
+
+
 def test_bad_events_are_left_out() -> None:
     found = list(cep.detect(RULE_SET, [{"type": "Payment"}, *ROWS, {"type": "Payment", "ts": "x"}]))
     assert [one.events[0].position for one in found] == [1, 2, 5]
