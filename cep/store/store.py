@@ -23,6 +23,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -53,6 +54,8 @@ from cep.store.tables import (
     page,
     resolution,
 )
+
+_RESOLUTIONS_LOCK = 0x726573  # of commits that have some; see also cep.store.schema
 
 
 class SqlStore:
@@ -105,10 +108,10 @@ class SqlStore:
             _write_checkpoint(connection, lease, held.row())
             _write_pages(connection, lease.partition, pages or {}, held.sums)
             _write_detections(connection, lease.partition, detections)
-            _write_resolutions(connection, lease.partition, resolutions)
             _write_dead_letters(connection, lease.partition, dead_letters)
             _write_late(connection, lease.partition, late)
             _write_activations(connection, lease.partition, activations)
+            write_resolutions(connection, lease.partition, resolutions)  # last, for it locks
         self._held[lease.partition] = held
 
     def pages(self, lease: Lease) -> Mapping[str, bytes]:
@@ -264,9 +267,13 @@ def _write_detections(
     )
 
 
-def _write_resolutions(
+def write_resolutions(
     connection: Connection, partition: str, resolutions: Sequence[ResolutionRow]
 ) -> None:
+    """Whoever has read one has read those with lower sequences, too (`alerts.episodes`): on
+    PostgreSQL, commits that have some therefore come one after the other."""
+    if resolutions and connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_RESOLUTIONS_LOCK})"))
     insert_new(
         connection,
         resolution,

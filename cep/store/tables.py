@@ -184,7 +184,7 @@ alert = Table(  # an episode: the detections of a rule for a key until somebody 
     Column("last_at_ms", BigInteger, nullable=False),  # event time
     Column("detections", Integer, nullable=False),
     Column("assignee", String(200)),
-    Column("disposition", String(20)),  # alerts.lifecycle.Disposition
+    Column("disposition", String(20)),  # alerts.alert.Disposition
     Column("snoozed_until_ms", BigInteger),
     Column("route", String(200)),  # whose timers count; see alerts.routes
     Column("escalations", Integer, nullable=False),  # steps of the route that were taken
@@ -219,7 +219,7 @@ alert_action = Table(  # what people, rules and timers did to an alert; never ch
     Column("number", Integer, primary_key=True),  # from 1
     Column("at_ms", BigInteger, nullable=False),
     Column("actor", String(200), nullable=False),
-    Column("action", String(20), nullable=False),  # alerts.lifecycle.Action
+    Column("action", String(20), nullable=False),  # alerts.alert.Action
     Column("detail", Text, nullable=False),
 )
 
@@ -264,7 +264,7 @@ delivery = Table(
     Column("next_attempt_ms", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),  # when it was delivered or died
-    Column("channel", String(10)),  # the kind of message in `body`: webhook | smtp
+    Column("channel", String(10)),  # whose message is in `body`: a `type` of alerts.destinations
     Column("body", LargeBinary),  # the message as first rendered; null until it is rendered
     Column("recipients", Text),  # e-mail only: {"address": "accepted" | "refused: 550 …"}
     Column("note", Text),  # why it is sent, in a sentence, where that is not plain

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, insert, select, text
 
 from alerts import lifecycle, silences
 from alerts.alert import ALERTS, Alert, Disposition, alerts_of, locked, write_alerts
@@ -24,8 +24,8 @@ from alerts.listings import list_deliveries
 from alerts.matching import Matcher
 from alerts.ports import HttpAnswer, ManualClock, SimulatedHttpSender
 from cep.ports import Checkpoint, DetectionRow, ResolutionRow
-from cep.store.store import SqlStore, open_store
-from cep.store.tables import alert
+from cep.store.store import SqlStore, open_store, write_resolutions
+from cep.store.tables import alert, resolution
 
 NOW_MS = 1_733_813_746_000
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -230,6 +230,20 @@ def test_a_silence_ends_while_timers_write_that_an_alert_waits_for_it(desk: Desk
         write_alerts(connection, [], [one])
     ending.join(60)
     assert list_alerts(desk.engine)[0].due_ms == now_ms + 1
+
+
+def test_resolutions_are_seen_in_the_order_of_their_numbers(desk: Desk) -> None:
+    """Else the dispatcher would go past one that another process has not committed yet."""
+    first, second = (ResolutionRow(id_ * 32, "card", b"{}", NOW_MS, 9) for id_ in "ab")
+    with desk.engine.begin() as connection:
+        write_resolutions(connection, "other", [first])
+        other = threading.Thread(target=desk.commit, kwargs={"resolutions": (second,)})
+        other.start()
+        wait_until_it_waits(desk.engine)
+    other.join(60)
+    with desk.engine.connect() as connection:
+        ids = connection.scalars(select(resolution.c.id).order_by(resolution.c.sequence))
+        assert list(ids) == [first.id, second.id]
 
 
 def wait_until_it_waits(engine: Engine) -> None:
