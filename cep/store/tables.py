@@ -284,6 +284,7 @@ delivery_detection = Table(  # of messages that tell of several
     Column("alert_id", String(32), ForeignKey("alert.id"), nullable=False),
     Column("number", Integer, nullable=False),  # from 1
     Index("delivery_detection_by_alert", "alert_id"),
+    Index("delivery_detection_by_detection", "detection_id"),
 )
 
 delivery_attempt = Table(

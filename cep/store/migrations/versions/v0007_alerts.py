@@ -152,6 +152,7 @@ def _make_deliveries() -> None:
         sa.Column("number", sa.Integer, nullable=False),
     )
     op.create_index("delivery_detection_by_alert", "delivery_detection", ["alert_id"])
+    op.create_index("delivery_detection_by_detection", "delivery_detection", ["detection_id"])
     op.create_table(
         "delivery_attempt",
         sa.Column("delivery_id", sa.String(32), sa.ForeignKey("delivery.id"), primary_key=True),
