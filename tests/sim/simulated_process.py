@@ -87,14 +87,14 @@ class Process:
             deployments=deployments if scenario.deploys else None,
         )
         stop = asyncio.Event()
-        delivering = self._loop.create_task(self._dispatcher.run(stop))
+        self._delivering = self._loop.create_task(self._dispatcher.run(stop))
         before = world.done
         self._engine.run()
         if before != world.done and isinstance(scenario.steps[world.done - 1], Restart):
             return
         self._deliver_all()
         stop.set()
-        self._loop.run_until_complete(delivering)
+        self._loop.run_until_complete(self._delivering)
 
     # ------------------------------------------------------------------------------- scheduling
 
@@ -137,6 +137,8 @@ class Process:
         while True:
             self._loop.turn(POLL_INTERVAL_MS / 1000)
             self._check()
+            if self._delivering.done():
+                self._delivering.result()  # raises: it ends by itself for a fault only
             unfinished = self._world.disk.rows(query)
             if not unfinished and not self._world.disk.rows("select 1 from outbox"):
                 return

@@ -79,12 +79,12 @@ def test_a_commit_in_two_transactions_is_found(monkeypatch: pytest.MonkeyPatch) 
 def test_an_outbox_emptied_too_soon_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     take_in = claim._claim
 
-    def in_two(engine: Engine, policy: Policy, now_ms: int, rows: Rows, resolved: Any) -> int:
+    def in_two(engine: Engine, policy: Policy, now_ms: int, rows: Rows, *more: Any) -> int:
         with engine.begin() as connection:
             connection.execute(
                 delete(outbox).where(outbox.c.sequence.in_([row.sequence for row in rows]))
             )
-        return take_in(engine, policy, now_ms, rows, resolved)
+        return take_in(engine, policy, now_ms, rows, *more)
 
     monkeypatch.setattr(claim, "_claim", in_two)
     assert any("deliveries differ" in said for said in complaints_of_crashes(SIMPLEST))
