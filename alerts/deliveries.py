@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -361,9 +361,25 @@ def replay(
         ).rowcount
 
 
-def add(engine: Engine, new: Iterable[NewDelivery]) -> None:
+def add_test(engine: Engine, id_: str, destination: str, now_ms: int) -> None:
+    """A message that says it is a test, with a delivery of this id."""
     with engine.begin() as connection:
-        connection.execute(insert(delivery), [one.row() for one in new])
+        new = NewDelivery(
+            id=id_,
+            kind=Kind.TEST,
+            destination=destination,
+            thread=id_,
+            sequence=newest_sequence(connection),
+            created_ms=now_ms,
+            next_attempt_ms=now_ms,
+            note="A test: somebody asked whether messages arrive.",
+        )
+        connection.execute(insert(delivery), new.row())
+
+
+def newest_sequence(connection: Connection) -> int:
+    """What is about no row of the outbox comes behind the newest one."""
+    return connection.scalar(select(func.max(delivery.c.sequence))) or 0
 
 
 def disable_destination(engine: Engine, name: str, reason: str, now_ms: int) -> None:

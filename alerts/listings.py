@@ -122,12 +122,6 @@ def attempts_by_reason(engine: Engine) -> dict[str, int]:
         return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def newest_sequence(engine: Engine) -> int:
-    """What is about no row of the outbox comes behind the newest one."""
-    with reading(engine) as connection:
-        return connection.scalar(select(func.max(delivery.c.sequence))) or 0
-
-
 def outbox_rows(engine: Engine) -> int:
     """How many rows no dispatcher has taken yet."""
     with reading(engine) as connection:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, case, func, insert, select
 
 from alerts.alert import Alert
 from alerts.config import Destinations
-from alerts.deliveries import NewDelivery, delivery_id
+from alerts.deliveries import NewDelivery, delivery_id, newest_sequence
 from alerts.message import Kind
 from alerts.reasons import UNFINISHED, Reason, State
 from alerts.routes import Route
@@ -263,7 +263,7 @@ class Outgoing:
     def _newest_sequence(self) -> int:
         """No message comes before those that are there: else two could wait for each other
         (`alerts.deliveries.due_deliveries`)."""
-        return self._connection.scalar(select(func.max(delivery.c.sequence))) or 0
+        return newest_sequence(self._connection)
 
 
 def heard(connection: Connection, alerts: Iterable[str]) -> dict[str, list[str]]:

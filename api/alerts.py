@@ -6,7 +6,6 @@ change that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import orjson
@@ -24,15 +23,13 @@ from alerts.alert_listings import (
     list_alerts,
     newest_history,
 )
-from alerts.errors import NotFound, Refused, Stale
 from alerts.lifecycle import By
 from alerts.message import rfc3339
 from api import limits
 from api.bodies import BoundedRoute
 from api.conditions import if_match, tagged
 from api.fields import Moment, Name, Text
-from api.paging import Cursor, Limit, decode_cursor, json_response, page
-from api.problems import Kind, Problem
+from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 from cep.values import iso_time
 
@@ -84,15 +81,13 @@ def get_alerts(
         rule=rule,
         assignee=assignee,
     )
-    shown = rows[:limit]
-    last = shown[-1].sequence if shown else after
-    return page([orjson.dumps(_alert(one)) for one in shown], (last,), len(rows) > limit)
+    return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(_alert))
 
 
 @router.get("/alerts/{id_}")
 def get_alert(id_: str, state: State) -> Response:
     """One alert with the newest of its history."""
-    found = _known(lambda: find_alert(state.engine, id_))
+    found = find_alert(state.engine, id_)
     entries = [_entry(one) for one in newest_history(state.engine, id_, limits.PAGE_ROWS_DEFAULT)]
     return tagged(json_response(orjson.dumps(_alert(found) | {"history": entries})), found.version)
 
@@ -102,12 +97,10 @@ def get_alert_detections(
     id_: str, state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
 ) -> Response:
     """In the order they were committed; hidden and suppressed ones included, with the reason."""
-    _known(lambda: find_alert(state.engine, id_))
+    find_alert(state.engine, id_)  # raises for one that is not there
     (after,) = decode_cursor(cursor, (0,))
     rows = detections_of(state.engine, id_, after=int(after), limit=limit + 1)
-    shown = rows[:limit]
-    last = shown[-1].sequence if shown else after
-    return page([orjson.dumps(_detection(one)) for one in shown], (last,), len(rows) > limit)
+    return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(_detection))
 
 
 @router.get("/alerts/{id_}/history")
@@ -115,51 +108,49 @@ def get_alert_history(
     id_: str, state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
 ) -> Response:
     """What happened to it, from the beginning."""
-    _known(lambda: find_alert(state.engine, id_))
+    find_alert(state.engine, id_)  # raises for one that is not there
     (after,) = decode_cursor(cursor, (0,))
     rows = history(state.engine, id_, after=int(after), limit=limit + 1)
-    shown = rows[:limit]
-    last = shown[-1].number if shown else after
-    return page([orjson.dumps(_entry(one)) for one in shown], (last,), len(rows) > limit)
+    return page(rows, limit, (after,), lambda one: (one.number,), as_json(_entry))
 
 
 @router.post("/alerts/{id_}:acknowledge")
 def acknowledge(id_: str, body: Act, request: Request, state: State) -> Response:
     """No more reminders, and nobody else is called."""
     by = _by(body, request, state)
-    return _acted(lambda: lifecycle.acknowledge(state.engine, id_, by))
+    return _acted(lifecycle.acknowledge(state.engine, id_, by))
 
 
 @router.post("/alerts/{id_}:assign")
 def assign(id_: str, body: Assignment, request: Request, state: State) -> Response:
     by = _by(body, request, state)
-    return _acted(lambda: lifecycle.assign(state.engine, id_, by, body.to))
+    return _acted(lifecycle.assign(state.engine, id_, by, body.to))
 
 
 @router.post("/alerts/{id_}:comment")
 def comment(id_: str, body: Comment, request: Request, state: State) -> Response:
     by = _by(body, request, state)
-    return _acted(lambda: lifecycle.comment(state.engine, id_, by, body.text))
+    return _acted(lifecycle.comment(state.engine, id_, by, body.text))
 
 
 @router.post("/alerts/{id_}:snooze")
 def snooze(id_: str, body: Snooze, request: Request, state: State) -> Response:
     """Nobody is told anything of it until then."""
     by, until_ms = _by(body, request, state), round(body.until.timestamp() * 1000)
-    return _acted(lambda: lifecycle.snooze(state.engine, id_, by, until_ms))
+    return _acted(lifecycle.snooze(state.engine, id_, by, until_ms))
 
 
 @router.post("/alerts/{id_}:resolve")
 def resolve(id_: str, body: Resolution, request: Request, state: State) -> Response:
     """It is over; the next detection opens another alert."""
     by = _by(body, request, state)
-    return _acted(lambda: lifecycle.resolve(state.engine, id_, by, body.disposition, body.text))
+    return _acted(lifecycle.resolve(state.engine, id_, by, body.disposition, body.text))
 
 
 @router.post("/alerts/{id_}:reopen")
 def reopen(id_: str, body: Act, request: Request, state: State) -> Response:
     by = _by(body, request, state)
-    return _acted(lambda: lifecycle.reopen(state.engine, id_, by))
+    return _acted(lifecycle.reopen(state.engine, id_, by))
 
 
 def _by(body: Act, request: Request, state: ApiState) -> By:
@@ -167,20 +158,8 @@ def _by(body: Act, request: Request, state: ApiState) -> By:
     return By(body.by, state.clock.now_ms(), version)
 
 
-def _acted(act: Callable[[], Alert]) -> Response:
-    changed = _known(act)
+def _acted(changed: Alert) -> Response:
     return tagged(json_response(orjson.dumps(_alert(changed))), changed.version)
-
-
-def _known(get: Callable[[], Alert]) -> Alert:
-    try:
-        return get()
-    except NotFound as error:
-        raise Problem(Kind.NOT_FOUND, str(error)) from error
-    except Stale as error:
-        raise Problem(Kind.STALE, str(error)) from error
-    except Refused as error:
-        raise Problem(Kind.NOT_POSSIBLE, str(error)) from error
 
 
 # ------------------------------------------------------------------------------------- shapes

@@ -10,11 +10,10 @@ import base64
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Response
 
 from api import limits
-from api.paging import Cursor, Limit, decode_cursor, page
+from api.paging import Cursor, Limit, as_json, decode_cursor, page
 from api.state import ApiState, state_of
 from cep.store import reads
 from cep.values import iso_time
@@ -63,11 +62,8 @@ def _page(
         wanted = limit + 1 - len(rows)
         if wanted > 0:
             rows += read(state.engine, name, after=after, limit=wanted)
-    shown = rows[:limit]
-    last = (start_partition, start_position)
-    if shown:
-        last = (shown[-1].partition, shown[-1].position)
-    return page([orjson.dumps(shown_as(row)) for row in shown], last, len(rows) > limit)
+    before = start_partition, start_position
+    return page(rows, limit, before, lambda row: (row.partition, row.position), as_json(shown_as))
 
 
 def _dead_letter(row: reads.StoredDeadLetter) -> dict[str, object]:

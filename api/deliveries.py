@@ -11,7 +11,7 @@ from alerts.listings import ListedAttempt, ListedDelivery, find_delivery, list_d
 from alerts.message import rfc3339
 from alerts.reasons import State
 from api import limits
-from api.paging import Cursor, Limit, decode_cursor, json_response, page
+from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 
@@ -39,11 +39,10 @@ def get_deliveries(
         detection_id=detection,
         alert_id=alert,
     )
-    shown = rows[:limit]
-    last = (sequence, created_ms, id_)
-    if shown:
-        last = (shown[-1].sequence, shown[-1].created_ms, shown[-1].id)
-    return page([orjson.dumps(_delivery(row)) for row in shown], last, len(rows) > limit)
+    before = sequence, created_ms, id_
+    return page(
+        rows, limit, before, lambda row: (row.sequence, row.created_ms, row.id), as_json(_delivery)
+    )
 
 
 @router.get("/deliveries/{id_}")

@@ -7,6 +7,7 @@ Each change says in `If-Match` which deployment it was made from, and is answere
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -16,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from api import limits
 from api.bodies import read_body
 from api.conditions import if_match, tagged
-from api.paging import Cursor, Limit, decode_cursor, json_response, page
+from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 from cep.deployment.base import Mode, RuleBase
@@ -38,11 +39,10 @@ def list_deployments(
 ) -> Response:
     """In the order they were made, each with the record from which on partitions run it."""
     (after,) = decode_cursor(cursor, (0,))
-    rows = _deployer(state).deployments.after(int(after), limit + 1)
-    shown = rows[:limit]
-    last = shown[-1].number if shown else after
-    items = [orjson.dumps(_summary(_deployer(state), row)) for row in shown]
-    return page(items, (last,), len(rows) > limit)
+    deployer = _deployer(state)
+    rows = deployer.deployments.after(int(after), limit + 1)
+    shown_as = as_json(partial(_summary, deployer))
+    return page(rows, limit, (after,), lambda row: (row.number,), shown_as)
 
 
 @router.get("/deployments/{number}")

@@ -10,9 +10,7 @@ from starlette.responses import JSONResponse
 
 from alerts import deliveries
 from alerts.breaker import Breaker
-from alerts.deliveries import NewDelivery
-from alerts.listings import counts_by_state, find_delivery, has_deliveries, newest_sequence
-from alerts.message import Kind as MessageKind
+from alerts.listings import counts_by_state, find_delivery, has_deliveries
 from alerts.message import rfc3339
 from alerts.reasons import State as DeliveryState
 from api.bodies import BoundedRoute
@@ -47,22 +45,8 @@ def get_destinations(state: State) -> Response:
 def send_test(name: str, state: State) -> Response:
     """Sends a message that says it is a test; the answer names its delivery."""
     _check_configured(name, state)
-    now_ms, id_ = state.clock.now_ms(), uuid.uuid4().hex
-    deliveries.add(
-        state.engine,
-        [
-            NewDelivery(
-                id=id_,
-                kind=MessageKind.TEST,
-                destination=name,
-                thread=id_,
-                sequence=newest_sequence(state.engine),
-                created_ms=now_ms,
-                next_attempt_ms=now_ms,
-                note="A test: somebody asked whether messages arrive.",
-            )
-        ],
-    )
+    id_ = uuid.uuid4().hex
+    deliveries.add_test(state.engine, id_, name, state.clock.now_ms())
     return JSONResponse({"delivery": id_}, 202)
 
 

@@ -25,9 +25,7 @@ def list_detections(
     """In the order they were committed; a suppressed one says what hid it (`suppressed_by`)."""
     (after,) = decode_cursor(cursor, (0,))
     rows = reads.detections(state.engine, after=int(after), limit=limit + 1, rule=rule)
-    shown = rows[:limit]
-    last = shown[-1].sequence if shown else after
-    return page([row.body for row in shown], (last,), len(rows) > limit)
+    return page(rows, limit, (after,), lambda row: (row.sequence,), lambda row: row.body)
 
 
 @router.get("/detections/{id_}")

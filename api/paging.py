@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 import orjson
 from fastapi import Query, Response
@@ -17,6 +17,8 @@ from fastapi import Query, Response
 from api import limits
 from api.problems import Kind, Problem
 
+Row = TypeVar("Row")
+Place = tuple[int | str, ...]
 Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ROWS_MAX)]
 Cursor = Annotated[str | None, Query(max_length=limits.CURSOR_CHARACTERS_MAX)]
 
@@ -25,7 +27,7 @@ def encode_cursor(*parts: int | str) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str | None, start: tuple[int | str, ...]) -> tuple[int | str, ...]:
+def decode_cursor(cursor: str | None, start: Place) -> Place:
     """The parts of `cursor`, of the same kinds as `start`, which no cursor stands for."""
     if cursor is None:
         return start
@@ -46,10 +48,26 @@ def _bad_cursor() -> Problem:
     return Problem(Kind.INVALID_PARAMETERS, errors=[fault])
 
 
-def page(items: Sequence[bytes], after: tuple[int | str, ...], more: bool) -> Response:
-    """`items` are JSON texts and go out as they are; `after` marks the last of them."""
-    ending = orjson.dumps({"next": encode_cursor(*after), "more": more})
-    return json_response(b'{"items":[' + b",".join(items) + b"]," + ending[1:])
+def page(
+    rows: Sequence[Row],
+    limit: int,
+    before: Place,
+    place: Callable[[Row], Place],
+    shown_as: Callable[[Row], bytes],
+) -> Response:
+    """The first `limit` rows; one more than those says that there are more.
+
+    `place` of a row is what a cursor marks, `before` that of the row before the first; `shown_as`
+    gives JSON, which goes out as it is.
+    """
+    shown = rows[:limit]
+    last = place(shown[-1]) if shown else before
+    ending = orjson.dumps({"next": encode_cursor(*last), "more": len(rows) > limit})
+    return json_response(b'{"items":[' + b",".join(map(shown_as, shown)) + b"]," + ending[1:])
+
+
+def as_json(shape: Callable[[Row], object]) -> Callable[[Row], bytes]:
+    return lambda row: orjson.dumps(shape(row))
 
 
 def json_response(body: bytes, status: int = 200) -> Response:

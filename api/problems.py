@@ -21,6 +21,7 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from alerts.errors import NotFound, Refused, Stale
 from cep.errors import CepError
 
 MEDIA_TYPE = "application/problem+json"
@@ -148,6 +149,18 @@ async def _unstorable(_request: Request, _error: DataError) -> Response:
     return Problem(Kind.INVALID_PARAMETERS, detail, errors=[]).response()
 
 
+async def _not_found(_request: Request, error: NotFound) -> Response:
+    return Problem(Kind.NOT_FOUND, str(error)).response()
+
+
+async def _stale(_request: Request, error: Stale) -> Response:
+    return Problem(Kind.STALE, str(error)).response()
+
+
+async def _refused(_request: Request, error: Refused) -> Response:
+    return Problem(Kind.NOT_POSSIBLE, str(error)).response()
+
+
 async def _engine(_request: Request, error: CepError) -> Response:
     log.warning("unavailable", error=str(error))
     return Problem(Kind.UNAVAILABLE, "the store or the log cannot be used now").response()
@@ -169,6 +182,9 @@ def install(app: FastAPI) -> None:
         RequestValidationError: _validation,
         CepError: _engine,
         DataError: _unstorable,
+        NotFound: _not_found,
+        Stale: _stale,
+        Refused: _refused,
         Exception: _unexpected,
     }
     for kind, handler in handlers.items():

@@ -10,15 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from alerts import silences
-from alerts.errors import NotFound, Refused
 from alerts.matching import Matcher
 from alerts.message import rfc3339
 from alerts.silences import Silence
 from api import limits
 from api.bodies import BoundedRoute
 from api.fields import Moment, Name, Text
-from api.paging import Cursor, Limit, decode_cursor, json_response, page
-from api.problems import Kind, Problem
+from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 
 router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
@@ -52,26 +50,21 @@ def get_silences(
     rows = silences.list_silences(
         state.engine, after=int(after), limit=limit + 1, over=over, now_ms=state.clock.now_ms()
     )
-    shown = rows[:limit]
-    last = shown[-1].sequence if shown else after
-    return page([orjson.dumps(_silence(one)) for one in shown], (last,), len(rows) > limit)
+    return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(_silence))
 
 
 @router.post("/silences")
 def make_silence(body: NewSilence, state: State) -> Response:
     now_ms = state.clock.now_ms()
-    try:
-        made = silences.make_silence(
-            state.engine,
-            body.match,
-            starts_ms=now_ms if body.starts is None else round(body.starts.timestamp() * 1000),
-            ends_ms=round(body.ends.timestamp() * 1000),
-            actor=body.by,
-            comment=body.comment,
-            now_ms=now_ms,
-        )
-    except Refused as error:
-        raise Problem(Kind.NOT_POSSIBLE, str(error)) from error
+    made = silences.make_silence(
+        state.engine,
+        body.match,
+        starts_ms=now_ms if body.starts is None else round(body.starts.timestamp() * 1000),
+        ends_ms=round(body.ends.timestamp() * 1000),
+        actor=body.by,
+        comment=body.comment,
+        now_ms=now_ms,
+    )
     return json_response(orjson.dumps(_silence(made)), 201)
 
 
@@ -87,21 +80,13 @@ def preview_silence(body: Preview, state: State) -> Response:
 
 @router.get("/silences/{id_}")
 def get_silence(id_: str, state: State) -> Response:
-    try:
-        return json_response(orjson.dumps(_silence(silences.find_silence(state.engine, id_))))
-    except NotFound as error:
-        raise Problem(Kind.NOT_FOUND, str(error)) from error
+    return json_response(orjson.dumps(_silence(silences.find_silence(state.engine, id_))))
 
 
 @router.post("/silences/{id_}:end")
 def end_silence(id_: str, state: State) -> Response:
     """It hides nothing from now on."""
-    try:
-        ended = silences.end_silence(state.engine, id_, state.clock.now_ms())
-    except NotFound as error:
-        raise Problem(Kind.NOT_FOUND, str(error)) from error
-    except Refused as error:
-        raise Problem(Kind.NOT_POSSIBLE, str(error)) from error
+    ended = silences.end_silence(state.engine, id_, state.clock.now_ms())
     return json_response(orjson.dumps(_silence(ended)))
 
 

@@ -111,7 +111,7 @@ def _startup(events: int, runs: int, full: bool) -> object:
 
 
 def _delivering(events: int, runs: int, full: bool) -> object:
-    found = child("delivering", "webhook", events, _scaled(delivering.ALERTS, events), 1)
+    found = child("delivering", "webhook", events, _scaled(delivering.ALERTS, events), runs)
     return {"webhook": found}
 
 

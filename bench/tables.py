@@ -189,9 +189,10 @@ def delivering(record: Record) -> str:
             f"{found['alerts']:,}",
             f"{found['concurrency']}",
             f"{found['deliveries_per_second']:,}",
+            f"{min(found['runs']):,} to {max(found['runs']):,}",
             f"{goals.DELIVERIES:,}",
         )
         for name, found in record.get("delivering", {}).items()
     ]
-    head = ("outbox → receiver", "alerts", "under way", "deliveries/s", "goal")
+    head = ("outbox → receiver", "alerts", "under way", "deliveries/s, median", "all runs", "goal")
     return _table(head, rows)

@@ -190,7 +190,6 @@ alert = Table(  # an episode: the detections of a rule for a key until somebody 
     Column("escalations", Integer, nullable=False),  # steps of the route that were taken
     Column("due_ms", BigInteger),  # when a timer may have something to do; null: never
     Column("reminded_ms", BigInteger, nullable=False),  # when people last heard of it
-    Index("alert_by_key", "dedup_key", "sequence"),
     Index(  # of a rule and a key, one at a time
         "alert_going_on",
         "dedup_key",

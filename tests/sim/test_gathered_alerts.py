@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from sim_scenarios import ROW_KEYS, WINDOWS, of_stream
+from sim_rules import ROW_KEYS, WINDOWS
+from sim_scenarios import of_stream
 from simulation import Outcome, run
 
 EVERY_PLACE = os.environ.get("CEP_EVERY_PLACE") == "1"

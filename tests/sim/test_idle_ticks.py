@@ -6,7 +6,8 @@ to be stored; what was detected is the same anyway.
 
 from __future__ import annotations
 
-from sim_scenarios import ABSENCE, SCHEMA, Append, Scenario, Silence, line
+from sim_rules import ABSENCE, SCHEMA
+from sim_scenarios import Append, Scenario, Silence, line
 from simulated_process import TOPIC, compiled
 from simulation import Outcome, broken_promises, run
 

@@ -64,7 +64,6 @@ def _make_alerts() -> None:
         sa.Column("due_ms", sa.BigInteger),
         sa.Column("reminded_ms", sa.BigInteger, nullable=False),
     )
-    op.create_index("alert_by_key", "alert", ["dedup_key", "sequence"])
     going_on = sa.text("state <> 'resolved'")
     op.create_index(
         "alert_going_on",
