@@ -27,7 +27,7 @@ from sqlalchemy import (
 from cep.errors import StoreError
 from cep.store.tables import metadata
 
-VERSION = "0007"
+VERSION = "0008"
 """The newest migration; versions are numbers of four digits."""
 
 _UNKNOWN = "0000"

@@ -316,6 +316,99 @@ breaker = Table(  # of destinations whose newest attempts failed; see alerts.bre
     Column("probe_ms", BigInteger, nullable=False),  # nothing is sent before
 )
 
+# Who may use the API, what they did, and what they are at.  Times are of the wall clock.
+
+api_key = Table(  # for programs
+    "api_key",
+    metadata,
+    Column("id", String(16), primary_key=True),  # the part of a key that may be shown
+    Column("name", String(100), nullable=False),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("roles", Text, nullable=False),  # JSON array
+    Column("made_by", String(200), nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    Column("used_ms", BigInteger),  # about when it was last used
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("password", Text, nullable=False),  # scrypt, with its parameters and salt
+    Column("roles", Text, nullable=False),  # JSON array
+    Column("made_by", String(200), nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("disabled_ms", BigInteger),
+)
+
+login = Table(  # a browser in which a person, or the holder of a key, has signed in
+    "login",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("person", String(100)),
+    Column("api_key", String(16)),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index("login_by_end", "expires_ms"),
+)
+
+audit = Table(  # who changed what; never changed, each entry has the hash of the one before in it
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # from 1, without gaps
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
+    Column("hash", String(64), nullable=False),
+    Index("audit_by_subject", "subject", "number"),
+    Index("audit_by_actor", "actor", "number"),
+)
+
+draft = Table(  # text of a rule that is being written
+    "draft",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("made_from", BigInteger, nullable=False),  # the deployment it was begun from, or 0
+    Column("version", Integer, nullable=False),  # counts changes
+    Column("actor", String(200), nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+backtest = Table(  # see cep.backtest
+    "backtest",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("request", LargeBinary, nullable=False),  # JSON
+    Column("actor", String(200), nullable=False),
+    Column("state", String(12), nullable=False),  # waiting | running | done | failed | cancelled
+    Column("made_ms", BigInteger, nullable=False),
+    Column("started_ms", BigInteger),
+    Column("finished_ms", BigInteger),
+    Column("records_read", BigInteger, nullable=False),
+    Column("records_all", BigInteger),  # null until it is known
+    Column("result", LargeBinary),  # JSON
+    Column("error", Text),
+)
+
+answered = Table(  # requests with an Idempotency-Key, and what was answered
+    "answered",
+    metadata,
+    Column("actor", String(200), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),  # hash of method, path and body
+    Column("status", Integer),  # null while it is worked on
+    Column("headers", Text),  # JSON object
+    Column("body", LargeBinary),
+    Column("made_ms", BigInteger, nullable=False),
+    Index("answered_by_time", "made_ms"),
+)
+
 # The embedded log.
 
 log_chunk = Table(
