@@ -1,4 +1,4 @@
-"""Read-only listings of alerts, their detections and their history, in pages, oldest first."""
+"""Read-only listings of alerts, their detections and their history, in pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, or_, select
 
+from alerts import limits
 from alerts.alert import ALERTS, Alert, AlertState, alerts_of
 from alerts.errors import NotFound
 from cep.store.connect import reading
@@ -43,9 +44,12 @@ def list_alerts(
     state: AlertState | None = None,
     rule: str | None = None,
     assignee: str | None = None,
+    newest_first: bool = False,
 ) -> list[Alert]:
-    """At most `limit` alerts with a sequence above `after`."""
-    query = ALERTS.where(alert.c.sequence > after)
+    """At most `limit` alerts with a sequence above `after`, or below it if the newest are first."""
+    behind = alert.c.sequence < after if newest_first else alert.c.sequence > after
+    order = alert.c.sequence.desc() if newest_first else alert.c.sequence
+    query = ALERTS.where(behind)
     if state is not None:
         query = query.where(alert.c.state == state)
     if rule is not None:
@@ -53,7 +57,7 @@ def list_alerts(
     if assignee is not None:
         query = query.where(alert.c.assignee == assignee)
     with reading(engine) as connection:
-        return alerts_of(connection, query.order_by(alert.c.sequence).limit(limit))
+        return alerts_of(connection, query.order_by(order).limit(limit))
 
 
 def find_alert(engine: Engine, id_: str) -> Alert:
@@ -115,3 +119,26 @@ def alerts_by_state(engine: Engine) -> dict[str, int]:
     query = select(alert.c.state, func.count()).group_by(alert.c.state)
     with reading(engine) as connection:
         return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def alerts_opened(
+    engine: Engine, by: str, *, start_ms: int, width_ms: int, bars: int
+) -> dict[str, list[int]]:
+    """How many alerts were opened in each of `bars` intervals of `width_ms`, by a column's value.
+
+    Looks at the newest `limits.COUNTED_ALERTS_MAX`; `by` is `severity` or `rule`.
+    """
+    newest = (
+        select(alert.c.opened_ms, alert.c[by].label("name"))
+        .order_by(alert.c.sequence.desc())
+        .limit(limits.COUNTED_ALERTS_MAX)
+        .subquery()
+    )
+    bar = ((newest.c.opened_ms - start_ms) // width_ms).label("bar")
+    within = newest.c.opened_ms.between(start_ms, start_ms + width_ms * bars - 1)
+    query = select(newest.c.name, bar, func.count()).where(within).group_by(newest.c.name, bar)
+    counts: dict[str, list[int]] = {}
+    with reading(engine) as connection:
+        for name, index, count in connection.execute(query):
+            counts.setdefault(name, [0] * bars)[index] = count
+    return counts

@@ -81,6 +81,13 @@ BREAKER_FAILURES = 5  # in a row, after which a destination is left alone for a 
 BREAKER_PAUSE_MS = 10_000  # the first while; it doubles with each failed probe
 BREAKER_PAUSE_MAX_MS = 2 * MINUTE_MS
 
+# ---------------------------------------------------------------------------------- watching
+FEED_POLL_MS = 500  # how often the feed of changes looks at the store, at most
+FEED_ALERTS_MAX = 10_000  # of those that are going on, the newest are watched
+FEED_CHANGES_KEPT = 1_000  # for whoever was cut off
+FEED_READ_ROWS = 500  # read by one query
+COUNTED_ALERTS_MAX = 100_000  # the newest alerts, of which it is counted when they were opened
+
 assert ANSWER_KEPT_BYTES <= ANSWER_READ_BYTES
 assert len(RETRY_DELAYS_MS) >= REFUSED_ATTEMPTS_MAX
 assert list(RETRY_DELAYS_MS) == sorted(RETRY_DELAYS_MS)

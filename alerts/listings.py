@@ -1,4 +1,4 @@
-"""Read-only listings of deliveries and their attempts, in pages, oldest first.
+"""Read-only listings of deliveries and their attempts, in pages.
 
 Nothing here takes the write lock of an SQLite store.
 """
@@ -59,13 +59,16 @@ def list_deliveries(
     destination: str | None = None,
     detection_id: str | None = None,
     alert_id: str | None = None,
+    newest_first: bool = False,
 ) -> list[ListedDelivery]:
-    """At most `limit` deliveries after the (sequence, created, id) of the last one seen.
+    """At most `limit` deliveries after the (sequence, created, id) of the last one seen, or before
+    it if the newest are first.
 
     Those of a detection, or an alert, include the gathered ones that tell of it.
     """
     order = delivery.c.sequence, delivery.c.created_ms, delivery.c.id
-    query = select(*_LISTED).where(tuple_(*order) > after)
+    behind = tuple_(*order) < after if newest_first else tuple_(*order) > after
+    query = select(*_LISTED).where(behind)
     if state is not None:
         query = query.where(delivery.c.state == state)
     if destination is not None:
@@ -77,9 +80,8 @@ def list_deliveries(
         together = _gathered(delivery_detection.c.alert_id == alert_id)
         query = query.where(or_(delivery.c.alert_id == alert_id, together))
     with reading(engine) as connection:
-        return [
-            ListedDelivery(*row) for row in connection.execute(query.order_by(*order).limit(limit))
-        ]
+        ordered = query.order_by(*(one.desc() if newest_first else one for one in order))
+        return [ListedDelivery(*row) for row in connection.execute(ordered.limit(limit))]
 
 
 def _gathered(of: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -29,7 +29,7 @@ from api import limits
 from api.bodies import BoundedRoute
 from api.conditions import if_match, tagged
 from api.fields import Moment, Name, Text
-from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
+from api.paging import PAST_ALL, Cursor, Limit, Order, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 from cep.values import iso_time
 
@@ -70,9 +70,11 @@ def get_alerts(
     status: Annotated[AlertState | None, Query(alias="state")] = None,
     rule: Annotated[str | None, Query(max_length=200)] = None,
     assignee: Annotated[str | None, Query(max_length=200)] = None,
+    order: Order = Order.OLDEST,
 ) -> Response:
-    """In the order they were opened."""
-    (after,) = decode_cursor(cursor, (0,))
+    """In the order they were opened, or the other way round."""
+    newest_first = order is Order.NEWEST
+    (after,) = decode_cursor(cursor, (PAST_ALL if newest_first else 0,))
     rows = list_alerts(
         state.engine,
         after=int(after),
@@ -80,8 +82,9 @@ def get_alerts(
         state=status,
         rule=rule,
         assignee=assignee,
+        newest_first=newest_first,
     )
-    return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(_alert))
+    return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(alert_shape))
 
 
 @router.get("/alerts/{id_}")
@@ -89,7 +92,9 @@ def get_alert(id_: str, state: State) -> Response:
     """One alert with the newest of its history."""
     found = find_alert(state.engine, id_)
     entries = [_entry(one) for one in newest_history(state.engine, id_, limits.PAGE_ROWS_DEFAULT)]
-    return tagged(json_response(orjson.dumps(_alert(found) | {"history": entries})), found.version)
+    return tagged(
+        json_response(orjson.dumps(alert_shape(found) | {"history": entries})), found.version
+    )
 
 
 @router.get("/alerts/{id_}/detections")
@@ -159,13 +164,14 @@ def _by(body: Act, request: Request, state: ApiState) -> By:
 
 
 def _acted(changed: Alert) -> Response:
-    return tagged(json_response(orjson.dumps(_alert(changed))), changed.version)
+    return tagged(json_response(orjson.dumps(alert_shape(changed))), changed.version)
 
 
 # ------------------------------------------------------------------------------------- shapes
 
 
-def _alert(one: Alert) -> dict[str, object]:
+def alert_shape(one: Alert) -> dict[str, object]:
+    """An alert as answers have it; to be written by orjson."""
     return {
         "id": one.id,
         "rule": one.rule,

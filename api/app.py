@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from fastapi import FastAPI
 
 from api import (
+    alert_feed,
     alerts,
     dead_letters,
     deliveries,
@@ -32,6 +33,7 @@ ROUTERS = (
     rules.router,
     deployments.router,
     detections.router,
+    alert_feed.router,  # before alerts, whose ids would be any word
     alerts.router,
     silences.router,
     destinations.router,

@@ -11,7 +11,7 @@ from alerts.listings import ListedAttempt, ListedDelivery, find_delivery, list_d
 from alerts.message import rfc3339
 from alerts.reasons import State
 from api import limits
-from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
+from api.paging import PAST_ALL, Cursor, Limit, Order, as_json, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 
@@ -27,9 +27,12 @@ def get_deliveries(
     destination: Annotated[str | None, Query(max_length=200)] = None,
     detection: Annotated[str | None, Query(max_length=32)] = None,
     alert: Annotated[str | None, Query(max_length=32)] = None,
+    order: Order = Order.OLDEST,
 ) -> Response:
-    """In the order of the outbox."""
-    sequence, created_ms, id_ = decode_cursor(cursor, (0, 0, ""))
+    """In the order of the outbox, or the other way round."""
+    newest_first = order is Order.NEWEST
+    start = PAST_ALL if newest_first else 0
+    sequence, created_ms, id_ = decode_cursor(cursor, (start, start, ""))
     rows = list_deliveries(
         state.engine,
         after=(int(sequence), int(created_ms), str(id_)),
@@ -38,6 +41,7 @@ def get_deliveries(
         destination=destination,
         detection_id=detection,
         alert_id=alert,
+        newest_first=newest_first,
     )
     before = sequence, created_ms, id_
     return page(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from api import limits
-from api.paging import Cursor, Limit, decode_cursor, json_response, page
+from api.paging import PAST_ALL, Cursor, Limit, Order, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 from cep.store import reads
@@ -21,10 +21,17 @@ def list_detections(
     cursor: Cursor = None,
     limit: Limit = limits.PAGE_ROWS_DEFAULT,
     rule: Annotated[str | None, Query(max_length=200)] = None,
+    order: Order = Order.OLDEST,
 ) -> Response:
-    """In the order they were committed; a suppressed one says what hid it (`suppressed_by`)."""
-    (after,) = decode_cursor(cursor, (0,))
-    rows = reads.detections(state.engine, after=int(after), limit=limit + 1, rule=rule)
+    """In the order they were committed, or the other way round.
+
+    A suppressed one says what hid it (`suppressed_by`).
+    """
+    newest_first = order is Order.NEWEST
+    (after,) = decode_cursor(cursor, (PAST_ALL if newest_first else 0,))
+    rows = reads.detections(
+        state.engine, after=int(after), limit=limit + 1, rule=rule, newest_first=newest_first
+    )
     return page(rows, limit, (after,), lambda row: (row.sequence,), lambda row: row.body)
 
 

@@ -9,6 +9,9 @@ ITEM_ERRORS_MAX = 100  # per-item errors listed in one answer; the rest are coun
 PAGE_ROWS_DEFAULT = 100
 PAGE_ROWS_MAX = 500
 CURSOR_CHARACTERS_MAX = 400
+STREAMS_MAX = 100  # answers that go on (server-sent events) at a time
+STREAM_HEARTBEAT_SECONDS = 15  # of silence, then a sign of life: proxies close what seems dead
+BARS_MAX = 500  # of a chart: intervals in which something is counted
 
 # One append takes a whole request, each record with its line end.
 assert 2 * BODY_BYTES_MAX > engine_limits.BATCH_BYTES_MAX > BODY_BYTES_MAX

@@ -1,7 +1,7 @@
 """Cursor paging: a cursor is opaque to clients and marks the last row they have seen.
 
-Pages come oldest first and `next` is always given, so a client that keeps asking with it sees every
-new row once.
+Pages come oldest first unless the listing is asked for the newest, and `next` is always given: a
+client that keeps asking with it sees every new row once, or goes back to older ones.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import orjson
@@ -21,6 +22,15 @@ Row = TypeVar("Row")
 Place = tuple[int | str, ...]
 Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ROWS_MAX)]
 Cursor = Annotated[str | None, Query(max_length=limits.CURSOR_CHARACTERS_MAX)]
+
+
+class Order(StrEnum):
+    OLDEST = "oldest"  # first
+    NEWEST = "newest"  # first
+
+
+PAST_ALL = 2**62
+"""Behind every number of a row: where listings begin that have the newest first."""
 
 
 def encode_cursor(*parts: int | str) -> str:

@@ -55,6 +55,7 @@ class _Counts:
 def _rule(rule: Rule, current: Current, counts: _Counts) -> dict[str, object]:
     """A rule that was refused partial matches is degraded: it may have missed something."""
     capped = counts.capped.get(rule.name, 0)
+    events = {symbol.event for symbol in rule.alphabet}
     return {
         "name": rule.name,
         "version": rule.version,
@@ -67,10 +68,21 @@ def _rule(rule: Rule, current: Current, counts: _Counts) -> dict[str, object]:
         "doc": rule.doc,
         "priority": rule.priority,
         "key": [key.name for key in rule.keys],
-        "events": sorted({symbol.event for symbol in rule.alphabet}),
+        "events": sorted(events),
+        "time_fields": {name: _time_field(current, name) for name in sorted(events)},
         "within_ms": rule.within_ms,
         "notify": rule.notify,
         "detections": counts.detections.get(rule.name, 0),
         "capped": capped,
         "degraded": capped > 0,
     }
+
+
+def _time_field(current: Current, event: str) -> list[str] | None:
+    """The path in an event's JSON to its time, if one is declared."""
+    declared = current.rules.events.get(event)
+    if declared is None or declared.time_field is None:
+        return None
+    return next(
+        list(field.source) for field in declared.fields if field.name == declared.time_field
+    )

@@ -10,7 +10,9 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from alerts.config import Destinations
+from alerts.feed import AlertFeed
 from alerts.ports import Clock, SystemClock
+from api.streams import Streams
 from cep.deployment.base import RuleBase
 from cep.deployment.deployer import Deployer
 from cep.intake import Intake
@@ -67,8 +69,13 @@ class ApiState:
     deployer: Deployer | None = None
     destinations: Destinations = field(default_factory=Destinations)
     clock: Clock = field(default_factory=SystemClock)
+    streams: Streams = field(default_factory=Streams)
+    alert_feed: AlertFeed = field(init=False)
     _ids: tuple[int, EventIds] | None = field(default=None, init=False)
     _tags: tuple[int, dict[str, tuple[str, ...]]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.alert_feed = AlertFeed(self.engine)
 
     def current(self) -> Current:
         """The newest deployment."""

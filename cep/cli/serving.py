@@ -66,6 +66,7 @@ class Service:
             intake=runner.intake,
             hosts=("*",) if "*" in hosts else (*LOOPBACK_HOSTS, host, *hosts),
         )
+        self._streams = state.streams
         self._dispatcher = Dispatcher(store.engine, destinations, tags_of=state.tags_of)
         config = uvicorn.Config(
             create_app(state),
@@ -97,6 +98,7 @@ class Service:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({server, dispatcher, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
+        self._streams.close()
         self._server.should_exit = True
         self._runner.stop()
         await asyncio.gather(server, dispatcher)

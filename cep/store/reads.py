@@ -72,9 +72,17 @@ class PartitionStatus:
 
 
 def detections(
-    engine: Engine, *, after: int = 0, limit: int = 100, rule: str | None = None
+    engine: Engine,
+    *,
+    after: int = 0,
+    limit: int = 100,
+    rule: str | None = None,
+    newest_first: bool = False,
 ) -> list[StoredDetection]:
-    """At most `limit` detections with a sequence above `after`, oldest first."""
+    """At most `limit` detections with a sequence above `after`, oldest first; or the newest first,
+    with one below it."""
+    behind = detection.c.sequence < after if newest_first else detection.c.sequence > after
+    order = detection.c.sequence.desc() if newest_first else detection.c.sequence
     query = select(
         detection.c.sequence,
         detection.c.id,
@@ -83,10 +91,10 @@ def detections(
         detection.c.severity,
         detection.c.suppressed_by,
         detection.c.body,
-    ).where(detection.c.sequence > after)
+    ).where(behind)
     if rule is not None:
         query = query.where(detection.c.rule == rule)
-    query = query.order_by(detection.c.sequence).limit(_page_size(limit))
+    query = query.order_by(order).limit(_page_size(limit))
     with reading(engine) as connection:
         return [StoredDetection(*row) for row in connection.execute(query)]
 

@@ -45,6 +45,7 @@ def test_rules_are_listed_with_their_detections(api: Api) -> None:
         "priority": 0,
         "key": ["card_id"],
         "events": ["Payment"],
+        "time_fields": {"Payment": None},
         "within_ms": 600_000,
         "notify": ["soc"],
         "detections": 2,
