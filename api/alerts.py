@@ -26,6 +26,7 @@ from alerts.alert_listings import (
 from alerts.lifecycle import By
 from alerts.message import rfc3339
 from api import limits
+from api.access.permissions import actor
 from api.bodies import BoundedRoute
 from api.conditions import if_match, tagged
 from api.fields import Moment, Name, Text
@@ -38,11 +39,11 @@ State = Annotated[ApiState, Depends(state_of)]
 
 
 class Act(BaseModel):
-    """`by` is who does it."""
+    """`by` is who does it, where nobody signs in."""
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Name
+    by: Name | None = None
 
 
 class Assignment(Act):
@@ -160,7 +161,7 @@ def reopen(id_: str, body: Act, request: Request, state: State) -> Response:
 
 def _by(body: Act, request: Request, state: ApiState) -> By:
     version = if_match(request, "GET /api/v1/alerts/{id}")
-    return By(body.by, state.clock.now_ms(), version)
+    return By(actor(request, body.by), state.clock.now_ms(), version)
 
 
 def _acted(changed: Alert) -> Response:

@@ -13,6 +13,20 @@ STREAMS_MAX = 100  # answers that go on (server-sent events) at a time
 STREAM_HEARTBEAT_SECONDS = 15  # of silence, then a sign of life: proxies close what seems dead
 BARS_MAX = 500  # of a chart: intervals in which something is counted
 
+# Who asks, and how often.
+REQUESTS_PER_SECOND = 200  # of one caller, events not counted
+REQUESTS_BURST_SECONDS = 5  # … as many seconds' worth at once
+CALLERS_KEPT = 10_000  # whose rate is known; the longest unseen are forgotten
+SIGN_IN_TRIES = 5  # failed ones in a row, by name and by address …
+SIGN_IN_TRY_EVERY_MS = 10_000  # … and then one in so long
+LOGIN_MS = 12 * 3_600_000  # after which a person signs in again
+KEY_USED_EVERY_MS = 60_000  # how exactly is known when a key was last used
+PASSWORD_CHARACTERS_MIN = 10
+PASSWORD_CHARACTERS_MAX = 200
+ROLES_MAX = 10
+AUDITED_BODY_BYTES_MAX = 8 * 1024  # of a request, in the audit; of longer ones there is a hash
+AUDITED_PATH_CHARACTERS_MAX = 300
+
 # One append takes a whole request, each record with its line end.
 assert 2 * BODY_BYTES_MAX > engine_limits.BATCH_BYTES_MAX > BODY_BYTES_MAX
 # One row more than the page tells whether there are more.

@@ -33,6 +33,8 @@ class Kind(Enum):
 
     MALFORMED_BODY = (400, "The body is not what its content type says")
     MISDIRECTED = (421, "This server does not answer to that host name")
+    UNAUTHENTICATED = (401, "Who asks is not known")
+    FORBIDDEN = (403, "Whoever asks may not do that")
     CROSS_SITE = (403, "Pages of other sites may not change anything")
     NOT_FOUND = (404, "There is no such thing")
     METHOD_NOT_ALLOWED = (405, "This resource has no such method")
@@ -45,6 +47,7 @@ class Kind(Enum):
     NO_EVENT_ACCEPTED = (422, "Not one of the events could be accepted")
     RULES_REFUSED = (422, "The rules cannot be run")
     NO_PRECONDITION = (428, "If-Match has to say what is changed")
+    TOO_MANY_REQUESTS = (429, "There are too many requests")
     REQUEST_FAILED = (400, "The request cannot be answered")
     INTERNAL = (500, "The server failed")
     NO_LOG = (503, "This server takes no events")
@@ -64,13 +67,19 @@ class Kind(Enum):
 
 
 class Problem(Exception):
-    """Raised by a handler; `members` are added to the document."""
+    """Raised by a handler; `members` are added to the document, `headers` to the answer."""
 
     def __init__(self, kind: Kind, detail: str | None = None, **members: object) -> None:
         super().__init__(kind.name)
         self.kind = kind
         self.detail = detail
         self.members = members
+        self.headers: dict[str, str] = {}
+
+    def with_headers(self, **headers: str) -> Problem:
+        """The same problem; `_` in a name stands for `-`."""
+        self.headers |= {name.replace("_", "-"): text for name, text in headers.items()}
+        return self
 
     def response(self, status: int | None = None) -> Response:
         document: dict[str, object] = {
@@ -84,6 +93,7 @@ class Problem(Exception):
             orjson.dumps(document | self.members),
             status_code=status or self.kind.status,
             media_type=MEDIA_TYPE,
+            headers=self.headers,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

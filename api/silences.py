@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
@@ -14,6 +14,7 @@ from alerts.matching import Matcher
 from alerts.message import rfc3339
 from alerts.silences import Silence
 from api import limits
+from api.access.permissions import actor
 from api.bodies import BoundedRoute
 from api.fields import Moment, Name, Text
 from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
@@ -32,7 +33,7 @@ class Preview(BaseModel):
 class NewSilence(Preview):
     """`ends` is mandatory; it begins at once when `starts` is not given."""
 
-    by: Name
+    by: Name | None = None  # where nobody signs in
     comment: Annotated[Text, Field(min_length=1)]
     starts: Moment | None = None
     ends: Moment
@@ -54,14 +55,14 @@ def get_silences(
 
 
 @router.post("/silences")
-def make_silence(body: NewSilence, state: State) -> Response:
+def make_silence(body: NewSilence, request: Request, state: State) -> Response:
     now_ms = state.clock.now_ms()
     made = silences.make_silence(
         state.engine,
         body.match,
         starts_ms=now_ms if body.starts is None else round(body.starts.timestamp() * 1000),
         ends_ms=round(body.ends.timestamp() * 1000),
-        actor=body.by,
+        actor=actor(request, body.by),
         comment=body.comment,
         now_ms=now_ms,
     )

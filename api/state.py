@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from alerts.config import Destinations
 from alerts.feed import AlertFeed
 from alerts.ports import Clock, SystemClock
+from api import limits
 from api.streams import Streams
 from cep.deployment.base import RuleBase
 from cep.deployment.deployer import Deployer
@@ -55,9 +56,11 @@ class ApiState:
     """`engine` is the store's database; without a `log` no events are taken, and without a
     `deployer` the rules do not change.
 
-    `destinations` are the dispatcher's.  `health` says what is wrong with the program, or None.
-    `hosts` are the names this server answers to, without port; `("*",)` stands for any.  That keeps
-    a web page whose name was pointed at this machine from reading the API.
+    With `authentication` every request needs a key or a login; a caller may make so many
+    `requests_per_second` on average.  `destinations` are the dispatcher's.  `health` says what is
+    wrong with the program, or None.  `hosts` are the names this server answers to, without port;
+    `("*",)` stands for any.  That keeps a web page whose name was pointed at this machine from
+    reading the API.
     """
 
     engine: Engine
@@ -71,6 +74,8 @@ class ApiState:
     clock: Clock = field(default_factory=SystemClock)
     streams: Streams = field(default_factory=Streams)
     alert_feed: AlertFeed = field(init=False)
+    authentication: bool = False
+    requests_per_second: float = limits.REQUESTS_PER_SECOND
     _ids: tuple[int, EventIds] | None = field(default=None, init=False)
     _tags: tuple[int, dict[str, tuple[str, ...]]] | None = field(default=None, init=False)
 

@@ -9,11 +9,13 @@ import click
 
 from cep.cli import (
     append,
+    audit,
     bench,
     check,
     deploy,
     explain,
     fmt,
+    key,
     log,
     lsp,
     rules,
@@ -65,6 +67,8 @@ for command in (
     deploy.deploy,
     rules.rules,
     store.store,
+    key.key,
+    audit.audit,
     lsp.lsp,
     bench.bench,
 ):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cep.cli.output import say
+from cep.cli.output import operator, say
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
     import dsl
     from cep.deployment.deployer import Deployer
+    from cep.deployment.rollout import Deployment
     from cep.ports import Log
     from cep.store.store import SqlStore
     from cep.workers.job import Job
@@ -46,10 +47,25 @@ def deploying(url: str, topic: str | None) -> Iterator[Deployer]:
     with store.engine.connect() as connection:
         connection.execution_options(read_only=True)
         declared = known(connection, name)
+    deployments = SqlDeployments(store.engine, name)
     try:
-        yield Deployer(SqlDeployments(store.engine, name), declared)
+        deployer = Deployer(deployments, declared)
+        before = deployer.latest().number
+        yield deployer
+        _audit(store, deployments.after(before))
     finally:
         store.close()
+
+
+def _audit(store: SqlStore, made: Sequence[Deployment]) -> None:
+    """Deployments of the command line are in the audit, beside those of the API."""
+    from api.access.audit import record
+
+    for one in made:
+        said = {"what": one.what}
+        record(
+            store.engine, one.recorded_ms, operator(), "deploy", f"deployments/{one.number}", said
+        )
 
 
 def started(job: Job, store: SqlStore, log: Log, loaded: dsl.Loaded) -> Job:

@@ -27,6 +27,24 @@ def say(sentence: str) -> None:
     print(f"cep: {sentence}", file=sys.stderr, flush=True)
 
 
+def operator() -> str:
+    """Who has called the program, as histories name them."""
+    import getpass
+
+    try:
+        return f"command line:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name
+        return "command line"
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """The first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        print(line.rstrip())
+
+
 def log_to_standard_error() -> None:
     """Structured logs stand beside what `say` says: standard output is for messages alone."""
     import structlog

@@ -10,6 +10,7 @@ import click
 from cep.cli.arguments import begun, deployed_store, deployed_topic
 from cep.cli.deploy import report
 from cep.cli.deployed import deploying
+from cep.cli.output import print_table
 from cep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def rules() -> None:
 def list_(store: str, topic: str | None) -> None:
     """The rules there are, and from which record on each partition has run them."""
     with deploying(store, topic) as deployer:
-        _print_table(_rules(deployer))
+        print_table(_rules(deployer))
         print()
-        _print_table(_deployments(deployer))
+        print_table(_deployments(deployer))
 
 
 @rules.command()
@@ -115,10 +116,3 @@ def _deployments(deployer: Deployer) -> list[Sequence[str]]:
         ]
         rows.append((str(one.number), one.what, ", ".join(places) or "nowhere yet"))
     return rows
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        print(line.rstrip())

@@ -45,7 +45,19 @@ from cep.errors import UsageError
     multiple=True,
     help="Further host name the API answers to; * for any.",
 )
+@click.option(
+    "--auth/--no-auth",
+    default=None,
+    help="Whether requests need a key or a login; by default they do beyond this machine.",
+)
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond this machine without keys.")
+@click.option(
+    "--requests-per-second",
+    type=click.FloatRange(min=1),
+    default=200,
+    show_default=True,
+    help="Of one caller, on average; events are not counted.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -65,7 +77,9 @@ def serve(
     host: str,
     port: int,
     allow_host: tuple[str, ...],
+    auth: bool | None,
     insecure_no_auth: bool,
+    requests_per_second: float,
     workers: int,
     idle_ms: int | None,
     ahead_ms_max: int | None,
@@ -74,7 +88,7 @@ def serve(
 ) -> None:
     """Follow a log, deliver alerts, serve the API."""
     from alerts.config import Destinations, load_destinations
-    from api.app import check_bind
+    from api.access.serving import authentication, greet
     from cep.cli.serving import Service
     from cep.load import load, required
     from cep.log import open_topic, takes_events
@@ -84,7 +98,7 @@ def serve(
     from cep.workers.runner import running
 
     log_to_standard_error()
-    check_bind(host, insecure_no_auth=insecure_no_auth)
+    with_keys = authentication(host, auth, insecure_no_auth=insecure_no_auth)
     loaded = load(rules)
     rule_set = required(loaded)
     known = load_destinations(destinations) if destinations is not None else Destinations()
@@ -108,6 +122,8 @@ def serve(
     try:
         opened_log.declare(opened_log.topic)  # while it is read it stays what it is
         job = started(job, opened_store, opened_log, loaded)
+        if with_keys:
+            greet(opened_store.engine, say)
         Service(
             job.rules,
             deployer(opened_store, opened_log),
@@ -118,6 +134,8 @@ def serve(
             host=host,
             port=port,
             hosts=allow_host,
+            authentication=with_keys,
+            requests_per_second=requests_per_second,
         ).run()
     finally:
         opened_log.close()

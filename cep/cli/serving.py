@@ -52,6 +52,8 @@ class Service:
         host: str,
         port: int,
         hosts: tuple[str, ...],
+        authentication: bool,
+        requests_per_second: float,
     ) -> None:
         self._runner = runner
         self._failure: BaseException | None = None
@@ -65,6 +67,8 @@ class Service:
             health=self._health,
             intake=runner.intake,
             hosts=("*",) if "*" in hosts else (*LOOPBACK_HOSTS, host, *hosts),
+            authentication=authentication,
+            requests_per_second=requests_per_second,
         )
         self._streams = state.streams
         self._dispatcher = Dispatcher(store.engine, destinations, tags_of=state.tags_of)

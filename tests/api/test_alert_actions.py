@@ -225,7 +225,6 @@ def test_there_are_no_other_actions(desk: Desk) -> None:
         ("acknowledge", {"by": "  "}, "by"),
         ("acknowledge", {"by": "a\x00"}, "by"),
         ("acknowledge", {"by": "a\nb"}, "by"),
-        ("acknowledge", {"by": None}, "by"),
         ("acknowledge", {"by": 3}, "by"),
         ("acknowledge", {"by": "x" * (alert_limits.NAME_CHARACTERS_MAX + 1)}, "by"),
         ("acknowledge", {SENT: 1}, "body"),

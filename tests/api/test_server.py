@@ -7,9 +7,7 @@ from api_checks import Api, detection, problem
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from api.app import check_bind
 from api.problems import Kind
-from cep.errors import UsageError
 from cep.limits import END_OF_TIME_MS
 from cep.ports import capped_of
 
@@ -150,18 +148,6 @@ def test_request_for_another_host_is_refused(api: Api, host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]", "[::1]:9"])
 def test_loopback_names_are_answered(api: Api, host: str) -> None:
     assert api.client.get("/healthz", headers={"host": host}).status_code == 200
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
-def test_loopback_may_be_bound(host: str) -> None:
-    check_bind(host)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "8.8.8.8", "example.com", ""])
-def test_other_addresses_may_not_be_bound_without_insisting(host: str) -> None:
-    with pytest.raises(UsageError, match="no authentication yet"):
-        check_bind(host)
-    check_bind(host, insecure_no_auth=True)
 
 
 def test_every_problem_has_a_type_of_its_own() -> None:

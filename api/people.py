@@ -1,0 +1,97 @@
+"""People who sign in: /api/v1/people.  For administrators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from alerts.message import rfc3339
+from api import limits
+from api.access import accounts
+from api.access.accounts import Person
+from api.access.permissions import caller_of
+from api.bodies import BoundedRoute
+from api.fields import Password, PersonName, Roles
+from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
+from api.state import ApiState, state_of
+
+router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
+State = Annotated[ApiState, Depends(state_of)]
+
+
+class NewPassword(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    password: Password
+
+
+class NewRoles(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    roles: Roles
+
+
+class NewPerson(NewPassword, NewRoles):
+    name: PersonName
+
+
+@router.get("/people")
+def list_people(
+    state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
+) -> Response:
+    """By name."""
+    (after,) = decode_cursor(cursor, ("",))
+    rows = accounts.list_people(state.engine, str(after), limit + 1)
+    return page(rows, limit, (after,), lambda one: (one.name,), as_json(_person))
+
+
+@router.post("/people", status_code=201)
+def add_person(body: NewPerson, request: Request, state: State) -> Response:
+    by, now_ms = caller_of(request).name, state.clock.now_ms()
+    added = accounts.add_person(state.engine, body.name, body.password, body.roles, by, now_ms)
+    return json_response(orjson.dumps(_person(added)), 201)
+
+
+@router.get("/people/{name}")
+def get_person(name: str, state: State) -> Response:
+    return _shown(accounts.find_person(state.engine, name))
+
+
+@router.post("/people/{name}:password", status_code=204)
+def set_password(name: str, body: NewPassword, state: State) -> Response:
+    """For one who has forgotten theirs."""
+    accounts.set_password(state.engine, name, body.password)
+    return Response(status_code=204)
+
+
+@router.post("/people/{name}:roles")
+def set_roles(name: str, body: NewRoles, state: State) -> Response:
+    return _shown(accounts.set_roles(state.engine, name, body.roles, state.clock.now_ms()))
+
+
+@router.post("/people/{name}:disable")
+def disable_person(name: str, state: State) -> Response:
+    """They are signed out, and cannot sign in."""
+    return _shown(accounts.disable_person(state.engine, name, state.clock.now_ms()))
+
+
+@router.post("/people/{name}:enable")
+def enable_person(name: str, state: State) -> Response:
+    return _shown(accounts.enable_person(state.engine, name, state.clock.now_ms()))
+
+
+def _shown(one: Person) -> Response:
+    return json_response(orjson.dumps(_person(one)))
+
+
+def _person(one: Person) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "roles": one.roles,
+        "made_by": one.made_by,
+        "made": rfc3339(one.made_ms),
+        "disabled": None if one.disabled_ms is None else rfc3339(one.disabled_ms),
+    }
