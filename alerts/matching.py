@@ -52,7 +52,9 @@ def _several(value: object) -> object:
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Patterns = Annotated[
-    tuple[Pattern, ...], BeforeValidator(_several), Field(max_length=limits.PATTERNS_MAX)
+    tuple[Pattern, ...],
+    Field(max_length=limits.PATTERNS_MAX),
+    BeforeValidator(_several, json_schema_input_type=str | tuple[str, ...]),
 ]
 
 

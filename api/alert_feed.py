@@ -15,13 +15,13 @@ from alerts.alert_listings import alerts_opened
 from alerts.feed import Change
 from alerts.limits import FEED_POLL_MS
 from alerts.message import rfc3339
-from api import limits
+from api import limits, schemas
 from api.alerts import alert_shape
 from api.paging import json_response
 from api.state import ApiState, state_of
-from api.streams import Event
+from api.streams import Event, EventStream
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", tags=["alerts"])
 State = Annotated[ApiState, Depends(state_of)]
 
 _RUN = secrets.token_hex(4)
@@ -33,7 +33,7 @@ class Split(StrEnum):
     RULE = "rule"
 
 
-@router.get("/alerts/events")
+@router.get("/alerts/events", response_class=EventStream)
 async def get_alert_events(request: Request, state: State) -> Response:
     """New and changed alerts: `opened` and `changed`, each with the alert as it is then.
 
@@ -43,7 +43,7 @@ async def get_alert_events(request: Request, state: State) -> Response:
     return state.streams.response(_events(state, request.headers.get("last-event-id", "")))
 
 
-@router.get("/alerts/opened")
+@router.get("/alerts/opened", response_model=schemas.AlertsOpened)
 def get_alerts_opened(
     state: State,
     hours: Annotated[int, Query(ge=1, le=24 * 366)] = 24,

@@ -25,17 +25,19 @@ from alerts.alert_listings import (
 )
 from alerts.lifecycle import By
 from alerts.message import rfc3339
-from api import limits
+from api import limits, schemas
 from api.access.permissions import actor
 from api.bodies import BoundedRoute
 from api.conditions import if_match, tagged
 from api.fields import Moment, Name, Text
+from api.openapi import if_match_header
 from api.paging import PAST_ALL, Cursor, Limit, Order, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 from cep.values import iso_time
 
-router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
+router = APIRouter(prefix="/api/v1", tags=["alerts"], route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
+_SEEN = if_match_header("GET /api/v1/alerts/{id}")
 
 
 class Act(BaseModel):
@@ -63,7 +65,7 @@ class Resolution(Act):
     text: Text = ""
 
 
-@router.get("/alerts")
+@router.get("/alerts", response_model=schemas.Page[schemas.Alert])
 def get_alerts(
     state: State,
     cursor: Cursor = None,
@@ -88,7 +90,7 @@ def get_alerts(
     return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(alert_shape))
 
 
-@router.get("/alerts/{id_}")
+@router.get("/alerts/{id_}", response_model=schemas.AlertWithHistory)
 def get_alert(id_: str, state: State) -> Response:
     """One alert with the newest of its history."""
     found = find_alert(state.engine, id_)
@@ -98,7 +100,7 @@ def get_alert(id_: str, state: State) -> Response:
     )
 
 
-@router.get("/alerts/{id_}/detections")
+@router.get("/alerts/{id_}/detections", response_model=schemas.Page[schemas.DetectionOfAlert])
 def get_alert_detections(
     id_: str, state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
 ) -> Response:
@@ -109,7 +111,7 @@ def get_alert_detections(
     return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(_detection))
 
 
-@router.get("/alerts/{id_}/history")
+@router.get("/alerts/{id_}/history", response_model=schemas.Page[schemas.Entry])
 def get_alert_history(
     id_: str, state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
 ) -> Response:
@@ -120,40 +122,40 @@ def get_alert_history(
     return page(rows, limit, (after,), lambda one: (one.number,), as_json(_entry))
 
 
-@router.post("/alerts/{id_}:acknowledge")
+@router.post("/alerts/{id_}:acknowledge", response_model=schemas.Alert, openapi_extra=_SEEN)
 def acknowledge(id_: str, body: Act, request: Request, state: State) -> Response:
     """No more reminders, and nobody else is called."""
     by = _by(body, request, state)
     return _acted(lifecycle.acknowledge(state.engine, id_, by))
 
 
-@router.post("/alerts/{id_}:assign")
+@router.post("/alerts/{id_}:assign", response_model=schemas.Alert, openapi_extra=_SEEN)
 def assign(id_: str, body: Assignment, request: Request, state: State) -> Response:
     by = _by(body, request, state)
     return _acted(lifecycle.assign(state.engine, id_, by, body.to))
 
 
-@router.post("/alerts/{id_}:comment")
+@router.post("/alerts/{id_}:comment", response_model=schemas.Alert, openapi_extra=_SEEN)
 def comment(id_: str, body: Comment, request: Request, state: State) -> Response:
     by = _by(body, request, state)
     return _acted(lifecycle.comment(state.engine, id_, by, body.text))
 
 
-@router.post("/alerts/{id_}:snooze")
+@router.post("/alerts/{id_}:snooze", response_model=schemas.Alert, openapi_extra=_SEEN)
 def snooze(id_: str, body: Snooze, request: Request, state: State) -> Response:
     """Nobody is told anything of it until then."""
     by, until_ms = _by(body, request, state), round(body.until.timestamp() * 1000)
     return _acted(lifecycle.snooze(state.engine, id_, by, until_ms))
 
 
-@router.post("/alerts/{id_}:resolve")
+@router.post("/alerts/{id_}:resolve", response_model=schemas.Alert, openapi_extra=_SEEN)
 def resolve(id_: str, body: Resolution, request: Request, state: State) -> Response:
     """It is over; the next detection opens another alert."""
     by = _by(body, request, state)
     return _acted(lifecycle.resolve(state.engine, id_, by, body.disposition, body.text))
 
 
-@router.post("/alerts/{id_}:reopen")
+@router.post("/alerts/{id_}:reopen", response_model=schemas.Alert, openapi_extra=_SEEN)
 def reopen(id_: str, body: Act, request: Request, state: State) -> Response:
     by = _by(body, request, state)
     return _acted(lifecycle.reopen(state.engine, id_, by))

@@ -27,6 +27,7 @@ from api.access.gate import Gate
 from api.access.permissions import authorize
 from api.access.recording import Recording
 from api.hosts import KnownHosts
+from api.openapi import PROBLEMS, describe
 from api.state import ApiState
 from cep.store.schema import prepare
 
@@ -60,11 +61,13 @@ def create_app(state: ApiState) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         dependencies=[Depends(authorize)],
+        responses=PROBLEMS,
     )
     app.state.api = state
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)
+    describe(app)
     # Outermost last: a request's host, then who asks, then what they ask for.
     app.add_middleware(Recording, state=state)
     app.add_middleware(Gate, state=state)

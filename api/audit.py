@@ -8,17 +8,17 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Response
 
 from alerts.message import rfc3339
-from api import limits
+from api import limits, schemas
 from api.access import audit
 from api.access.audit import Entry
 from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", tags=["access"])
 State = Annotated[ApiState, Depends(state_of)]
 
 
-@router.get("/audit")
+@router.get("/audit", response_model=schemas.Page[schemas.AuditEntry])
 def list_entries(
     state: State,
     cursor: Cursor = None,
@@ -32,7 +32,7 @@ def list_entries(
     return page(rows, limit, (after,), lambda one: (one.number,), as_json(_entry))
 
 
-@router.get("/audit:verify")
+@router.get("/audit:verify", response_model=schemas.AuditVerified)
 def verify(state: State) -> Response:
     """Reads all of it; `hash` is that of the newest entry up to which everything fits."""
     found = audit.verify(state.engine)

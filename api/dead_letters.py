@@ -12,18 +12,18 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api import limits
+from api import limits, schemas
 from api.paging import Cursor, Limit, as_json, decode_cursor, page
 from api.state import ApiState, state_of
 from cep.store import reads
 from cep.values import iso_time
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", tags=["detections"])
 Row = TypeVar("Row", reads.StoredDeadLetter, reads.StoredLate)
 Partition = Annotated[str | None, Query(max_length=200)]
 
 
-@router.get("/dead-letters")
+@router.get("/dead-letters", response_model=schemas.Page[schemas.DeadLetter])
 def list_dead_letters(
     state: Annotated[ApiState, Depends(state_of)],
     cursor: Cursor = None,
@@ -34,7 +34,7 @@ def list_dead_letters(
     return _page(reads.dead_letters, _dead_letter, state, cursor, limit, partition)
 
 
-@router.get("/late")
+@router.get("/late", response_model=schemas.Page[schemas.LateEvent])
 def list_late_events(
     state: Annotated[ApiState, Depends(state_of)],
     cursor: Cursor = None,

@@ -10,15 +10,15 @@ from fastapi import APIRouter, Depends, Query, Response
 from alerts.listings import ListedAttempt, ListedDelivery, find_delivery, list_deliveries
 from alerts.message import rfc3339
 from alerts.reasons import State
-from api import limits
+from api import limits, schemas
 from api.paging import PAST_ALL, Cursor, Limit, Order, as_json, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", tags=["destinations"])
 
 
-@router.get("/deliveries")
+@router.get("/deliveries", response_model=schemas.Page[schemas.Delivery])
 def get_deliveries(
     state: Annotated[ApiState, Depends(state_of)],
     cursor: Cursor = None,
@@ -49,7 +49,7 @@ def get_deliveries(
     )
 
 
-@router.get("/deliveries/{id_}")
+@router.get("/deliveries/{id_}", response_model=schemas.DeliveryWithAttempts)
 def get_delivery(id_: str, state: Annotated[ApiState, Depends(state_of)]) -> Response:
     """One delivery with its attempts, the first 8 KiB of each answer included."""
     found = find_delivery(state.engine, id_)

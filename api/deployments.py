@@ -14,9 +14,10 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api import limits
+from api import limits, schemas
 from api.bodies import read_body
 from api.conditions import if_match, tagged
+from api.openapi import if_match_header, json_body
 from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
@@ -28,12 +29,25 @@ from cep.errors import RulesError, StaleDeployment, UsageError
 from cep.ports import ActivationRow
 from cep.values import iso_time
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", tags=["rules"])
 State = Annotated[ApiState, Depends(state_of)]
 E = TypeVar("E", Mode, Policy)
 
+_BEGUN_MEMBER = {"enum": [*Policy, None], "default": Policy.DRAIN}
+_SINCE = if_match_header("GET /api/v1/rules")
+_BEGUN = _SINCE | json_body({"begun": _BEGUN_MEMBER})
+_TEXT = _SINCE | json_body(
+    {"text": {"type": "string"}, "mode": {"enum": [*Mode, None]}, "begun": _BEGUN_MEMBER},
+    required=("text",),
+)
+_CHANGE: dict[str, Any] = {
+    "status_code": 202,
+    "response_model": schemas.Deployment,
+    "responses": {200: {"model": schemas.Deployment, "description": "There was nothing to change"}},
+}
 
-@router.get("/deployments")
+
+@router.get("/deployments", response_model=schemas.Page[schemas.Deployment])
 def list_deployments(
     state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
 ) -> Response:
@@ -45,7 +59,7 @@ def list_deployments(
     return page(rows, limit, (after,), lambda row: (row.number,), shown_as)
 
 
-@router.get("/deployments/{number}")
+@router.get("/deployments/{number}", response_model=schemas.DeploymentWithTexts)
 def get_deployment(number: int, state: State) -> Response:
     """With all texts."""
     deployer = _deployer(state)
@@ -58,7 +72,7 @@ def get_deployment(number: int, state: State) -> Response:
     )
 
 
-@router.put("/rules/{name}")
+@router.put("/rules/{name}", openapi_extra=_TEXT, **_CHANGE)
 async def put_rule(name: str, request: Request, state: State) -> Response:
     """`{"text": …, "mode": "live" | "shadow" | "paused", "begun": "drain" | "drop"}`.
 
@@ -79,25 +93,25 @@ async def put_rule(name: str, request: Request, state: State) -> Response:
     return await _changed(request, state, change)
 
 
-@router.post("/rules/{name}:pause")
+@router.post("/rules/{name}:pause", openapi_extra=_BEGUN, **_CHANGE)
 async def pause(name: str, request: Request, state: State) -> Response:
     """The rule sees no events until it is resumed."""
     return await _set_mode(name, Mode.PAUSED, request, state)
 
 
-@router.post("/rules/{name}:resume")
+@router.post("/rules/{name}:resume", openapi_extra=_BEGUN, **_CHANGE)
 async def resume(name: str, request: Request, state: State) -> Response:
     """The rule is live."""
     return await _set_mode(name, Mode.LIVE, request, state)
 
 
-@router.post("/rules/{name}:shadow")
+@router.post("/rules/{name}:shadow", openapi_extra=_BEGUN, **_CHANGE)
 async def shadow(name: str, request: Request, state: State) -> Response:
     """The rule detects and tells nobody."""
     return await _set_mode(name, Mode.SHADOW, request, state)
 
 
-@router.post("/rules/{name}:rollback")
+@router.post("/rules/{name}:rollback", openapi_extra=_BEGUN, **_CHANGE)
 async def roll_back(name: str, request: Request, state: State) -> Response:
     """The rule has the text again that it had before its last change."""
     body = await _body(request, {"begun"})

@@ -13,15 +13,16 @@ from alerts.breaker import Breaker
 from alerts.listings import counts_by_state, find_delivery, has_deliveries
 from alerts.message import rfc3339
 from alerts.reasons import State as DeliveryState
+from api import schemas
 from api.bodies import BoundedRoute
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
+router = APIRouter(prefix="/api/v1", tags=["destinations"], route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
 
 
-@router.get("/destinations")
+@router.get("/destinations", response_model=schemas.Destinations)
 def get_destinations(state: State) -> Response:
     """Those of the configuration, and those that only old deliveries know of."""
     counts = counts_by_state(state.engine)
@@ -41,7 +42,7 @@ def get_destinations(state: State) -> Response:
     return JSONResponse({"items": items})
 
 
-@router.post("/destinations/{name:path}:test")
+@router.post("/destinations/{name:path}:test", status_code=202, response_model=schemas.TestSent)
 def send_test(name: str, state: State) -> Response:
     """Sends a message that says it is a test; the answer names its delivery."""
     _check_configured(name, state)
@@ -50,14 +51,14 @@ def send_test(name: str, state: State) -> Response:
     return JSONResponse({"delivery": id_}, 202)
 
 
-@router.post("/destinations/{name:path}:enable")
+@router.post("/destinations/{name:path}:enable", response_model=schemas.Enabled)
 def enable(name: str, state: State) -> Response:
     """After a receiver said that it wants no more.  Dead deliveries stay dead until replayed."""
     _check_known(name, state)
     return JSONResponse({"enabled": deliveries.enable_destination(state.engine, name)})
 
 
-@router.post("/destinations/{name:path}:replay")
+@router.post("/destinations/{name:path}:replay", response_model=schemas.Replayed)
 def replay_all(name: str, state: State) -> Response:
     """Its dead deliveries are pending again, with the same ids and bytes."""
     _check_known(name, state)
@@ -65,7 +66,7 @@ def replay_all(name: str, state: State) -> Response:
     return JSONResponse({"replayed": count})
 
 
-@router.post("/deliveries/{id_}:replay")
+@router.post("/deliveries/{id_}:replay", response_model=schemas.Replayed)
 def replay_one(id_: str, state: State) -> Response:
     """A dead delivery is pending again."""
     if not deliveries.replay(state.engine, state.clock.now_ms(), id_=id_):

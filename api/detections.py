@@ -6,16 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api import limits
+from api import limits, schemas
 from api.paging import PAST_ALL, Cursor, Limit, Order, decode_cursor, json_response, page
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 from cep.store import reads
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", tags=["detections"])
 
 
-@router.get("/detections")
+@router.get("/detections", response_model=schemas.Page[schemas.Detection])
 def list_detections(
     state: Annotated[ApiState, Depends(state_of)],
     cursor: Cursor = None,
@@ -35,7 +35,7 @@ def list_detections(
     return page(rows, limit, (after,), lambda row: (row.sequence,), lambda row: row.body)
 
 
-@router.get("/detections/{id_}")
+@router.get("/detections/{id_}", response_model=schemas.Detection)
 def get_detection(id_: str, state: Annotated[ApiState, Depends(state_of)]) -> Response:
     body = reads.detection_body(state.engine, id_)
     if body is None:

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api import limits
+from api import limits, schemas
 from api.bodies import read_body
 from api.ingest import Parsed, parse_events
 from api.paging import json_response
@@ -16,10 +16,25 @@ from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 from cep.log.publishing import Appended, Share
 
-router = APIRouter(prefix="/api/v1")
+_EVENT = {"type": "object", "example": {"type": "Payment", "ts": "2026-03-01T09:00:00Z"}}
+_ITEMS = {"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _ITEMS},
+            "application/x-ndjson": {
+                "schema": {"type": "string"},
+                "example": '{"type": "Payment", "ts": "2026-03-01T09:00:00Z"}',
+            },
+        },
+    }
+}
+
+router = APIRouter(prefix="/api/v1", tags=["events"])
 
 
-@router.post("/events")
+@router.post("/events", response_model=schemas.Ingested, openapi_extra=_BODY)
 async def post_events(request: Request, state: Annotated[ApiState, Depends(state_of)]) -> Response:
     """A JSON object, an array of objects, or NDJSON.
 

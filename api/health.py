@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from api import schemas
 from api.paging import json_response
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
@@ -16,10 +17,10 @@ from cep.errors import SourceError
 from cep.store import reads
 from cep.store.tables import checkpoint
 
-router = APIRouter()
+router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_model=schemas.Health)
 def healthz(state: Annotated[ApiState, Depends(state_of)]) -> Response:
     """200 when all is well, 503 with the reason otherwise.
 

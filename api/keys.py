@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from alerts.errors import Refused
 from alerts.message import rfc3339
-from api import limits
+from api import limits, schemas
 from api.access import accounts
 from api.access.accounts import Key
 from api.access.permissions import caller_of
@@ -19,7 +19,7 @@ from api.fields import Moment, Name, Roles
 from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
+router = APIRouter(prefix="/api/v1", tags=["access"], route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
 
 
@@ -33,7 +33,7 @@ class NewKey(BaseModel):
     expires: Moment | None = None
 
 
-@router.get("/keys")
+@router.get("/keys", response_model=schemas.Page[schemas.Key])
 def list_keys(
     state: State, cursor: Cursor = None, limit: Limit = limits.PAGE_ROWS_DEFAULT
 ) -> Response:
@@ -43,7 +43,7 @@ def list_keys(
     return page(rows, limit, (made_ms, id_), lambda one: (one.made_ms, one.id), as_json(_key))
 
 
-@router.post("/keys", status_code=201)
+@router.post("/keys", response_model=schemas.MadeKey, status_code=201)
 def make_key(body: NewKey, request: Request, state: State) -> Response:
     """`key` is in this answer only."""
     now_ms = state.clock.now_ms()
@@ -56,12 +56,12 @@ def make_key(body: NewKey, request: Request, state: State) -> Response:
     return json_response(orjson.dumps(shown), 201)
 
 
-@router.get("/keys/{id_}")
+@router.get("/keys/{id_}", response_model=schemas.Key)
 def get_key(id_: str, state: State) -> Response:
     return json_response(orjson.dumps(_key(accounts.find_key(state.engine, id_))))
 
 
-@router.post("/keys/{id_}:revoke")
+@router.post("/keys/{id_}:revoke", response_model=schemas.Key)
 def revoke_key(id_: str, state: State) -> Response:
     """It opens nothing from now on."""
     revoked = accounts.revoke_key(state.engine, id_, state.clock.now_ms())

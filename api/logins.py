@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from api import limits
+from api import limits, schemas
 from api.access import accounts, audit
 from api.access.gate import COOKIE, address, cookie, too_often
 from api.access.permissions import caller_of
@@ -21,7 +21,7 @@ from api.paging import json_response
 from api.problems import Kind, Problem
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
+router = APIRouter(prefix="/api/v1", tags=["access"], route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
 
 
@@ -109,7 +109,7 @@ async def log_out(request: Request, state: State) -> Response:
     return response
 
 
-@router.get("/whoami")
+@router.get("/whoami", response_model=schemas.Caller)
 def who_am_i(request: Request) -> Response:
     """Name, roles and permissions of whoever asks; and whether this server asks who they are."""
     caller = caller_of(request)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -26,7 +27,7 @@ from cep.intake import Intake
 from cep.limits import BEGINNING_OF_TIME_MS, END_OF_TIME_MS
 from cep.store import reads
 
-router = APIRouter()
+router = APIRouter(tags=["operations"])
 
 EVENT_COUNTERS = {
     "received": "Records read from the log that are not blank.",
@@ -55,7 +56,11 @@ RULE_COUNTERS = {
 }
 
 
-@router.get("/metrics")
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"description": "Prometheus's text format"}},
+)
 def metrics(state: Annotated[ApiState, Depends(state_of)]) -> Response:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_StoreCollector(state))

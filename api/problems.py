@@ -6,6 +6,7 @@ nor says anything of the inside of the server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from alerts.errors import NotFound, Refused, Stale
@@ -110,16 +112,31 @@ async def _problem(_request: Request, error: Problem) -> Response:
     return error.response()
 
 
-async def _http(_request: Request, error: HTTPException) -> Response:
+async def _http(request: Request, error: HTTPException) -> Response:
     kind = _BY_STATUS.get(error.status_code)
+    if kind is Kind.METHOD_NOT_ALLOWED:
+        return Problem(kind).with_headers(allow=", ".join(_allowed(request))).response()
     if kind is not None:
-        response = Problem(kind).response()
-    else:
-        phrase = HTTPStatus(error.status_code).phrase
-        response = Problem(Kind.REQUEST_FAILED, phrase).response(error.status_code)
-    if error.headers:
-        response.headers.update(error.headers)  # Allow of a 405
-    return response
+        return Problem(kind).response()
+    phrase = HTTPStatus(error.status_code).phrase
+    return Problem(Kind.REQUEST_FAILED, phrase).response(error.status_code)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of a path: each is a route, and `/x/{id}` would take `/x/1:verb`, too."""
+    fitting = [
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"])
+    ]
+    closest = max((_literal(route) for route in fitting), default=0)
+    closest_ones = (route.methods or () for route in fitting if _literal(route) == closest)
+    return sorted(set().union(*closest_ones))
+
+
+def _literal(route: Route) -> int:
+    """How much of a path is said, not left open."""
+    return len(re.sub(r"\{[^}]*\}", "", route.path))
 
 
 async def _validation(request: Request, error: RequestValidationError) -> Response:

@@ -11,6 +11,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, Response
 
+from api import schemas
 from api.conditions import tagged
 from api.paging import json_response
 from api.problems import Kind, Problem
@@ -18,10 +19,10 @@ from api.state import ApiState, Current, state_of
 from cep.store import reads
 from dsl.model import Rule
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", tags=["rules"])
 
 
-@router.get("/rules")
+@router.get("/rules", response_model=schemas.Rules)
 def list_rules(state: Annotated[ApiState, Depends(state_of)]) -> Response:
     """In the order of the files, each with what has come of it."""
     counts = _Counts.of(state)
@@ -30,7 +31,7 @@ def list_rules(state: Annotated[ApiState, Depends(state_of)]) -> Response:
     return tagged(json_response(orjson.dumps({"items": items})), current.number)
 
 
-@router.get("/rules/{name}")
+@router.get("/rules/{name}", response_model=schemas.Rule)
 def get_rule(name: str, state: Annotated[ApiState, Depends(state_of)]) -> Response:
     current = state.current()
     for rule in current.rules.rules:

@@ -13,14 +13,14 @@ from alerts import silences
 from alerts.matching import Matcher
 from alerts.message import rfc3339
 from alerts.silences import Silence
-from api import limits
+from api import limits, schemas
 from api.access.permissions import actor
 from api.bodies import BoundedRoute
 from api.fields import Moment, Name, Text
 from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 
-router = APIRouter(prefix="/api/v1", route_class=BoundedRoute)
+router = APIRouter(prefix="/api/v1", tags=["silences"], route_class=BoundedRoute)
 State = Annotated[ApiState, Depends(state_of)]
 
 
@@ -39,7 +39,7 @@ class NewSilence(Preview):
     ends: Moment
 
 
-@router.get("/silences")
+@router.get("/silences", response_model=schemas.Page[schemas.Silence])
 def get_silences(
     state: State,
     cursor: Cursor = None,
@@ -54,7 +54,7 @@ def get_silences(
     return page(rows, limit, (after,), lambda one: (one.sequence,), as_json(_silence))
 
 
-@router.post("/silences")
+@router.post("/silences", status_code=201, response_model=schemas.Silence)
 def make_silence(body: NewSilence, request: Request, state: State) -> Response:
     now_ms = state.clock.now_ms()
     made = silences.make_silence(
@@ -69,7 +69,7 @@ def make_silence(body: NewSilence, request: Request, state: State) -> Response:
     return json_response(orjson.dumps(_silence(made)), 201)
 
 
-@router.post("/silences:preview")
+@router.post("/silences:preview", response_model=schemas.SilencePreview)
 def preview_silence(body: Preview, state: State) -> Response:
     """What one would hide: alerts that are going on, and of the newest detections how many."""
     found = silences.preview(state.engine, body.match, state.tags_of)
@@ -79,12 +79,12 @@ def preview_silence(body: Preview, state: State) -> Response:
     )
 
 
-@router.get("/silences/{id_}")
+@router.get("/silences/{id_}", response_model=schemas.Silence)
 def get_silence(id_: str, state: State) -> Response:
     return json_response(orjson.dumps(_silence(silences.find_silence(state.engine, id_))))
 
 
-@router.post("/silences/{id_}:end")
+@router.post("/silences/{id_}:end", response_model=schemas.Silence)
 def end_silence(id_: str, state: State) -> Response:
     """It hides nothing from now on."""
     ended = silences.end_silence(state.engine, id_, state.clock.now_ms())

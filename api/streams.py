@@ -17,6 +17,10 @@ from api import limits
 from api.problems import Kind, Problem
 
 
+class EventStream(StreamingResponse):
+    media_type = "text/event-stream"
+
+
 class Event(NamedTuple):
     """`data` is one line; `id` is what the client says when it comes back."""
 
@@ -51,9 +55,8 @@ class Streams:
         """
         if self._under_way >= limits.STREAMS_MAX:
             raise Problem(Kind.UNAVAILABLE, f"{limits.STREAMS_MAX} streams are being listened to")
-        return StreamingResponse(
+        return EventStream(
             self._counted(events),
-            media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 

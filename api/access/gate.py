@@ -23,7 +23,7 @@ from api.state import ApiState
 
 COOKIE = "cep_login"
 _GUARDED = ("/api/", "/metrics")
-_OPEN = ("/api/v1/login", "/api/v1/logout")
+OPEN = frozenset({"/api/v1/login", "/api/v1/logout", "/healthz"})
 _UNCOUNTED = ("/api/v1/events", "/api/v1/login")
 _READING = ("GET", "HEAD", "OPTIONS")
 
@@ -41,7 +41,7 @@ class Gate:
             return
         try:
             caller = await self._caller(scope)
-            if caller is None and scope["path"] not in _OPEN:
+            if caller is None and scope["path"] not in OPEN:
                 raise _unknown()
             if scope["path"] not in _UNCOUNTED:
                 self._count(caller, scope)

@@ -19,6 +19,7 @@ from alerts.config import Destinations
 from alerts.dispatcher import Dispatcher
 from alerts.ports import HttpAnswer, HttpSender, ManualClock, SimulatedHttpSender
 from cep.ports import DetectionRow
+from cep.values import iso_time
 
 HOUR_MS = 3_600_000
 
@@ -71,7 +72,17 @@ class Desk:
         """Commits a detection for the card `key`; it is told to nobody yet."""
         self._made += 1
         id_ = f"{self._made:032x}"
-        body = {"id": id_, "rule": rule, "key": {"card_id": key}, "message": f"Card {key}"}
+        body = {
+            "id": id_,
+            "rule": rule,
+            "version": "0123456789abcdef",
+            "key": {"card_id": key},
+            "at": iso_time(NOW_MS + self._made),
+            "severity": "high",
+            "message": f"Card {key}",
+            "fields": {},
+            "events": [{"step": "p", "position": 7, "event": {"card_id": key}}],
+        }
         self.api.commit(
             DetectionRow(
                 id_,
