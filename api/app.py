@@ -66,7 +66,7 @@ def create_app(state: ApiState) -> FastAPI:
     app.state.api = state
     for router in ROUTERS:
         app.include_router(router)
-    problems.install(app)
+    problems.install(app, ROUTERS)
     describe(app)
     # Outermost last: a request's host, then who asks, then what they ask for.
     app.add_middleware(Recording, state=state)

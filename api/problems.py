@@ -7,7 +7,7 @@ nor says anything of the inside of the server.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import Enum
 from http import HTTPStatus
 from itertools import takewhile
@@ -15,12 +15,12 @@ from typing import Any, get_type_hints
 
 import orjson
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from alerts.errors import NotFound, Refused, Stale
@@ -124,17 +124,14 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 def _allowed(request: Request) -> list[str]:
     """The methods of a path: each is a route, and `/x/{id}` would take `/x/1:verb`, too."""
-    fitting = [
-        route
-        for route in request.app.routes
-        if isinstance(route, Route) and route.path_regex.match(request.scope["path"])
-    ]
+    routes: Sequence[APIRoute] = request.app.state.api_routes
+    fitting = [route for route in routes if route.path_regex.match(request.scope["path"])]
     closest = max((_literal(route) for route in fitting), default=0)
     closest_ones = (route.methods or () for route in fitting if _literal(route) == closest)
     return sorted(set().union(*closest_ones))
 
 
-def _literal(route: Route) -> int:
+def _literal(route: APIRoute) -> int:
     """How much of a path is said, not left open."""
     return len(re.sub(r"\{[^}]*\}", "", route.path))
 
@@ -201,8 +198,10 @@ async def _unexpected(_request: Request, error: Exception) -> Response:
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
-def install(app: FastAPI) -> None:
-    """Every error of `app` leaves as a problem."""
+def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Every error of `app`, which is made of `routers`, leaves as a problem."""
+    routes = (route for router in routers for route in router.routes)
+    app.state.api_routes = [route for route in routes if isinstance(route, APIRoute)]
     handlers: dict[type[Exception], object] = {
         Problem: _problem,
         HTTPException: _http,
