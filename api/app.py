@@ -20,6 +20,7 @@ from api import (
     metrics,
     people,
     problems,
+    rule_texts,
     rules,
     silences,
 )
@@ -36,6 +37,7 @@ ROUTERS = (
     metrics.router,
     events.router,
     rules.router,
+    rule_texts.router,
     deployments.router,
     detections.router,
     alert_feed.router,  # before alerts, whose ids would be any word

@@ -50,6 +50,7 @@ class Kind(Enum):
     RULES_REFUSED = (422, "The rules cannot be run")
     NO_PRECONDITION = (428, "If-Match has to say what is changed")
     TOO_MANY_REQUESTS = (429, "There are too many requests")
+    BUSY = (503, "As much of that is under way as may be at once")
     REQUEST_FAILED = (400, "The request cannot be answered")
     INTERNAL = (500, "The server failed")
     NO_LOG = (503, "This server takes no events")

@@ -114,6 +114,84 @@ class Rules(Answer):
     items: list[Rule]
 
 
+class Diagnostic(Answer):
+    """Lines and columns count from 1."""
+
+    code: Annotated[str, Field(examples=["E010"])]
+    severity: Literal["error", "warning"]
+    message: str
+    hint: str | None
+    path: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+class GraphNode(Answer):
+    id: Count
+    kind: Literal["step", "absence", "silence", "window", "match"]
+    name: str
+    event: str
+    condition: str
+    repeat: str
+    group: str
+
+
+class GraphEdge(Answer):
+    start: Count
+    end: Count
+    label: str
+    absent: list[str]
+
+
+class Graph(Answer):
+    """A pattern to be drawn; a match begins at one of `entries`."""
+
+    nodes: list[GraphNode]
+    edges: list[GraphEdge]
+    entries: list[Count]
+    within: Annotated[str, Field(examples=["10m"])]
+
+
+class ValidatedRule(Answer):
+    name: str
+    title: str | None
+    version: str
+    graph: Graph
+
+
+class Validated(Answer):
+    """`reason` is there where the text compiles and cannot be run all the same."""
+
+    valid: bool
+    errors: Annotated[list[Diagnostic], Field(description="warnings included")]
+    reason: str | None
+    rules: list[ValidatedRule]
+
+
+class Formatted(Answer):
+    text: str
+
+
+class FailedAt(Answer):
+    line: int
+    text: str
+
+
+class TestResult(Answer):
+    rule: str
+    title: str | None
+    line: int
+    passed: bool
+    failures: list[FailedAt]
+
+
+class TestResults(Answer):
+    passed: bool
+    tests: list[TestResult]
+
+
 class Activation(Answer):
     partition: str
     position: Annotated[int, Field(description="it is in force from this record on")]

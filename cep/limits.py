@@ -75,6 +75,12 @@ DEPLOYMENTS_LOOK_MS = 200  # how often the store is asked for new ones
 DEPLOYMENT_RETRY_MS_MAX = 30_000  # … and one tried again for which the log could not be read
 RULE_PATH_CHARACTERS_MAX = 1_000
 
+# ------------------------------------------------------------------------- texts from outside
+APART_NICENESS = 10  # of processes that answer questions, behind the engine and the server
+TESTS_SECONDS_MAX = 30  # for the inline tests of a text, the start of their process included
+TESTS_MEMORY_BYTES_MAX = 2 * 1024 * MIB
+TESTS_AT_ONCE = 2
+
 # ---------------------------------------------------------------------------------- tables
 BAD_ROWS_SHOWN_MAX = 10  # of one reading of a source; all of them are counted
 

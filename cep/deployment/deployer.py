@@ -80,6 +80,19 @@ class Deployer:
         refused = texts if outside else ()
         return self._change(f"deploy {', '.join(texts)}", edit, policy, made_from, refused)
 
+    def considered(self, texts: Mapping[str, str], number: int | None = None) -> Deployed:
+        """What a deployment of these texts from outside would be; nothing is recorded.
+
+        They are put into deployment `number`, or into the newest.  Raises as `deploy` does.
+        """
+        found = self.latest() if number is None else self.deployments.get(number)
+        base = found.base
+        for name, text in texts.items():
+            base = base.with_text(name, text)
+        rules = self._checked(base) if texts else self.deployments.rules(found.number)
+        _check_sources(rules, texts)
+        return Deployed(found.number, base, rules, found.base, changed=base != found.base)
+
     def set_mode(
         self,
         rules: Collection[str],
