@@ -41,6 +41,10 @@ CONFIGURATION = """
 [checks.missing_required_header]
 expected-statuses = ["400", "401", "403", "406", "415", "422", "428"]
 
+# What is too long for its field may be too long for a body, too.
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428"]
+
 # What a schema cannot say: the grammar of rules, times that have passed, whose name `by` may be.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "403", "404", "409", "412", "413", "415", "422", "429", "503"]
@@ -153,7 +157,8 @@ def test_the_server_does_what_its_document_says(served: Served, tmp_path: Path) 
         *("--exclude-path-regex", "/events$|/log(in|out)$"),
     ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stdout[-40_000:] + ran.stderr
+    short = "\n".join(line[:400] for line in ran.stdout.splitlines())
+    assert ran.returncode == 0, short[-40_000:] + ran.stderr
 
 
 def test_every_route_is_described(served: Served) -> None:
