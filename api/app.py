@@ -13,6 +13,7 @@ from api import (
     deployments,
     destinations,
     detections,
+    drafts,
     events,
     health,
     keys,
@@ -21,6 +22,7 @@ from api import (
     people,
     problems,
     rule_texts,
+    rule_versions,
     rules,
     silences,
 )
@@ -38,6 +40,8 @@ ROUTERS = (
     events.router,
     rules.router,
     rule_texts.router,
+    rule_versions.router,
+    drafts.router,
     deployments.router,
     detections.router,
     alert_feed.router,  # before alerts, whose ids would be any word

@@ -5,6 +5,8 @@ from cep import limits as engine_limits
 BODY_BYTES_MAX = 10 * 1024 * 1024  # of one request
 RULE_BODY_BYTES_MAX = 1024 * 1024  # … that has rule text
 RULE_TEXT_CHARACTERS_MAX = 256 * 1024  # as many as a rule file may have
+DRAFT_NAME_CHARACTERS_MAX = 200
+VERSION_CHARACTERS_MAX = 32
 ACTION_BODY_BYTES_MAX = 1024 * 1024  # … that says what to do to an alert, a silence
 ITEM_ERRORS_MAX = 100  # per-item errors listed in one answer; the rest are counted
 PAGE_ROWS_DEFAULT = 100

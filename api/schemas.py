@@ -192,6 +192,34 @@ class TestResults(Answer):
     tests: list[TestResult]
 
 
+class Version(Answer):
+    version: Annotated[str, Field(description="a hash of the text")]
+    deployment: Annotated[int, Field(description="the first that had it")]
+    recorded: Time
+    what: str
+    text: str
+
+
+class Versions(Answer):
+    items: list[Version]
+
+
+class Difference(Answer):
+    lines: Annotated[str, Field(description="a unified diff of the texts")]
+    same_pattern: Annotated[
+        bool | None, Field(description="partial matches of one go on in the other")
+    ]
+
+
+class Draft(Answer):
+    name: str
+    text: str
+    made_from: Annotated[int, Field(description="the deployment it was begun from")]
+    version: int
+    by: str
+    changed: Time
+
+
 class Activation(Answer):
     partition: str
     position: Annotated[int, Field(description="it is in force from this record on")]

@@ -93,6 +93,10 @@ class RuleBase:
         changed = {} if mode is Mode.LIVE else dict.fromkeys(rules, mode)
         return replace(self, modes=others | changed)
 
+    def with_earlier(self, rule: str, text: str) -> RuleBase:
+        """The rule with a text that it had; the rest stays as it is now."""
+        return self.with_text(f"{ROLLED_BACK}{rule}.cep", text + "\n")
+
     def rolled_back(self, rule: str, earlier: Sequence[RuleBase]) -> RuleBase:
         """The rule as it was before its text changed the last time; `earlier`, the newest first.
 
@@ -106,7 +110,7 @@ class RuleBase:
             known = self.rules
             said = "there is no earlier text of it" if rule in known else _near(rule, known)
             raise UsageError(f"no rule {rule!r} to go back to: {said}")
-        return self.with_text(f"{ROLLED_BACK}{rule}.cep", before + "\n")
+        return self.with_earlier(rule, before)
 
     def _forgetting(self) -> RuleBase:
         """Without the modes of rules that are gone."""

@@ -113,6 +113,13 @@ class Deployer:
         what = f"roll {rule} back"
         return self._change(what, lambda base: base.rolled_back(rule, earlier), policy, made_from)
 
+    def return_rule_to(
+        self, rule: str, text: str, policy: Policy = Policy.DRAIN, made_from: int | None = None
+    ) -> Deployed:
+        """The rule has a text again that it had at some time."""
+        what = f"return {rule} to an earlier text"
+        return self._change(what, lambda base: base.with_earlier(rule, text), policy, made_from)
+
     def return_to(self, number: int, policy: Policy = Policy.DRAIN) -> Deployed:
         """All texts and modes are again those of an earlier deployment."""
         base = self.deployments.get(number).base
