@@ -30,6 +30,7 @@ from api.access.gate import Gate
 from api.access.permissions import authorize
 from api.access.recording import Recording
 from api.hosts import KnownHosts
+from api.idempotency import Idempotency
 from api.openapi import PROBLEMS, describe
 from api.state import ApiState
 from cep.store.schema import prepare
@@ -74,8 +75,9 @@ def create_app(state: ApiState) -> FastAPI:
         app.include_router(router)
     problems.install(app, ROUTERS)
     describe(app)
-    # Outermost last: a request's host, then who asks, then what they ask for.
+    # Outermost last: a request's host, who asks, whether they asked before, what they ask for.
     app.add_middleware(Recording, state=state)
+    app.add_middleware(Idempotency, state=state)
     app.add_middleware(Gate, state=state)
     app.add_middleware(KnownHosts, hosts=state.hosts)
     return app

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import limits, schemas
-from api.bodies import read_body
+from api.bodies import read_body, unpacked
 from api.ingest import Parsed, parse_events
 from api.paging import json_response
 from api.problems import Kind, Problem
@@ -43,15 +43,14 @@ async def post_events(request: Request, state: Annotated[ApiState, Depends(state
     """
     if state.log is None:
         raise Problem(Kind.NO_LOG, "it was started without an embedded log to append to")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not understood")
     body = await read_body(request, limits.BODY_BYTES_MAX)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
     content_type = request.headers.get("content-type")
-    return await run_in_threadpool(_append, state, content_type, body)
+    return await run_in_threadpool(_append, state, content_type, body, encoding)
 
 
-def _append(state: ApiState, content_type: str | None, body: bytes) -> Response:
-    parsed = parse_events(content_type, body)
+def _append(state: ApiState, content_type: str | None, body: bytes, encoding: str) -> Response:
+    parsed = parse_events(content_type, unpacked(body, encoding, limits.BODY_BYTES_MAX))
     errors = _errors(parsed)
     if not parsed.lines and parsed.errors:
         raise Problem(Kind.NO_EVENT_ACCEPTED, None, **errors)

@@ -48,6 +48,7 @@ class Kind(Enum):
     INVALID_PARAMETERS = (422, "A parameter is not valid")
     NO_EVENT_ACCEPTED = (422, "Not one of the events could be accepted")
     RULES_REFUSED = (422, "The rules cannot be run")
+    KEY_OF_ANOTHER = (422, "The Idempotency-Key belongs to another request")
     NO_PRECONDITION = (428, "If-Match has to say what is changed")
     TOO_MANY_REQUESTS = (429, "There are too many requests")
     BUSY = (503, "As much of that is under way as may be at once")

@@ -24,7 +24,7 @@ from api import limits
 from api.access import audit
 from api.access.gate import address
 from api.access.roles import ANYBODY, Caller
-from api.bodies import read_body
+from api.bodies import read_body, sent_again
 from api.problems import Kind, Problem
 from api.state import ApiState
 
@@ -55,11 +55,6 @@ class Recording:
             await problem(scope, receive, send)
             return
 
-        async def again() -> Message:
-            nonlocal body
-            rest, body = body, b""
-            return {"type": "http.request", "body": rest, "more_body": False}
-
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 try:
@@ -68,7 +63,7 @@ class Recording:
                     log.error("answer_not_audited", number=asked)
             await send(message)
 
-        await self._app(scope, again, answer)
+        await self._app(scope, sent_again(body), answer)
 
     async def _record(
         self, scope: Scope, detail: Mapping[str, object], *, answered: bool = False
