@@ -132,8 +132,9 @@ class Group:
             journal.clear()
             keys, rows = starts.live()
             unsaved = [((keys, rows), int(rows[START_TS].max()))] if len(keys) else []
-        for (keys, rows), newest_ms in unsaved:
-            journal.add(TimedRows(keys, rows), newest_ms)
+        if unsaved:  # one page for all batches since: each page has a price of its own
+            joined = TimedRows.joined([TimedRows(*columns) for columns, _ in unsaved])
+            journal.add(joined, max(newest_ms for _, newest_ms in unsaved))
         journal.expire(watermark_ms - self.window_ms)
         if not starts.appended and not starts.refused:
             return {}
