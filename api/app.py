@@ -29,6 +29,7 @@ from api import (
 from api.access.gate import Gate
 from api.access.permissions import authorize
 from api.access.recording import Recording
+from api.console import app as console
 from api.hosts import KnownHosts
 from api.idempotency import Idempotency
 from api.openapi import PROBLEMS, describe
@@ -59,7 +60,7 @@ ROUTERS = (
 
 
 def create_app(state: ApiState) -> FastAPI:
-    """The API over one store; makes the tables it reads."""
+    """The API over one store, and the console on it; makes the tables it reads."""
     prepare(state.engine)
     # The interactive pages would load scripts from elsewhere.
     app = FastAPI(
@@ -73,6 +74,7 @@ def create_app(state: ApiState) -> FastAPI:
     app.state.api = state
     for router in ROUTERS:
         app.include_router(router)
+    console.install(app)
     problems.install(app, ROUTERS)
     describe(app)
     # Outermost last: a request's host, who asks, whether they asked before, what they ask for.

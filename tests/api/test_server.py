@@ -124,7 +124,7 @@ def test_watermark_at_the_end_of_time_has_no_lag(api: Api) -> None:
 
 def test_unknown_path_and_method_are_problems(api: Api) -> None:
     problem(api.client.get("/api/v1/nope"), 404, "not-found")
-    problem(api.client.get("/"), 404, "not-found")
+    problem(api.client.get("/nope"), 404, "not-found")
     response = api.client.delete("/api/v1/events")
     problem(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "POST"
