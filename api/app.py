@@ -8,6 +8,7 @@ from api import (
     alert_feed,
     alerts,
     audit,
+    backtests,
     dead_letters,
     deliveries,
     deployments,
@@ -45,6 +46,7 @@ ROUTERS = (
     rule_versions.router,
     drafts.router,
     deployments.router,
+    backtests.router,
     detections.router,
     alert_feed.router,  # before alerts, whose ids would be any word
     alerts.router,

@@ -19,7 +19,7 @@ from api.bodies import read_body
 from api.conditions import if_match, tagged
 from api.openapi import if_match_header, json_body
 from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
-from api.problems import Kind, Problem
+from api.problems import Kind, Problem, rules_refused
 from api.rule_versions import deployer_of, version_of
 from api.state import ApiState, state_of
 from cep.deployment.base import Mode, RuleBase
@@ -170,12 +170,8 @@ def _change(
         done = change(deployer, made_from)
     except StaleDeployment as error:
         raise Problem(Kind.STALE, str(error)) from error
-    except RulesError as error:
-        raise Problem(
-            Kind.RULES_REFUSED, None if error.diagnostics else str(error), errors=error.diagnostics
-        ) from error
-    except UsageError as error:
-        raise Problem(Kind.RULES_REFUSED, str(error)) from error
+    except (RulesError, UsageError) as error:
+        raise rules_refused(error) from error
     found = deployer.deployments.get(done.number)
     status = 202 if done.changed else 200
     return tagged(json_response(orjson.dumps(_summary(deployer, found)), status), done.number)

@@ -18,6 +18,7 @@ ITEM_ERRORS_MAX = 100  # per-item errors listed in one answer; the rest are coun
 PAGE_ROWS_DEFAULT = 100
 PAGE_ROWS_MAX = 500
 CURSOR_CHARACTERS_MAX = 400
+BACKTEST_POLL_SECONDS = 0.25  # how often a stream looks how far a back-test is
 STREAMS_MAX = 100  # answers that go on (server-sent events) at a time
 STREAM_HEARTBEAT_SECONDS = 15  # of silence, then a sign of life: proxies close what seems dead
 BARS_MAX = 500  # of a chart: intervals in which something is counted

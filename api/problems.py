@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from alerts.errors import NotFound, Refused, Stale
-from cep.errors import CepError
+from cep.errors import CepError, RulesError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger("api")
@@ -102,6 +102,13 @@ class Problem(Exception):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.response()(scope, receive, send)
+
+
+def rules_refused(error: RulesError | UsageError) -> Problem:
+    """For rules that do not compile, with the diagnostics, or cannot be run."""
+    if isinstance(error, RulesError) and error.diagnostics:
+        return Problem(Kind.RULES_REFUSED, errors=error.diagnostics)
+    return Problem(Kind.RULES_REFUSED, str(error))
 
 
 _BY_STATUS = {

@@ -14,6 +14,7 @@ from alerts.alert import AlertState, Disposition
 from alerts.reasons import State as DeliveryState
 from api.access.roles import Permission, Role
 from cep.deployment.base import Mode
+from cep.store.backtests import State as BackTestState
 
 Item = TypeVar("Item")
 
@@ -423,6 +424,75 @@ class Attempt(Answer):
 
 class DeliveryWithAttempts(Delivery):
     attempt_log: list[Attempt]
+
+
+# ------------------------------------------------------------------------------------- back-tests
+
+
+class BackTest(Answer):
+    id: Id
+    state: BackTestState
+    records_read: Count
+    records_all: Annotated[int | None, Field(description="null until it is known")]
+    rule: str | None
+    deployment: int
+    baseline: Annotated[int | None, Field(description="a deployment")]
+    since: Time | None
+    until: Time | None
+    by: str
+    made: Time
+    started: Time | None
+    finished: Time | None
+    error: str | None
+
+
+class RangeRead(Answer):
+    partition: str
+    first_position: Count
+    end_position: Count
+
+
+class Buckets(Answer):
+    width_ms: Count
+    items: list[Json]
+
+
+class Listed(Answer):
+    found: list[Json]
+    added: list[Json] | None = None
+    lost: list[Json] | None = None
+    changed: list[Json] | None = None
+
+
+class Forecast(Answer):
+    days: float
+    alerts_per_day: float | None
+    baseline_alerts_per_day: float | None = None
+
+
+class BackTestResult(Answer):
+    """What has a baseline is there only where there is one."""
+
+    since: Time | None
+    until: Time | None
+    first_at: Time | None
+    last_at: Time | None
+    records: Count
+    partitions: list[RangeRead]
+    totals: dict[str, int]
+    rules: list[Json]
+    buckets: Buckets
+    forecast: Forecast
+    counters: dict[str, int]
+    baseline_counters: dict[str, int] | None = None
+    listed: Listed
+    warm_up_ms: Annotated[int | None, Field(description="null: nothing bounds it")]
+    notes: list[str]
+
+
+class BackTestWithResult(BackTest):
+    text: str | None
+    result: BackTestResult | None
 
 
 # ----------------------------------------------------------------------------------------- access

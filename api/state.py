@@ -14,6 +14,7 @@ from alerts.feed import AlertFeed
 from alerts.ports import Clock, SystemClock
 from api import limits
 from api.streams import Streams
+from cep.backtest.jobs import BackTests
 from cep.deployment.base import RuleBase
 from cep.deployment.deployer import Deployer
 from cep.intake import Intake
@@ -54,7 +55,7 @@ class Current(NamedTuple):
 @dataclass(slots=True)
 class ApiState:
     """`engine` is the store's database; without a `log` no events are taken, and without a
-    `deployer` the rules do not change.
+    `deployer` the rules do not change; without `backtests`, which somebody runs, there are none.
 
     With `authentication` every request needs a key or a login; a caller may make so many
     `requests_per_second` on average.  `destinations` are the dispatcher's.  `health` says what is
@@ -70,6 +71,7 @@ class ApiState:
     intake: Callable[[], Mapping[str, Intake]] = _nothing_read
     hosts: tuple[str, ...] = LOOPBACK_HOSTS
     deployer: Deployer | None = None
+    backtests: BackTests | None = None
     destinations: Destinations = field(default_factory=Destinations)
     clock: Clock = field(default_factory=SystemClock)
     streams: Streams = field(default_factory=Streams)

@@ -9,6 +9,7 @@
     │   └── StaleWriter      3   another engine took the partition over
     ├── RowsError            2   rows do not fit the table they are for
     ├── StaleDeployment      2   somebody else has deployed meanwhile
+    ├── Busy                 2   too much is asked for at once
     ├── WorkerError          4   a worker process dies again and again, or stopped for a reason of
     │                            its own, whose exit code it then carries
     └── RulesError           1   the rule files do not compile
@@ -59,6 +60,10 @@ class StaleDeployment(CepError):
     def __init__(self, newest: int) -> None:
         super().__init__(f"deployment {newest} was made meanwhile: look at it, then try again")
         self.newest = newest
+
+
+class Busy(CepError):
+    exit_code = 2
 
 
 class StoreError(CepError):

@@ -83,6 +83,14 @@ class Outcome:
     late: Sequence[LateRow] = ()
 
 
+Only = Callable[[Decoded], Decoded]
+"""Leaves rows out, which it counts as ignored."""
+
+
+def _all_of(decoded: Decoded) -> Decoded:
+    return decoded
+
+
 class Fold:
     """The fold of one partition, from `before` and its saved `pages` on.
 
@@ -145,15 +153,15 @@ class Fold:
 
     # ------------------------------------------------------------------------------------- steps
 
-    def step(self, records: Records) -> Outcome:
-        """Folds the records that follow the last ones in."""
+    def step(self, records: Records, only: Only = _all_of) -> Outcome:
+        """Folds the records that follow the last ones in; of their events, what `only` leaves."""
         assert records.first_position == self.position
         if records.tick_ms is not None:
             self.position = records.end_position
             return self.advance(records.tick_ms)
         decoded = self.decoder.decode(records.data, records.first_position)
         batch, ahead = set_aside(decoded.batch, records.ingests)
-        decoded = replace(decoded, batch=batch)
+        decoded = only(replace(decoded, batch=batch))
         oversized = [
             DeadLetterRow(
                 line.position,

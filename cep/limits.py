@@ -81,6 +81,29 @@ TESTS_SECONDS_MAX = 30  # for the inline tests of a text, the start of their pro
 TESTS_MEMORY_BYTES_MAX = 2 * 1024 * MIB
 TESTS_AT_ONCE = 2
 
+# ---------------------------------------------------------------------------------- back-tests
+BACKTEST_LISTED = 100  # detections listed of each class, by default; all are counted
+BACKTEST_LISTED_MAX = 10_000
+BACKTEST_EVENTS_SHOWN_MAX = 100  # of a detection that is listed
+BACKTEST_MESSAGE_CHARACTERS_MAX = 1_000  # …
+BACKTEST_VALUE_BYTES_MAX = 4 * KIB  # … of its key, and of its fields, as JSON
+BACKTEST_BUCKETS_MAX = 400  # spans of time for which detections are counted
+BACKTEST_UNMATCHED_MAX = 1_000_000  # detections that wait for their like of the other rule set
+BACKTEST_UNMATCHED_SHOWN_MAX = 10_000  # … and can be listed
+BACKTEST_EPISODES_MAX = 1_000_000  # alerts that are open at once
+BACKTESTS_AT_ONCE = 1  # processes, by default
+BACKTESTS_AT_ONCE_MAX = 8
+BACKTESTS_WAITING_MAX = 20
+BACKTESTS_KEPT_MAX = 200  # that are over, with their results
+BACKTEST_SECONDS_MAX = 3_600  # of a process
+BACKTEST_MEMORY_BYTES_MAX = 4 * 1024 * MIB  # … that it asks the system for
+BACKTEST_NICENESS = 10  # … behind the engine and the server
+BACKTEST_LOOK_SECONDS = 0.2  # how often it is looked for new ones, and such as are cancelled
+BACKTEST_PROGRESS_MS = 200  # how often a process says how far it is …
+BACKTEST_PROGRESS_STORED_MS = 2_000  # … and the store is told
+BACKTEST_REASON_CHARACTERS_MAX = 4_000  # why one failed
+BACKTEST_EPISODE_MS = 24 * 3_600_000  # without a detection, then an alert is taken to be over
+
 # ---------------------------------------------------------------------------------- tables
 BAD_ROWS_SHOWN_MAX = 10  # of one reading of a source; all of them are counted
 

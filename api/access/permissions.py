@@ -27,6 +27,8 @@ CHANGES: dict[tuple[str, str], Permission | None] = {
     ("POST", "/api/v1/rules/{name}:resume"): _P.DEPLOY,
     ("POST", "/api/v1/rules/{name}:shadow"): _P.DEPLOY,
     ("POST", "/api/v1/rules/{name}:rollback"): _P.DEPLOY,
+    ("POST", "/api/v1/backtests"): _P.TRY,
+    ("POST", "/api/v1/backtests/{id_}:cancel"): _P.TRY,
     ("POST", "/api/v1/alerts/{id_}:acknowledge"): _P.HANDLE,
     ("POST", "/api/v1/alerts/{id_}:assign"): _P.HANDLE,
     ("POST", "/api/v1/alerts/{id_}:comment"): _P.HANDLE,

@@ -10,6 +10,7 @@ import click
 from cep.cli import (
     append,
     audit,
+    backtest,
     bench,
     check,
     deploy,
@@ -59,6 +60,7 @@ for command in (
     check.check,
     fmt.fmt,
     test.test,
+    backtest.backtest,
     explain.explain,
     run_command.run,
     append.append,

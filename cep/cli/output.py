@@ -74,11 +74,11 @@ def _pretty(detection: Detection) -> str:
     message = " ".join(detection.message.split())
     return (
         f"{iso_time(detection.at_ms)}  {detection.severity.upper():8}  "
-        f"{detection.rule}: {_plain(message)}{hidden}\n"
+        f"{detection.rule}: {plain(message)}{hidden}\n"
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Event data must not control the terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
@@ -93,7 +93,7 @@ class DeadLetters:
     def __call__(self, partition: str, letters: Sequence[DeadLetterRow]) -> None:
         of = f" of {partition}" if self._several else ""
         for letter in letters[: limits.DEAD_LETTERS_TOLD_MAX - self._shown]:
-            say(f"record {letter.position}{of} is a dead letter: {_plain(letter.reason)}")
+            say(f"record {letter.position}{of} is a dead letter: {plain(letter.reason)}")
             self._shown += 1
             if self._shown == limits.DEAD_LETTERS_TOLD_MAX:
                 say("… further dead letters are counted only")

@@ -14,6 +14,7 @@ from cep.cli.deployed import deployer, started
 from cep.cli.memory import tune_garbage_collection
 from cep.cli.output import log_to_standard_error, say
 from cep.errors import UsageError
+from cep.limits import BACKTESTS_AT_ONCE, BACKTESTS_AT_ONCE_MAX
 
 
 @click.command()
@@ -65,6 +66,14 @@ from cep.errors import UsageError
     show_default=True,
     help="Worker processes for the partitions of the log.",
 )
+@click.option(
+    "--backtests",
+    metavar="N",
+    type=click.IntRange(0, BACKTESTS_AT_ONCE_MAX),
+    default=BACKTESTS_AT_ONCE,
+    show_default=True,
+    help="Back-tests at once, each in a process of its own; the others wait. 0: none.",
+)
 @idle
 @max_ahead
 @table_files
@@ -81,6 +90,7 @@ def serve(
     insecure_no_auth: bool,
     requests_per_second: float,
     workers: int,
+    backtests: int,
     idle_ms: int | None,
     ahead_ms_max: int | None,
     tables: tuple[str, ...],
@@ -89,7 +99,7 @@ def serve(
     """Follow a log, deliver alerts, serve the API."""
     from alerts.config import Destinations, load_destinations
     from api.access.serving import authentication, greet
-    from cep.cli.serving import Service
+    from cep.cli.serving import Service, backtests_of
     from cep.load import load, required
     from cep.log import open_topic, takes_events
     from cep.store.store import open_store
@@ -124,9 +134,10 @@ def serve(
         job = started(job, opened_store, opened_log, loaded)
         if with_keys:
             greet(opened_store.engine, say)
+        deploys = deployer(opened_store, opened_log)
         Service(
             job.rules,
-            deployer(opened_store, opened_log),
+            deploys,
             opened_store,
             opened_log,
             known,
@@ -136,6 +147,7 @@ def serve(
             hosts=allow_host,
             authentication=with_keys,
             requests_per_second=requests_per_second,
+            backtests=backtests_of(job, deploys, opened_store, backtests),
         ).run()
     finally:
         opened_log.close()

@@ -20,11 +20,13 @@ from alerts.config import Destinations
 from alerts.dispatcher import Dispatcher
 from api.app import create_app
 from api.state import LOOPBACK_HOSTS, ApiState
+from cep.backtest.jobs import BackTests
 from cep.cli.output import say
 from cep.deployment.deployer import Deployer
 from cep.errors import UsageError
 from cep.log.publishing import TopicLog
 from cep.store.store import SqlStore
+from cep.workers.job import Job
 from cep.workers.runner import Runner
 from dsl.model import RuleSet
 
@@ -54,14 +56,17 @@ class Service:
         hosts: tuple[str, ...],
         authentication: bool,
         requests_per_second: float,
+        backtests: BackTests | None,
     ) -> None:
         self._runner = runner
+        self._backtests = backtests
         self._failure: BaseException | None = None
         self._socket = _listen(host, port)
         state = ApiState(
             engine=store.engine,
             started_with=rules,
             deployer=deployer,
+            backtests=backtests,
             destinations=destinations,
             log=log,
             health=self._health,
@@ -95,6 +100,7 @@ class Service:
             target=self._run_engine, args=(loop, stop), name="engine", daemon=True
         )
         thread.start()
+        jobs = self._start_backtests()
         address, port = self._socket.getsockname()[:2]
         say(f"listening on http://{address}:{port}")
         server = asyncio.create_task(self._server.serve(sockets=[self._socket]))
@@ -105,8 +111,19 @@ class Service:
         self._streams.close()
         self._server.should_exit = True
         self._runner.stop()
+        if self._backtests is not None:
+            self._backtests.stop()
         await asyncio.gather(server, dispatcher)
+        if jobs is not None:
+            await asyncio.to_thread(jobs.join)
         await asyncio.to_thread(thread.join)
+
+    def _start_backtests(self) -> threading.Thread | None:
+        if self._backtests is None:
+            return None
+        thread = threading.Thread(target=self._backtests.run, name="back-tests", daemon=True)
+        thread.start()
+        return thread
 
     def _run_engine(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         try:
@@ -119,6 +136,14 @@ class Service:
         if self._failure is not None:
             return f"the engine stopped: {self._failure}"
         return self._runner.trouble()
+
+
+def backtests_of(job: Job, deployer: Deployer, store: SqlStore, at_once: int) -> BackTests | None:
+    """Over the log of the job, with its tables."""
+    if not at_once:
+        return None
+    deployments = deployer.deployments
+    return BackTests(store.engine, deployments, job.log, job.tables, at_once, say=say)
 
 
 def _listen(host: str, port: int) -> socket.socket:
