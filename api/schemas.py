@@ -221,6 +221,18 @@ class Draft(Answer):
     changed: Time
 
 
+class NearestKey(Answer):
+    key: Annotated[dict[str, str], Field(description="its parts as texts, by name")]
+    lines: list[str]
+
+
+class Explanation(Answer):
+    keys: Annotated[list[NearestKey], Field(description="the nearest first")]
+    further: Annotated[int, Field(ge=0, description="keys that came less near")]
+    events: Annotated[int, Field(ge=0, description="that were looked at")]
+    left_out: Annotated[int, Field(ge=0, description="older events, that were not")]
+
+
 class Activation(Answer):
     partition: str
     position: Annotated[int, Field(description="it is in force from this record on")]

@@ -14,6 +14,7 @@ from alerts.feed import AlertFeed
 from alerts.ports import Clock, SystemClock
 from api import limits
 from api.streams import Streams
+from cep.asking import Asking
 from cep.backtest.jobs import BackTests
 from cep.deployment.base import RuleBase
 from cep.deployment.deployer import Deployer
@@ -55,7 +56,8 @@ class Current(NamedTuple):
 @dataclass(slots=True)
 class ApiState:
     """`engine` is the store's database; without a `log` no events are taken, and without a
-    `deployer` the rules do not change; without `backtests`, which somebody runs, there are none.
+    `deployer` the rules do not change; without `backtests`, which somebody runs, there are none;
+    `asking` is for questions about what is in the log.
 
     With `authentication` every request needs a key or a login; a caller may make so many
     `requests_per_second` on average.  `destinations` are the dispatcher's.  `health` says what is
@@ -72,6 +74,7 @@ class ApiState:
     hosts: tuple[str, ...] = LOOPBACK_HOSTS
     deployer: Deployer | None = None
     backtests: BackTests | None = None
+    asking: Asking | None = None
     destinations: Destinations = field(default_factory=Destinations)
     clock: Clock = field(default_factory=SystemClock)
     streams: Streams = field(default_factory=Streams)

@@ -80,6 +80,10 @@ APART_NICENESS = 10  # of processes that answer questions, behind the engine and
 TESTS_SECONDS_MAX = 30  # for the inline tests of a text, the start of their process included
 TESTS_MEMORY_BYTES_MAX = 2 * 1024 * MIB
 TESTS_AT_ONCE = 2
+EXPLAIN_SECONDS_MAX = 60  # to read the log for one question
+EXPLAIN_MEMORY_BYTES_MAX = 4 * 1024 * MIB
+EXPLAIN_AT_ONCE = 2
+KEYS_TOLD_MAX = 20
 
 # ---------------------------------------------------------------------------------- back-tests
 BACKTEST_LISTED = 100  # detections listed of each class, by default; all are counted

@@ -47,7 +47,8 @@ class SeenEvents:
     """What `rule` has been shown so far, of the records that `fold` takes.
 
     `wanted` says of an event's type and fields whether it is kept; of those the last `events_max`
-    are, and `left_out` counts the others.
+    are, and `left_out` counts the others.  With `until_ms`, time stands there: what happened later
+    is not kept, though it decides what was late.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class SeenEvents:
         rule: Rule,
         wanted: Callable[[str, Record], bool] = lambda event, fields: True,
         events_max: int | None = None,
+        until_ms: int = END_OF_TIME_MS,
     ) -> None:
         self._rule = rule
         self._tables = fold.tables
@@ -64,6 +66,7 @@ class SeenEvents:
         self._lateness_ms = max((e.lateness_ms for e in self._types.values()), default=0)
         self._wanted = wanted
         self._events_max = events_max
+        self._until_ms = until_ms
         self._read: list[_Read] = []
         self._made = 0
         self._keys: dict[tuple[object, ...], None] = {}
@@ -86,7 +89,7 @@ class SeenEvents:
         if self.watermark_ms == BEGINNING_OF_TIME_MS:
             self.follow(ts - self._lateness_ms, position)  # the rows that there are already
         late = ts < self.watermark_ms
-        self.newest_ms = max(self.newest_ms, ts)
+        self.newest_ms = max(self.newest_ms, min(ts, self._until_ms))
         self.pass_time(ts - self._lateness_ms)
         if not late:
             self._keep(_Read((ts, 0, position, 0), event.name, fields, position))
@@ -140,7 +143,7 @@ class SeenEvents:
         return sorted(self._read, key=lambda each: each.order)
 
     def _keep(self, read: _Read) -> None:
-        if not self._wanted(read.event, read.fields):
+        if read.order[0] > self._until_ms or not self._wanted(read.event, read.fields):
             return
         self._read.append(read)
         most = self._events_max

@@ -43,18 +43,24 @@ def why(
     tables: Mapping[str, Source],
     events_max: int,
     notify: Callable[[str], None],
+    until_ms: int = limits.END_OF_TIME_MS,
+    partition: str | None = None,
 ) -> Answer:
-    """`key` has all parts of the rule's key by name, as text, or none; raises UsageError."""
+    """`key` has all parts of the rule's key by name, as text, or none; raises UsageError.
+
+    It is told as if time stood at `until_ms`, of the first partition of the log or the one named.
+    """
+    partition = partition or log.partitions[0]
     rule = _rule(rules, name)
     asked = _in_order(rule, key)
     wanted = _everything if asked is None else _with_key(rule, asked)
     together = replace(rules, rules=sources(rules.rules, rule), tests=())
     given = sources_of(together, tables)
-    fold = Fold(together, log.partitions[0], elsewhere=given)
+    fold = Fold(together, partition, elsewhere=given)
     load(fold, given, notify)
     reads_facts = any(True for _ in derived_read(rule))
-    seen = SeenEvents(fold, rule, _everything if reads_facts else wanted, events_max)
-    _read(log, fold, seen)
+    seen = SeenEvents(fold, rule, _everything if reads_facts else wanted, events_max, until_ms)
+    _read(log, partition, fold, seen)
     events = seen.in_order()
     told = explain(rule, events, seen.newest_ms, iso_time, rows=seen.rows())
     if asked is not None:
@@ -62,14 +68,14 @@ def why(
     return Answer(told, len(events), seen.left_out)
 
 
-def _read(log: Log, fold: Fold, seen: SeenEvents) -> None:
+def _read(log: Log, partition: str, fold: Fold, seen: SeenEvents) -> None:
     """All there is; the fold is needed only for what other rules emit."""
     steps = len(fold.rules.rules) > 1
-    position = log.begin(log.partitions[0])
+    position = log.begin(partition)
     if position:
         fold.begin_at(position)
     while True:
-        records = log.read(log.partitions[0], position, limits.BATCH_RECORDS_MAX)
+        records = log.read(partition, position, limits.BATCH_RECORDS_MAX)
         if records is None or records.count == 0:
             break
         if records.tick_ms is not None:

@@ -19,6 +19,7 @@ CHANGES: dict[tuple[str, str], Permission | None] = {
     ("POST", "/api/v1/rules:validate"): _P.TRY,
     ("POST", "/api/v1/rules:format"): _P.TRY,
     ("POST", "/api/v1/rules:test"): _P.TRY,
+    ("POST", "/api/v1/rules/{name}:explain"): _P.TRY,
     ("PUT", "/api/v1/drafts/{name}"): _P.WRITE,
     ("DELETE", "/api/v1/drafts/{name}"): _P.WRITE,
     ("POST", "/api/v1/drafts/{name}:deploy"): _P.DEPLOY,

@@ -30,6 +30,9 @@ from cep.errors import UsageError
     show_default=True,
     help="Look at so many events, the last ones.",
 )
+@click.option(
+    "--at", "at", metavar="TIME", help="Tell how it was at that event time (2026-03-01T03:05:00Z)."
+)
 @table_files
 @list_files
 def explain(
@@ -39,10 +42,12 @@ def explain(
     key: tuple[str, ...],
     keys: int,
     last: int,
+    at: str | None,
     tables: tuple[str, ...],
     lists: tuple[str, ...],
 ) -> None:
     """Say how near a rule came, and what was missing."""
+    from cep.limits import END_OF_TIME_MS
     from cep.load import load_rules
     from cep.log import open_log
     from cep.tables.sources import given_files
@@ -56,7 +61,8 @@ def explain(
                 f"{source} has several partitions: name one, such as #{log.partitions[0]}"
             )
         given = given_files(tables, lists)
-        found = why(load_rules(rules), rule, log, asked, given, last, say)
+        until_ms = END_OF_TIME_MS if at is None else _time_ms(at)
+        found = why(load_rules(rules), rule, log, asked, given, last, say, until_ms)
     finally:
         log.close()
     for told in found.told[:keys]:
@@ -68,6 +74,18 @@ def explain(
         say(f"{more:,} further key{'s' if more > 1 else ''} came less near (--keys)")
     if found.left_out:
         say(f"{found.left_out:,} older events were not looked at (--last)")
+
+
+def _time_ms(text: str) -> int:
+    from datetime import datetime
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise UsageError(f"--at: {text!r} is no time such as 2026-03-01T03:05:00Z")
+    return round(found.timestamp() * 1000)
 
 
 def _part(text: str) -> tuple[str, str]:

@@ -99,6 +99,7 @@ def serve(
     """Follow a log, deliver alerts, serve the API."""
     from alerts.config import Destinations, load_destinations
     from api.access.serving import authentication, greet
+    from cep.asking import Asking
     from cep.cli.serving import Service, backtests_of
     from cep.load import load, required
     from cep.log import open_topic, takes_events
@@ -145,6 +146,7 @@ def serve(
             host=host,
             port=port,
             hosts=allow_host,
+            asking=Asking(job.log, job.tables),
             authentication=with_keys,
             requests_per_second=requests_per_second,
             backtests=backtests_of(job, deploys, opened_store, backtests),

@@ -20,6 +20,7 @@ from alerts.config import Destinations
 from alerts.dispatcher import Dispatcher
 from api.app import create_app
 from api.state import LOOPBACK_HOSTS, ApiState
+from cep.asking import Asking
 from cep.backtest.jobs import BackTests
 from cep.cli.output import say
 from cep.deployment.deployer import Deployer
@@ -54,6 +55,7 @@ class Service:
         host: str,
         port: int,
         hosts: tuple[str, ...],
+        asking: Asking,
         authentication: bool,
         requests_per_second: float,
         backtests: BackTests | None,
@@ -67,6 +69,7 @@ class Service:
             started_with=rules,
             deployer=deployer,
             backtests=backtests,
+            asking=asking,
             destinations=destinations,
             log=log,
             health=self._health,
