@@ -73,6 +73,7 @@ def figures(record: Mapping[str, Any], docs: Path = DOCS) -> str:
         tables.startup(record),
         tables.workers(record),
         tables.delivering(record),
+        tables.backtest(record),
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -45,4 +45,5 @@ COMMIT_PAUSE_MS = 50.0
 RESTORE_SECONDS = 10.0
 LATENCY_MS = {"p50_ms": 10.0, "p99_ms": 50.0}
 WORKERS_FACTOR = 1.8  # events/s of two workers over those of one
+BACKTEST_SECONDS = 3.0  # P1, a million events of an embedded log
 DELIVERIES = 500  # a second, each with its attempt recorded

@@ -12,6 +12,7 @@ import json
 import sys
 
 from bench import (
+    backtesting,
     checkpoint,
     delivering,
     latency,
@@ -39,6 +40,7 @@ MEASURES = {
     "stages": stages.time_by_stage,
     "workers": spread.two_against_one,
     "delivering": delivering.outbox_to_receiver,
+    "backtest": backtesting.log_to_result,
 }
 
 

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from bench import baseline, delivering, rulebook, startup, streams, workload
+from bench import backtesting, baseline, delivering, rulebook, startup, streams, workload
 
 ROOT = Path(__file__).parents[1]
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -115,6 +115,11 @@ def _delivering(events: int, runs: int, full: bool) -> object:
     return {"webhook": found}
 
 
+def _backtest(events: int, runs: int, full: bool) -> object:
+    head = _scaled(backtesting.EVENTS, events)
+    return {"P1": child("backtest", "P1", max(events, head), head, runs)}
+
+
 def _scaled(what: int, events: int) -> int:
     """Smaller when the stream is made smaller, never larger."""
     return max(1, what * min(events, WHOLE) // WHOLE)
@@ -128,5 +133,6 @@ FIGURES = {
     "startup": _startup,
     "workers": _workers,
     "delivering": _delivering,
+    "backtest": _backtest,
 }
 """Of the engine, each a function of (events, runs, full)."""

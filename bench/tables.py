@@ -182,6 +182,22 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
 
 
+def backtest(record: Record) -> str:
+    rows = [
+        (
+            name,
+            f"{found['events']:,}",
+            f"{found['alone_seconds']:.2f}",
+            f"{found['compared_seconds']:.2f}",
+            f"{found['served_seconds']:.2f}",
+            f"{goals.BACKTEST_SECONDS:g}",
+        )
+        for name, found in record.get("backtest", {}).items()
+    ]
+    head = ("back-test", "events", "s, alone", "s, compared", "s, by a server", "goal, alone")
+    return _table(head, rows)
+
+
 def delivering(record: Record) -> str:
     rows = [
         (
