@@ -56,10 +56,15 @@ class Api:
         return await self._request("POST", path, json=body, headers=_precondition(if_match))
 
     async def put(
-        self, path: str, body: Mapping[str, object], if_match: str | None = None
+        self,
+        path: str,
+        body: Mapping[str, object],
+        if_match: str | None = None,
+        is_new: bool = False,
     ) -> httpx2.Response:
-        """Raises `ApiRefused`."""
-        return await self._request("PUT", path, json=body, headers=_precondition(if_match))
+        """`is_new`: there must be none yet.  Raises `ApiRefused`."""
+        headers = {"if-none-match": "*"} if is_new else _precondition(if_match)
+        return await self._request("PUT", path, json=body, headers=headers)
 
     async def delete(self, path: str, if_match: str | None = None) -> httpx2.Response:
         """Raises `ApiRefused`."""

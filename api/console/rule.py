@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.console.client import ApiRefused, segment
 from api.console.forms import read_form
+from api.console.graph import drawing
 from api.console.page import Page
 
 router = APIRouter()
@@ -37,10 +38,11 @@ async def change(name: str, verb: str, request: Request) -> Response:
 async def _show(page: Page, name: str, refused: ApiRefused | None = None) -> Response:
     answer = await page.api.answer(f"/api/v1/rules/{segment(name)}")
     found, deployment = answer.json(), answer.headers.get("etag", "").strip('"')
-    detections, alerts, text = await asyncio.gather(
+    detections, alerts, text, graph = await asyncio.gather(
         page.api.get("/api/v1/detections", rule=name, order="newest", limit=10),
         page.api.get("/api/v1/alerts", rule=name, order="newest", limit=10),
         _text(page, found, deployment),
+        page.api.get(f"/api/v1/rules/{segment(name)}/graph"),
     )
     return await page.show(
         "rule.html",
@@ -50,6 +52,7 @@ async def _show(page: Page, name: str, refused: ApiRefused | None = None) -> Res
         detections=detections["items"],
         alerts=alerts["items"],
         text=text,
+        drawing=drawing(graph),
     )
 
 

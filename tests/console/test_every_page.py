@@ -54,7 +54,7 @@ def paths(site: Site) -> list[str]:
     """Every page, with something on it."""
     site.pay("everywhere", 2, 900)
     alert = site.alert_of("everywhere")["id"]
-    return [*PATHS, f"/alerts/{alert}", "/rules/escalation", "/you", "/login"]
+    return [*PATHS, f"/alerts/{alert}", "/rules/escalation", "/editor", "/you", "/login"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
