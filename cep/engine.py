@@ -3,8 +3,9 @@
 Everything a step changed is committed at once, so a crash anywhere means: load the last commit,
 read on.  Detections are shown to `sink` after they are durable.  While catching up, steps share a
 commit.  What is detected at the end of the log is committed at once, without pages: until the next
-pages, now and then, the state of that commit is the last pages and what the log holds since.  That
-changes how much work a crash repeats, never what is detected.
+pages, now and then, the state of that commit is the last pages and what the log holds since.  Those
+pages are made bit by bit (`cep.frozen`), so that nobody waits for all of them.  That changes how
+much work a crash repeats, never what is detected.
 
 Waits for a database server that is gone.  Stops with `SourceError` or `StoreError`, which name the
 reason; what was committed stays.
@@ -24,11 +25,13 @@ from cep.deployment.in_force import RulesInForce, TakenUp
 from cep.deployment.rollout import Deployments
 from cep.errors import SourceError, StoreError
 from cep.fold import Fold, Outcome
+from cep.frozen import Frozen
 from cep.idle import Ticks
 from cep.intake import Gate, Intake
 from cep.patience import Patience
 from cep.ports import (
     ActivationRow,
+    Checkpoint,
     Clock,
     DeadLetterRow,
     LateRow,
@@ -161,6 +164,7 @@ class Engine:
         self._dirty = False  # something is not committed
         self._behind = False  # the pages are older than what is committed
         self._pages_due = True  # … and the log does not tell what has changed since
+        self._frozen: Frozen | None = None  # pages that are being made
         self._pages_ms = 0
         self._texts_max = 0
 
@@ -325,8 +329,9 @@ class Engine:
         return self._rules.take_up(fold, self._pages, self._clock.now_ms(), self._notify)
 
     def _pages(self) -> Mapping[str, bytes]:
-        """Those of the last commit."""
+        """Those of the last commit; what has changed since is asked of the fold."""
         assert self._store is not None and self._lease is not None, "deployments are in a store"
+        self._thaw()
         return self._store.pages(self._lease)
 
     def _change_tables(self, fold: Fold) -> None:
@@ -361,10 +366,40 @@ class Engine:
     def _commit_if_due(self, fold: Fold, *, idle: bool, at_end: bool = True) -> None:
         """Pages now and then; the rest when there is much, or time for it, or somebody waits."""
         told = bool(self._detections or self._resolutions)
-        if self._clock.now_ms() - self._pages_ms >= self._commit_interval_ms:
-            self._commit(fold)
-        elif idle or (at_end and told) or self._waiting >= limits.UNCOMMITTED_ROWS_MAX:
+        due = self._clock.now_ms() - self._pages_ms >= self._commit_interval_ms
+        if self._must_be_whole(fold, at_end):
+            if due or self._frozen is not None:
+                self._commit(fold)
+                return
+        elif self._frozen is not None or (due and (self._dirty or self._behind)):
+            self._make_pages(fold)
+        if idle or (at_end and told) or self._waiting >= limits.UNCOMMITTED_ROWS_MAX:
             self._commit(fold, pages=self._pages_due)
+
+    def _must_be_whole(self, fold: Fold, at_end: bool) -> bool:
+        """Whether pages have to be those of the position they are committed with.
+
+        While catching up nobody waits; what the log does not tell must not be older than detections
+        behind it; and a restart in place needs pages of where it is.
+        """
+        texts = len(fold.strings) > self._texts_max
+        return self._store is None or not at_end or self._pages_due or texts
+
+    def _make_pages(self, fold: Fold) -> None:
+        """Some of those that are to be committed; when that is all of them, commits."""
+        with no_search_for_cycles():
+            if self._frozen is None:
+                self._frozen = Frozen(self._checkpoint(fold, pages=True), fold.freeze())
+                self._pages_ms = self._clock.now_ms()
+            if self._frozen.make_some():
+                self._commit_now(fold, pages=True)
+
+    def _thaw(self) -> None:
+        """Has pages that were frozen be part of what the fold gives next."""
+        if self._frozen is not None:
+            assert self.fold is not None
+            self.fold.adopt(self._frozen.take())
+            self._frozen = None
 
     @property
     def _waiting(self) -> int:
@@ -373,14 +408,18 @@ class Engine:
         return told + len(self._dead_letters) + len(self._late)
 
     def _commit(self, fold: Fold, pages: bool = True) -> None:
+        if pages:
+            self._thaw()
         if self._dirty or (pages and self._behind):
             with no_search_for_cycles():
                 self._commit_now(fold, pages)
 
     def _commit_now(self, fold: Fold, pages: bool) -> None:
+        """With pages: those that are frozen, or else those of the fold as it is."""
+        frozen = self._frozen if pages else None
         if self._store is not None and self._lease is not None:
             begin_ms = self._clock.now_ms()
-            self._write(self._store, self._lease, fold, pages)
+            self._write(self._store, self._lease, fold, pages, frozen)
             self._gate.committed(self._clock.now_ms() - begin_ms)
         if self._dead_letters:
             self._show_dead_letters(self._dead_letters)
@@ -389,33 +428,46 @@ class Engine:
         self._detections, self._resolutions, self._dead_letters, self._late = [], [], [], []
         self._activations = []
         self.records_committed = self._records_read
-        self._dirty, self._behind = False, not pages
-        if pages:
+        older = frozen is not None and frozen.checkpoint.position < fold.position
+        self._dirty, self._behind = False, not pages or older
+        if frozen is not None:
+            self._frozen = None
+        elif pages:
             self._pages_due = False
             self._pages_ms = self._clock.now_ms()
 
-    def _write(self, store: Store, lease: Lease, fold: Fold, pages: bool) -> None:
+    def _checkpoint(self, fold: Fold, pages: bool) -> Checkpoint:
+        """Of where the fold is; with the log's bookmark when pages will be committed with it."""
         self._source = self._source or self._patiently(lambda: self._log.mark(self.partition))
-        checkpoint = fold.checkpoint(self._source)
-        bookmark = ""
-        if pages:
-            bookmark = self._log.bookmark(self.partition, checkpoint.resume_position)
+        found = fold.checkpoint(self._source)
+        if not pages:
+            return found
+        return replace(found, bookmark=self._log.bookmark(self.partition, found.resume_position))
+
+    def _write(
+        self, store: Store, lease: Lease, fold: Fold, pages: bool, frozen: Frozen | None
+    ) -> None:
+        checkpoint = self._checkpoint(fold, pages and frozen is None)
+        state = checkpoint if frozen is None else frozen.checkpoint
         rows = [found.row() for found in self._detections]
-        changed = fold.changed_pages() if pages else None
+        changed = None
+        if pages:
+            changed = fold.changed_pages() if frozen is None else frozen.take()
         self._patiently(
             lambda: store.commit(
                 lease,
-                replace(checkpoint, bookmark=bookmark),
+                checkpoint,
                 changed,
                 rows,
                 self._dead_letters,
                 self._resolutions,
                 self._late,
                 self._activations,
+                state,
             )
         )
         if pages:
-            self._log.committed(self.partition, bookmark)
+            self._log.committed(self.partition, state.bookmark)
 
 
 def _texts_max(fold: Fold) -> int:

@@ -36,6 +36,7 @@ from matcher.lookup.reference_data import PAGE_PREFIX as TABLE_PAGES
 from matcher.lookup.reference_data import ReferenceData, tables_read
 from matcher.lookup.rows import keys_of_json, rows_of_json
 from matcher.lookup.table import Applied, Columns
+from matcher.page_data import PageData, all_made
 from matcher.programs import UnsupportedRule
 from matcher.schema import Schema
 from matcher.strata import RULE_PREFIX, Strata
@@ -317,11 +318,16 @@ class Fold:
 
     def changed_pages(self) -> dict[str, bytes]:
         """Pages changed since the last call; b"" for a page that is gone."""
-        changed = self._adopted | dict.fromkeys(self._dropped_pages, b"")
+        return all_made(self.freeze())
+
+    def freeze(self) -> dict[str, PageData]:
+        """`changed_pages`, of which most bytes are still to be made; no later step changes them."""
+        changed: dict[str, PageData] = dict(self._adopted)
+        changed |= dict.fromkeys(self._dropped_pages, b"")
         self._adopted, self._dropped_pages = {}, []
         changed.update(self._telling.suppression.changed_pages(self._time.watermark_ms))
         changed.update(self.tables.changed_pages(self._oldest_looked_up()))
-        changed.update(self._matcher.snapshot())
+        changed.update(self._matcher.freeze())
         return changed
 
     def adopt(self, pages: Mapping[str, bytes]) -> None:

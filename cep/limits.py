@@ -42,6 +42,7 @@ SQLITE_PAGE_BYTES = 8 * KIB  # of files made from now on
 SQLITE_LOG_PAGES = 8 * KIB  # so many gather in the write-ahead log: 64 MiB
 STORE_BUSY_TIMEOUT_MS = 30_000  # how long a commit waits for another writer of the same file
 TEXTS_KEPT_MIN = 4_000_000  # texts of keys and fields, before those that are gone are let go
+PAGES_MADE_BYTES = 1 * MIB  # of state, in one turn at the end of the log
 COMMIT_INTERVAL_MS = 500  # while catching up, steps share a commit
 UNCOMMITTED_ROWS_MAX = 10_000  # … until about so many detections and dead letters wait for it
 PAGE_NAME_CHARACTERS_MAX = 200  # the width of the column

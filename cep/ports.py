@@ -274,11 +274,13 @@ class Store(Protocol):
         resolutions: Sequence[ResolutionRow] = (),
         late: Sequence[LateRow] = (),
         activations: Sequence[ActivationRow] = (),
+        state: Checkpoint | None = None,
     ) -> None:
         """All or nothing.  A page with empty data is removed; a known id is kept as is.
 
         Without `pages` the state is told by the log: that of the last commit with pages, and the
-        records from there to `checkpoint.position` folded in.
+        records from there to `checkpoint.position` folded in.  So it is with pages as of `state`,
+        an earlier checkpoint than the one that is committed.
 
         Raises `StaleWriter` when the lease's epoch is no longer the newest, `StoreError` when the
         store cannot be written.

@@ -33,6 +33,7 @@ from matcher.compact_store import bytes_used, events_of, filled, grown, new_link
 from matcher.deadlines import SWEEPS_PER_WINDOW
 from matcher.journal import Journal
 from matcher.keys import KeyCodec
+from matcher.page_data import PageData
 from matcher.plan import Plan
 from matcher.results import Found
 from matcher.runs import is_roomy
@@ -148,7 +149,7 @@ class CompactLane:
 
     # ------------------------------------------------------------------ state
 
-    def snapshot(self, watermark_ms: int) -> dict[str, bytes]:
+    def snapshot(self, watermark_ms: int) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
         unsaved = self._unsaved.take()
         if unsaved is None:

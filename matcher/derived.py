@@ -24,6 +24,7 @@ from matcher.keys import KeyCodec
 from matcher.layout import is_float
 from matcher.measures import Measures
 from matcher.ordering import order_by
+from matcher.page_data import PageData
 from matcher.saved import NOTHING, Saved
 from matcher.schema import Schema
 from matcher.selection import merged
@@ -78,9 +79,9 @@ class DerivedFields:
         for fact in self.facts:
             fact.compute(batch, atoms, watermark_ms)
 
-    def snapshot(self, watermark_ms: int) -> dict[str, bytes]:
+    def snapshot(self, watermark_ms: int) -> dict[str, PageData]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
-        pages: dict[str, bytes] = {}
+        pages: dict[str, PageData] = {}
         for fact in self.facts:
             pages |= fact.pages.snapshot(watermark_ms)
         return pages

@@ -24,6 +24,7 @@ from matcher.batch import Batch, BytesChunk, RawLines
 from matcher.journal import PAGE_BYTES, Form, Journal, small_tail
 from matcher.narrow import narrowed, widened
 from matcher.octets import bounds_of
+from matcher.page_data import PageData
 from matcher.saved import NOTHING, Saved
 
 Ints = NDArray[np.int64]
@@ -197,9 +198,9 @@ class Evidence:
                 wanted = shelf.read(wanted, found)
         return found
 
-    def snapshot(self) -> dict[str, bytes]:
+    def snapshot(self) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
-        pages: dict[str, bytes] = {}
+        pages: dict[str, PageData] = {}
         for shelf in self._shelves:
             pages |= shelf.snapshot()
         return pages
@@ -272,7 +273,7 @@ class _Shelf:
             found |= lines
         return wanted
 
-    def snapshot(self) -> dict[str, bytes]:
+    def snapshot(self) -> dict[str, PageData]:
         for newest_ms, _, segment in self._new:
             self._journal.add(segment, newest_ms)
         self._new.clear()

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 import msgspec
+
+from matcher.page_data import PageData
 
 PAGE_BYTES = 256 * 1024
 """About what a page may have; what comes at once and is more is cut."""
@@ -60,7 +63,7 @@ class Journal(Generic[C]):
         self._form = form
         self._keeps = keeps
         self._next = 0
-        self._changed: dict[str, bytes] = {}
+        self._changed: dict[str, PageData] = {}
 
     def add(self, content: C, newest_ms: int) -> None:
         """Put newer content behind what there is; `newest_ms` is the latest time in it."""
@@ -80,14 +83,17 @@ class Journal(Generic[C]):
             self._drop(self.pages.index(page), self.pages.index(page) + 1)
         else:
             page.content, page.size = content, self._form.size(content)
-            self._changed[self._name(page)] = self._encoded(page.newest_ms, content)
+            self._changed[self._name(page)] = partial(self._encoded, page.newest_ms, content)
 
     def clear(self) -> None:
         """Drop all pages: what there is will be added anew."""
         self._drop(0, len(self.pages))
 
-    def take(self) -> dict[str, bytes]:
-        """The pages changed since the last call, by name; b"" for one that is gone."""
+    def take(self) -> dict[str, PageData]:
+        """The pages changed since the last call, by name; b"" for one that is gone.
+
+        Contents are not changed after they were added.
+        """
         changed, self._changed = self._changed, {}
         return changed
 
@@ -117,11 +123,11 @@ class Journal(Generic[C]):
             newest_ms = max(newest_ms, self.pages[-1].newest_ms)
             self._drop(first, len(self.pages))
         for part in self._cut(content):
-            data = self._encoded(newest_ms, part)
-            kept = part if self._is_kept(len(data)) else None
-            page = Page(self._next, newest_ms, len(data), kept)
+            size = self._form.size(part)
+            kept = part if self._is_kept(size) else None
+            page = Page(self._next, newest_ms, size, kept)
             self.pages.append(page)
-            self._changed[self._name(page)] = data
+            self._changed[self._name(page)] = partial(self._encoded, newest_ms, part)
             self._next += 1
 
     def _cut(self, content: C) -> list[C]:

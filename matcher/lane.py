@@ -37,6 +37,7 @@ from matcher.motion import (
     move,
     passed,
 )
+from matcher.page_data import PageData
 from matcher.plan import Plan
 from matcher.posting_rows import Need
 from matcher.postings import ROWS, STARTING_ROWS, BatchPostings, Posting, Postings
@@ -390,7 +391,7 @@ class Lane:
 
     # ------------------------------------------------------------------ state
 
-    def snapshot(self, _watermark_ms: int) -> dict[str, bytes]:
+    def snapshot(self, _watermark_ms: int) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
         pages = self._ledger.snapshot(self._store.take_changed(), self._keyed)
         self._give_back()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from matcher.compiled import kernel
 from matcher.journal import PAGE_BYTES, small_tail
+from matcher.page_data import PageData
 from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY, grown_keys, key_slot, new_keys, remove_slot
 
 Ints = NDArray[np.int64]
@@ -51,7 +52,7 @@ class Written(NamedTuple):
 
     keys: Ints
     sizes: Ints
-    data: bytes
+    data: PageData
 
 
 class Content(NamedTuple, Generic[P]):
@@ -104,14 +105,14 @@ class Ledger(Generic[P]):
         self._credit_bytes = 0
         self._clear()
 
-    def snapshot(self, changed: Ints | None, keyed: Keyed[P]) -> dict[str, bytes]:
+    def snapshot(self, changed: Ints | None, keyed: Keyed[P]) -> dict[str, PageData]:
         """The pages to write, by name; b"" when one is gone.
 
         `changed` are keys whose state has changed since the last snapshot, in any order; None: all.
         """
         if changed is not None and not len(changed):
             return {}
-        gone: dict[str, bytes] = {}
+        gone: dict[str, PageData] = {}
         if changed is None:
             self._drop(0, len(self._pages), gone)
             self._clear()
@@ -135,9 +136,10 @@ class Ledger(Generic[P]):
             written, _ = self._write(keyed.all_keys(), keyed)
         return gone | written
 
-    def _write(self, keys: Ints, keyed: Keyed[P]) -> tuple[dict[str, bytes], int]:
+    def _write(self, keys: Ints, keyed: Keyed[P]) -> tuple[dict[str, PageData], int]:
         """The pages with the state of these keys, by name, and about how many bytes they have."""
-        written, size = {}, 0
+        written: dict[str, PageData] = {}
+        size = 0
         for page in keyed.pages(keys) if len(keys) else ():
             written[f"{self.name}/{self._next}"] = page.data
             size += self._append(self._next, page.keys, page.sizes)
@@ -182,7 +184,7 @@ class Ledger(Generic[P]):
         self._next = serial + 1
         return size
 
-    def _of_small_pages(self, gone: dict[str, bytes]) -> list[Ints]:
+    def _of_small_pages(self, gone: dict[str, PageData]) -> list[Ints]:
         """Drop the last pages when there are many small ones; the keys that they say how they are.
 
         Keys without state stay listed: they may be in pages before.
@@ -193,7 +195,7 @@ class Ledger(Generic[P]):
         self._drop(first, last, gone)
         return keys
 
-    def _of_old_pages(self, gone: dict[str, bytes], keyed: Keyed[P]) -> list[Ints]:
+    def _of_old_pages(self, gone: dict[str, PageData], keyed: Keyed[P]) -> list[Ints]:
         """Drop the oldest pages while much is hidden, as far as there is credit; what is not."""
         keys = []
         while self._pages and self._is_too_much():
@@ -220,7 +222,7 @@ class Ledger(Generic[P]):
         find_newest(keys, serial, self._table, newest)
         return newest
 
-    def _drop(self, first: int, end: int, gone: dict[str, bytes]) -> None:
+    def _drop(self, first: int, end: int, gone: dict[str, PageData]) -> None:
         for page in self._pages[first:end]:
             gone[f"{self.name}/{page.serial}"] = b""
             self._total_bytes -= page.size

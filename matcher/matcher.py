@@ -33,6 +33,7 @@ from matcher.lane import Lane, LaneBatch
 from matcher.lookup.reference_data import ReferenceData
 from matcher.lookup.table import Table
 from matcher.moments import Moment
+from matcher.page_data import PageData, all_made
 from matcher.pair_plan import pair_of
 from matcher.pairs import PairLane
 from matcher.plan import Plan, compile_rule
@@ -327,7 +328,11 @@ class Matcher:
 
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
-        pages: dict[str, bytes] = {}
+        return all_made(self.freeze())
+
+    def freeze(self) -> dict[str, PageData]:
+        """`snapshot`, of which most bytes are still to be made; what comes later changes none."""
+        pages: dict[str, PageData] = {}
         for group in self._groups.all:
             pages |= group.snapshot(self._strings, self._watermark_ms)
         for lane in self._lanes:

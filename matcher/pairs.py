@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from matcher.fitting import BatchFitting, Fitting
 from matcher.journal import Journal
+from matcher.page_data import PageData
 from matcher.pair_plan import Pair
 from matcher.pair_scan import (
     FOUND_COLUMNS,
@@ -126,7 +127,7 @@ class PairLane:
 
     # ------------------------------------------------------------------ state
 
-    def snapshot(self, watermark_ms: int) -> dict[str, bytes]:
+    def snapshot(self, watermark_ms: int) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone.
 
         Starts are the group's.

@@ -9,6 +9,7 @@ events that are held are elsewhere (`matcher.evidence`); here are their position
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -101,17 +102,17 @@ class KeyedRuns:
             + 4 * (rows.said[:, KEY_CLOCK] != NONE)
         )
         if sizes.sum() < PAGE_BYTES:
-            yield Written(keys, sizes, self._encoded(keys, sizes, rows))
+            yield Written(keys, sizes, partial(self._encoded, keys, sizes, rows))
             return
         runs, nodes = bounds_of(rows.said[:, KEY_RUNS]), bounds_of(rows.said[:, KEY_NODES])
         for begin, end in cuts(sizes):
-            part = Rows(
+            some = Rows(
                 rows.said[begin:end],
                 rows.runs[runs[begin] : runs[end]],
                 rows.nodes[nodes[begin] : nodes[end]],
             )
-            data = self._encoded(keys[begin:end], sizes[begin:end], part)
-            yield Written(keys[begin:end], sizes[begin:end], data)
+            own = keys[begin:end], sizes[begin:end]
+            yield Written(*own, partial(self._encoded, *own, some))
 
     def read(self, data: bytes) -> Content[Rows]:
         key_columns, sizes, said, runs, nodes, texts = msgspec.msgpack.decode(data)

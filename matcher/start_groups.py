@@ -20,6 +20,7 @@ from matcher.journal import Journal
 from matcher.keys import KeyCodec
 from matcher.moments import Moment
 from matcher.ordering import order_by
+from matcher.page_data import PageData
 from matcher.pair_plan import VALUES_MAX, Pair, PairTest, Value
 from matcher.saved import NOTHING, Head, PageMismatch, Saved
 from matcher.starts import START_POSITION, START_TS, START_VALUES, Starts
@@ -124,7 +125,7 @@ class Group:
         self.starts.sweep(watermark_ms - self.window_ms)
         self._swept_ms, self._kept = watermark_ms, self.starts.entries
 
-    def snapshot(self, strings: Strings, watermark_ms: int) -> dict[str, bytes]:
+    def snapshot(self, strings: Strings, watermark_ms: int) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
         starts, journal = self.starts, self._opened(strings)
         unsaved = starts.unsaved.take()

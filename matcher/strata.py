@@ -26,6 +26,7 @@ from matcher.lineage import DerivedEvent, Lineage, Moment, Placed, parted, seen_
 from matcher.lookup.reference_data import ReferenceData
 from matcher.lookup.table import Table
 from matcher.matcher import NOTHING, Match, Matcher, Resolution
+from matcher.page_data import PageData, all_made
 from matcher.schema import Schema, leaves
 from matcher.storage import nulls, to_storage
 from matcher.strings import Strings
@@ -122,9 +123,13 @@ class Strata:
 
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
-        pages: dict[str, bytes] = {}
+        return all_made(self.freeze())
+
+    def freeze(self) -> dict[str, PageData]:
+        """See `Matcher.freeze`."""
+        pages: dict[str, PageData] = {}
         for number, level in enumerate(self._levels):
-            for name, data in level.matcher.snapshot().items():
+            for name, data in level.matcher.freeze().items():
                 pages[_stored(name, number)] = data
         if self._changed:
             rows = [level.matcher.rows for level in self._levels]

@@ -17,6 +17,7 @@ from matcher.batch import Batch
 from matcher.evidence import Segment, class_spans, classes_left, longest_below
 from matcher.journal import Form, Journal
 from matcher.measures import scalar
+from matcher.page_data import PageData
 from matcher.saved import NOTHING, Saved
 from matcher.schema import Schema
 from matcher.strings import Strings
@@ -77,9 +78,9 @@ class Told:
         for shelf in self._shelves.values():
             shelf.pass_time(watermark_ms)
 
-    def snapshot(self) -> dict[str, bytes]:
+    def snapshot(self) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
-        pages: dict[str, bytes] = {}
+        pages: dict[str, PageData] = {}
         for shelf in self._shelves.values():
             pages |= shelf.snapshot()
         return pages
@@ -146,7 +147,7 @@ class _Shelf:
         while self._new and self._new[0][0] < before_ms:
             self._forget(self._new.pop(0)[1])
 
-    def snapshot(self) -> dict[str, bytes]:
+    def snapshot(self) -> dict[str, PageData]:
         for newest_ms, found in self._new:
             self._journal.add(found, newest_ms)
         self._new.clear()

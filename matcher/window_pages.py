@@ -24,6 +24,7 @@ from matcher.layout import is_text
 from matcher.ledger import Content, Ledger, Written
 from matcher.narrow import narrowed, widened
 from matcher.ordering import order_by
+from matcher.page_data import PageData
 from matcher.runs import NONE, SLOT_HEAD, SLOT_KEY
 from matcher.saved import Head, PageMismatch, Saved
 from matcher.strings import Strings
@@ -101,7 +102,7 @@ class WindowPages:
         self._span_ms = _span_ms(state.options)
         self._loaded: list[tuple[Content[Lines], Bools]] = []
 
-    def snapshot(self, watermark_ms: int, matched: int = 0) -> dict[str, bytes]:
+    def snapshot(self, watermark_ms: int, matched: int = 0) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
         state, totals = self._state, self._state.store.memory.totals
         pages = self._ledger.snapshot(state.store.take_changed(), self)

@@ -21,6 +21,7 @@ from matcher.buffers import EVENT_KEY, EVENT_VALUES
 from matcher.keys import KeyCodec
 from matcher.layout import is_float
 from matcher.ordering import order_by
+from matcher.page_data import PageData
 from matcher.results import Found, Resolved
 from matcher.runs import NONE, SLOT_HEAD
 from matcher.saved import Saved
@@ -167,7 +168,7 @@ class WindowLane:
 
     # ------------------------------------------------------------------ state
 
-    def snapshot(self, watermark_ms: int) -> dict[str, bytes]:
+    def snapshot(self, watermark_ms: int) -> dict[str, PageData]:
         """Pages that changed since the last snapshot; b"" when a page is gone."""
         return self._pages.snapshot(watermark_ms, self.matched)
 

@@ -2,10 +2,10 @@
 
 Contract: `commit` writes position, changed pages, detections, outbox rows, resolutions, dead
 letters, late events and activations in one transaction, and only when the lease's epoch is still
-the newest.  Without pages, state is the last pages and the records of the log from there to the
-position.  Checkpoint and pages are written with checksums, and read back only if they fit.
-What is already there under its id (a dead letter: its position) stays as it is, so work done again
-changes nothing.
+the newest.  Without pages, or with pages of an earlier position, state is those pages and the
+records of the log from there to the position.  Checkpoint and pages are written with checksums, and
+read back only if they fit.  What is already there under its id (a dead letter: its position) stays
+as it is, so work done again changes nothing.
 Reads for listings are in `cep.store.reads`.
 """
 
@@ -102,8 +102,9 @@ class SqlStore:
         resolutions: Sequence[ResolutionRow] = (),
         late: Sequence[LateRow] = (),
         activations: Sequence[ActivationRow] = (),
+        state: Checkpoint | None = None,
     ) -> None:
-        held = self._held[lease.partition].behind(checkpoint, pages)
+        held = self._held[lease.partition].behind(checkpoint, pages, state or checkpoint)
         with named_errors("commit"), self.engine.begin() as connection:
             _write_checkpoint(connection, lease, held.row())
             _write_pages(connection, lease.partition, pages or {}, held.sums)
@@ -138,14 +139,16 @@ class _Held(NamedTuple):
     columns: Mapping[str, object]
     sums: dict[str, int]
 
-    def behind(self, values: Checkpoint, changed: Mapping[str, bytes] | None) -> _Held:
-        """After a commit of these pages, or one without pages."""
+    def behind(
+        self, values: Checkpoint, changed: Mapping[str, bytes] | None, state: Checkpoint
+    ) -> _Held:
+        """After a commit of these pages, which are of `state`, or one without pages."""
         columns = {**self.columns, **_position_columns(values)}
         if changed is None:
             return _Held(columns, self.sums)
         sums = {name: known for name, known in self.sums.items() if name not in changed}
         sums |= {name: checksums.of_page(name, data) for name, data in changed.items() if data}
-        return _Held(columns | _state_columns(values), sums)
+        return _Held(columns | _state_columns(state), sums)
 
     def row(self) -> dict[str, object]:
         """What to write."""
@@ -155,7 +158,7 @@ class _Held(NamedTuple):
 
 def first_columns() -> dict[str, object]:
     """Of a partition that was never committed."""
-    return _Held({}, {}).behind(Checkpoint(), {}).row()
+    return _Held({}, {}).behind(Checkpoint(), {}, Checkpoint()).row()
 
 
 def _position_columns(values: Checkpoint) -> dict[str, object]:

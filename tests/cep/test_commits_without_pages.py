@@ -13,6 +13,7 @@ from engine_cases import RULES, events, fold_all
 from sqlalchemy import delete, select
 
 import cep
+from cep import limits
 from cep.engine import Engine
 from cep.errors import SourceError
 from cep.log.sqlite import SqliteLog
@@ -69,10 +70,12 @@ def append(database: Path, lines: list[bytes]) -> None:
     log.close()
 
 
-def die_at_the_end(database: Path, rules: RuleSet, *parts: list[bytes]) -> Place:
+def die_at_the_end(
+    database: Path, rules: RuleSet, *parts: list[bytes], interval_ms: int = NEVER_MS
+) -> Place:
     """Appends and reads part by part, and is gone without another word."""
     log, store = SqliteLog(str(database), TOPIC), open_store(str(database))
-    engine = Engine(rules, log, store, commit_interval_ms=NEVER_MS)
+    engine = Engine(rules, log, store, commit_interval_ms=interval_ms)
     engine.start()
     for part in parts:
         append(database, part)
@@ -120,6 +123,58 @@ def test_a_crash_behind_older_pages_loses_nothing(tmp_path: Path) -> None:
         append(database, [line for part in parts[died_after:] for line in part])
         finish(database, RULE_SET)
         assert stored(database)[:2] == (found.bodies, fold.counters)
+
+
+def test_pages_that_are_made_bit_by_bit_are_of_one_position(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAGES_MADE_BYTES", 0)  # one page in a turn
+    lines = events(400, 1)
+    found, fold = fold_all(RULE_SET, lines)
+    parts = parts_of(lines)
+    behind = set()
+    for died_after in range(2, len(parts) + 1):
+        database = tmp_path / f"{died_after}.db"
+        reached = die_at_the_end(database, RULE_SET, *parts[:died_after], interval_ms=0)
+        behind.add((reached.position - reached.pages) // 20)
+        assert 0 < reached.pages <= reached.position
+        committed = stored(database)[0]
+        assert committed == found.bodies[: len(committed)]
+        again = die_at_the_end(database, RULE_SET)
+        assert again == reached
+        append(database, [line for part in parts[died_after:] for line in part])
+        finish(database, RULE_SET)
+        assert stored(database)[:2] == (found.bodies, fold.counters)
+    assert len(behind) > 2, "pages of several positions before the committed one were met"
+
+
+def test_a_table_changes_while_pages_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAGES_MADE_BYTES", 0)
+    database, listed = tmp_path / "p.db", cep.compile(LISTED % '"nobody"')
+    parts = parts_of(events(400, 1))
+    log, store = SqliteLog(str(database), TOPIC), open_store(str(database))
+    engine = Engine(listed, log, store, commit_interval_ms=0)
+    engine.start()
+    for part in parts[:10]:
+        append(database, part)
+        engine.turn()
+    assert place(store).pages < place(store).position
+    cards = [f"c{n}" for n in range(20)]
+    done = engine.change_rows("watched", cards)
+    engine.turn()
+    assert done.done() and done.result()
+    changed = place(store)
+    assert changed.pages == changed.position == 200
+    log.close()
+    store.close()
+    append(database, [line for part in parts[10:] for line in part])
+    finish(database, listed)
+    undisturbed = fold_all(RULE_SET, events(400, 1))[0].bodies
+    bodies = stored(database)[0]
+    assert [body for body in bodies if b'"rule":"in_list"' not in body] == undisturbed
+    assert any(b'"rule":"in_list"' in body for body in bodies)
 
 
 def test_what_is_delivered_does_not_come_back_with_a_new_rule(tmp_path: Path) -> None:

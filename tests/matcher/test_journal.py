@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matcher.journal import PAGE_BYTES, TAIL_MIN, Form, Journal, small_tail
+from matcher.page_data import all_made
 
 
 def _joined(parts: object) -> list[int]:
@@ -31,7 +32,7 @@ class Kept:
         self.written = 0
 
     def save(self) -> None:
-        for name, data in self.journal.take().items():
+        for name, data in all_made(self.journal.take()).items():
             serial = int(name.removeprefix("starts/s/"))
             self.written += len(data)
             if data:

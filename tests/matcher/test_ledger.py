@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from matcher.journal import PAGE_BYTES
 from matcher.ledger import SPARE_BYTES, Content, Ledger, Written
+from matcher.page_data import all_made
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -68,7 +69,7 @@ class Saved:
         """Bytes written."""
         changed = None if everything else np.array(self.changed, np.int64)
         self.changed = []
-        written = self.ledger.snapshot(changed, self.cells)
+        written = all_made(self.ledger.snapshot(changed, self.cells))
         for name, data in written.items():
             serial = int(name.removeprefix("rule/r/"))
             if data:

@@ -1,4 +1,4 @@
-"""Quiet logs and a secret, for simulated receivers that look at neither."""
+"""Quiet logs, a secret for simulated receivers that do not look at it, and state in small bits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from cep import limits
+
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("HOOK_SECRET", "whsec_" + base64.b64encode(b"x" * 32).decode())
+    monkeypatch.setattr(limits, "PAGES_MADE_BYTES", 0)  # one page in a turn
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield

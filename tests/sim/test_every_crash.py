@@ -68,8 +68,10 @@ def test_a_commit_in_two_transactions_is_found(monkeypatch: pytest.MonkeyPatch) 
         resolutions: Sequence[ResolutionRow],
         late: Sequence[LateRow],
         activations: Sequence[ActivationRow],
+        state: Checkpoint,
     ) -> None:
-        commit(store, lease, checkpoint, pages, [], dead_letters, resolutions, late, activations)
+        first = dead_letters, resolutions, late, activations, state
+        commit(store, lease, checkpoint, pages, [], *first)
         commit(store, lease, checkpoint, {}, detections, [])
 
     monkeypatch.setattr(SqlStore, "commit", in_two)
