@@ -11,7 +11,7 @@ from alerts.message import rfc3339
 from api import limits, schemas
 from api.access import audit
 from api.access.audit import Entry
-from api.paging import Cursor, Limit, as_json, decode_cursor, json_response, page
+from api.paging import PAST_ALL, Cursor, Limit, Order, as_json, decode_cursor, json_response, page
 from api.state import ApiState, state_of
 
 router = APIRouter(prefix="/api/v1", tags=["access"])
@@ -25,10 +25,12 @@ def list_entries(
     limit: Limit = limits.PAGE_ROWS_DEFAULT,
     actor: Annotated[str | None, Query(max_length=200)] = None,
     subject: Annotated[str | None, Query(max_length=300)] = None,
+    order: Order = Order.OLDEST,
 ) -> Response:
-    """In the order it was written."""
-    (after,) = decode_cursor(cursor, (0,))
-    rows = audit.entries(state.engine, int(after), limit + 1, actor, subject)
+    """In the order it was written, or the other way round."""
+    newest_first = order is Order.NEWEST
+    (after,) = decode_cursor(cursor, (PAST_ALL if newest_first else 0,))
+    rows = audit.entries(state.engine, int(after), limit + 1, actor, subject, newest_first)
     return page(rows, limit, (after,), lambda one: (one.number,), as_json(_entry))
 
 

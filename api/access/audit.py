@@ -70,10 +70,17 @@ def _append(
 
 
 def entries(
-    engine: Engine, after: int, limit: int, actor: str | None = None, subject: str | None = None
+    engine: Engine,
+    after: int,
+    limit: int,
+    actor: str | None = None,
+    subject: str | None = None,
+    newest_first: bool = False,
 ) -> list[Entry]:
-    """In their order, behind the one of number `after`."""
-    query = select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(limit)
+    """In their order, behind the one of number `after`; or the newest first, before that one."""
+    behind = audit.c.number < after if newest_first else audit.c.number > after
+    order = audit.c.number.desc() if newest_first else audit.c.number
+    query = select(audit).where(behind).order_by(order).limit(limit)
     if actor is not None:
         query = query.where(audit.c.actor == actor)
     if subject is not None:

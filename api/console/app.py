@@ -10,7 +10,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.console import (
+    access,
     alert,
+    backtests,
     deliveries,
     destinations,
     editor,
@@ -37,6 +39,8 @@ ROUTERS = (
     destinations.router,
     deliveries.router,
     records.router,
+    backtests.router,
+    access.router,
     reader.router,
     sign_in.router,
 )

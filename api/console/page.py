@@ -35,11 +35,14 @@ NAVIGATION = (
     Entry("/", "Overview"),
     Entry("/alerts", "Alerts"),
     Entry("/rules", "Rules"),
+    Entry("/backtests", "Back-tests"),
     Entry("/silences", "Silences"),
     Entry("/destinations", "Destinations"),
     Entry("/deliveries", "Deliveries"),
     Entry("/dead-letters", "Dead letters"),
     Entry("/late", "Late events"),
+    Entry("/audit", "Audit", "administer"),
+    Entry("/access", "Access", "administer"),
 )
 
 DONE = {

@@ -120,6 +120,7 @@ def test_the_way_by_keys(page: Page, site: Site) -> None:
     page.keyboard.press("g")
     page.keyboard.press("r")
     expect(page.get_by_role("heading", level=1)).to_have_text("Rules")
+    expect(page.locator("html.scripted")).to_be_attached()
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Small, then large")
