@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from conftest import Site, wait_for
+from console_site import Site, wait_for
 from playwright.sync_api import Page, expect
 
 

@@ -7,7 +7,7 @@ import urllib.request
 from itertools import pairwise
 
 import pytest
-from conftest import Site
+from console_site import Site
 from playwright.sync_api import Browser, Page, expect
 
 from api.console.forms import local

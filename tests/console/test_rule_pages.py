@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from conftest import Site
+from console_site import Site
 from playwright.sync_api import Page, expect
 
 from api.console.graph import drawing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Site
+from console_site import Site
 from playwright.sync_api import Page, expect
 
 
