@@ -36,6 +36,10 @@ PASSWORD_CHARACTERS_MAX = 200
 ROLES_MAX = 10
 AUDITED_BODY_BYTES_MAX = 8 * 1024  # of a request, in the audit; of longer ones there is a hash
 AUDITED_PATH_CHARACTERS_MAX = 300
+PARTIAL_MATCHES_BYTES_MAX = 64 * 1024 * 1024  # of saved pages that one answer is made from
+PARTIAL_MATCHES_AT_ONCE = 1  # such answers that are being made
+PARTIAL_MATCHES_WAIT_SECONDS = 5  # … for which another request waits
+KEY_PARTS_MAX = 32  # of a key that is asked about
 
 # One append takes a whole request, each record with its line end.
 assert 2 * BODY_BYTES_MAX > engine_limits.BATCH_BYTES_MAX > BODY_BYTES_MAX

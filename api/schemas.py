@@ -221,6 +221,51 @@ class Draft(Answer):
     changed: Time
 
 
+class AsOf(Answer):
+    partition: str
+    position: int
+    watermark: Time
+
+
+class AtStep(Answer):
+    step: str
+    partial_matches: Count
+
+
+class BoundAt(Answer):
+    step: str
+    position: int
+
+
+class PartialMatch(Answer):
+    partition: str
+    key: Json
+    step: str
+    reached: Annotated[int, Field(ge=0, description="parts of the pattern")]
+    events: Count
+    bound: Annotated[list[BoundAt], Field(description="the newest of them")]
+    awaits: list[str]
+    started: Time
+    deadline: Time | None
+    at_deadline: Literal["matches", "ends"] | None
+
+
+class PartialMatches(Answer):
+    """As of the last checkpoint, `as_of`; the earliest started first."""
+
+    rule: str
+    version: str
+    kind: str
+    parts: Count
+    as_of: list[AsOf]
+    total: Count
+    funnel: list[AtStep]
+    notes: list[str]
+    items: list[PartialMatch]
+    next: str
+    more: bool
+
+
 class NearestKey(Answer):
     key: Annotated[dict[str, str], Field(description="its parts as texts, by name")]
     lines: list[str]

@@ -182,9 +182,13 @@ class CompactLane:
             self._links = filled(self._links, events[~begins], self._within_ms)
         self._links.totals[list(COUNTERS)] = counters
 
+    def events(self) -> Ints:
+        """The events held, with the columns of `Links.taken`."""
+        return events_of(self._links, self._steps)
+
     def held(self) -> Ints:
         """Positions of all events held as evidence."""
-        return events_of(self._links, self._steps)[:, EVENT_AT]
+        return self.events()[:, EVENT_AT]
 
     def losses(self) -> tuple[int, ...]:
         """In the order of `LOSSES`: starts that have left the window, matches left out."""

@@ -59,6 +59,7 @@ from matcher.runs import (
     SKIPS_MISSED,
     SLOT_RUNS,
     STARTED,
+    Memory,
     Store,
 )
 from matcher.saved import Head, PageMismatch, Saved
@@ -414,6 +415,11 @@ class Lane:
         self._store.memory.totals[COUNTERS] = counters
         self._store.take_changed()
         self._times[[SWEPT_MS, DUE_MS]] = -NO_LIMIT_MS
+
+    @property
+    def memory(self) -> Memory:
+        """The runs as they are, to be read."""
+        return self._store.memory
 
     def held(self) -> Ints:
         """Positions of all events held as evidence."""

@@ -326,6 +326,10 @@ class Matcher:
             elif isinstance(lane, PairLane):
                 lane.settle()
 
+    def lane_of(self, rule: str) -> Lane | PairLane | WindowLane | CompactLane:
+        """The state of one rule; raises KeyError."""
+        return {lane.plan.rule.name: lane for lane in self._lanes}[rule]
+
     def snapshot(self) -> dict[str, bytes]:
         """Pages that changed since the last snapshot, by name; b"" when a page is gone."""
         return all_made(self.freeze())

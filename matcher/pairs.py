@@ -223,20 +223,25 @@ class PairLane:
     def _started(self) -> int:
         return self.group.starts.appended - self.appended_before - int(self.used.totals[UNSTARTED])
 
-    def _live_keys(self) -> int:
-        """How many keys have starts that are not used up."""
+    def live(self) -> tuple[Ints, Ints]:
+        """(key of each start that is not used up, its rows), as `Starts.live` has them."""
         keys, rows = self.group.starts.live()
         used = self.used.keys[self.used.keys[:, SLOT_HEAD] != NONE]
         used = used[np.argsort(used[:, SLOT_KEY])]
-        if len(used):
-            place = np.searchsorted(used[:, SLOT_KEY], keys).clip(max=len(used) - 1)
-            last, mine = used[place], used[place, SLOT_KEY] == keys
-            ts, position = rows[START_TS], rows[START_POSITION]
-            gone = (ts < last[:, USED_TS]) | (
-                (ts == last[:, USED_TS]) & (position <= last[:, USED_POSITION])
-            )
-            keys = keys[~(mine & gone)]
-        return len(np.unique(keys))
+        if not len(used):
+            return keys, rows
+        place = np.searchsorted(used[:, SLOT_KEY], keys).clip(max=len(used) - 1)
+        last, mine = used[place], used[place, SLOT_KEY] == keys
+        ts, position = rows[START_TS], rows[START_POSITION]
+        gone = (ts < last[:, USED_TS]) | (
+            (ts == last[:, USED_TS]) & (position <= last[:, USED_POSITION])
+        )
+        left = ~(mine & gone)
+        return keys[left], rows[:, left]
+
+    def _live_keys(self) -> int:
+        """How many keys have starts that are not used up."""
+        return len(np.unique(self.live()[0]))
 
     # ------------------------------------------------------------------ parts
 

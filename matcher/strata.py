@@ -21,15 +21,19 @@ from dsl.model import Expr, Rule
 from dsl.strata import strata
 from matcher import places
 from matcher.batch import Batch, BytesChunk, RawLines
+from matcher.compact import CompactLane
+from matcher.lane import Lane
 from matcher.limits import DERIVED_PER_RECORD_MAX
 from matcher.lineage import DerivedEvent, Lineage, Moment, Placed, parted, seen_as_of, shown
 from matcher.lookup.reference_data import ReferenceData
 from matcher.lookup.table import Table
 from matcher.matcher import NOTHING, Match, Matcher, Resolution
 from matcher.page_data import PageData, all_made
+from matcher.pairs import PairLane
 from matcher.schema import Schema, leaves
 from matcher.storage import nulls, to_storage
 from matcher.strings import Strings
+from matcher.windows import WindowLane
 
 PAGE = "strata"
 RULE_PREFIX = "rule/"
@@ -118,6 +122,11 @@ class Strata:
         """See `Matcher.follow`."""
         for level in self._levels:
             level.matcher.follow(table, at_ms, first)
+
+    def lane_of(self, rule: str) -> Lane | PairLane | WindowLane | CompactLane:
+        """The state of one rule; raises KeyError."""
+        (level,) = (level for level in self._levels if rule in level.rules)
+        return level.matcher.lane_of(rule)
 
     # ------------------------------------------------------------------ state
 

@@ -13,10 +13,11 @@ import orjson
 from sqlalchemy import Engine, func, select
 
 from cep import limits
+from cep.errors import StoreError, UsageError
 from cep.ports import CAPPED_OF
 from cep.store.connect import reading
 from cep.store.failures import named_errors
-from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, resolution
+from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, page, resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,58 @@ class PartitionStatus:
     epoch: int
     counters: dict[str, int]
     bookmark: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPages:
+    """Pages of a partition's last checkpoint, which stands at `position`."""
+
+    partition: str
+    position: int
+    watermark_ms: int
+    pages: dict[str, bytes]
+
+
+def pages_of_rule(engine: Engine, rule: str, bytes_max: int | None = None) -> list[StoredPages]:
+    """The pages that the partial matches of a rule are in, of each partition that has a state.
+
+    They and the place they stand at are read by one statement.  Raises StoreError for another
+    format, UsageError when they have more than `bytes_max`.
+    """
+    own = (
+        page.c.name.in_((f"rule/{rule}", "strata", "deployment"))
+        | page.c.name.startswith(f"rule/{rule}/", autoescape=True)
+        | page.c.name.startswith("starts/")
+    )
+    joined = checkpoint.join(page, checkpoint.c.partition == page.c.partition)
+    with reading(engine) as connection:
+        if bytes_max is not None:
+            size = select(func.sum(func.length(page.c.data))).where(own)
+            if (connection.execute(size).scalar_one_or_none() or 0) > bytes_max:
+                raise UsageError(
+                    f"the partial matches of {rule} have more than {bytes_max >> 20} MiB, "
+                    "which is more than is read for one answer"
+                )
+        query = (
+            select(
+                checkpoint.c.partition,
+                checkpoint.c.state_position,
+                checkpoint.c.state_watermark_ms,
+                checkpoint.c.format,
+                page.c.name,
+                page.c.data,
+            )
+            .select_from(joined)
+            .where(own)
+            .order_by(checkpoint.c.partition)
+        )
+        found: dict[str, StoredPages] = {}
+        for partition, position, watermark_ms, form, name, data in connection.execute(query):
+            if form != limits.CHECKPOINT_FORMAT:
+                raise StoreError(f"the checkpoint of {partition!r} has another format: {form}")
+            pages = StoredPages(partition, position, watermark_ms, {})
+            found.setdefault(partition, pages).pages[name] = bytes(data)
+        return list(found.values())
 
 
 def detections(
