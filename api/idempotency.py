@@ -8,6 +8,7 @@ anew a minute later.  Answers with secrets in them are never kept.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -61,11 +62,12 @@ class Idempotency:
         if known is not None:
             await known(scope, receive, send)
             return
-        heard = _Heard(send)
+        heard = _Heard(send, partial(self._settle, request))
         try:
             await self._app(scope, sent_again(body), heard)
         finally:
-            await run_in_threadpool(self._settle, request, heard)
+            if not heard.whole:
+                await run_in_threadpool(self._settle, request, heard)
 
     def _claim(self, request: _Request) -> Response | None:
         """The answer there is; None when the request is to be worked on."""
@@ -104,9 +106,10 @@ class _Request:
 
 @dataclass(slots=True)
 class _Heard:
-    """What is answered, on its way to the client."""
+    """What is answered, on its way to the client; settled before the client has all of it."""
 
     send: Send
+    settle: Callable[[_Heard], None]
     status: int = 0
     raw_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
@@ -115,9 +118,12 @@ class _Heard:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status, self.raw_headers = message["status"], message.get("headers", [])
-        elif len(self.body) <= limits.ANSWER_KEPT_BYTES_MAX:
-            self.body += message.get("body", b"")
-            self.whole = not message.get("more_body", False)
+        else:
+            if len(self.body) <= limits.ANSWER_KEPT_BYTES_MAX:
+                self.body += message.get("body", b"")
+            if not message.get("more_body", False):
+                self.whole = True
+                await run_in_threadpool(self.settle, self)
         await self.send(message)
 
     def is_kept(self) -> bool:

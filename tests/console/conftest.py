@@ -98,7 +98,7 @@ def _healthy(site: Site) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, an event loop runs in this thread
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
