@@ -28,6 +28,7 @@ from api import (
     rule_versions,
     rules,
     silences,
+    tables,
 )
 from api.access.gate import Gate
 from api.access.permissions import authorize
@@ -52,6 +53,7 @@ ROUTERS = (
     deployments.router,
     backtests.router,
     detections.router,
+    tables.router,
     alert_feed.router,  # before alerts, whose ids would be any word
     alerts.router,
     silences.router,

@@ -15,6 +15,7 @@ from alerts.reasons import State as DeliveryState
 from api.access.roles import Permission, Role
 from cep.deployment.base import Mode
 from cep.store.backtests import State as BackTestState
+from dsl.model import Kind
 
 Item = TypeVar("Item")
 
@@ -342,6 +343,52 @@ class DeadLetter(RawRecord):
 class LateEvent(RawRecord):
     time: Time
     watermark: Time
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+
+class TableField(Answer):
+    name: str
+    type: Kind
+    optional: bool
+    key: Annotated[bool, Field(description="part of what tells rows apart")]
+
+
+class TableSource(Answer):
+    kind: Literal["file", "redis"]
+    address: str
+
+
+class Table(Answer):
+    name: str
+    kind: Literal["table", "list"]
+    fields: list[TableField]
+    source: Annotated[TableSource | None, Field(description="as the rule files declare it")]
+    written: Annotated[bool, Field(description="its values stand in the rule file")]
+    read: Annotated[bool, Field(description="some rule looks into it; of others no rows are kept")]
+
+
+class Tables(Answer):
+    items: list[Table]
+
+
+class TableChange(Answer):
+    position: Annotated[int, Field(ge=0, description="it counts from this record on")]
+    at: Annotated[Time | None, Field(description="event time; null before any event")]
+
+
+class TableState(Table):
+    partition: str
+    loaded: Annotated[bool, Field(description="it has had rows from its source, or of a program")]
+    rows: Count
+    bad_rows: Annotated[int, Field(ge=0, description="rows of the source that did not fit")]
+    changed: TableChange | None
+
+
+class TableRow(Answer):
+    number: Annotated[int, Field(ge=0, description="of what was written to the table")]
+    values: Json
 
 
 # ----------------------------------------------------------------------------------------- alerts

@@ -21,6 +21,7 @@ from cep.deployment.deployer import Deployer
 from cep.intake import Intake
 from cep.log.publishing import Appended
 from cep.log.routing import EventIds
+from cep.tables.stored import StoredTables
 from dsl.model import RuleSet
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -79,6 +80,7 @@ class ApiState:
     clock: Clock = field(default_factory=SystemClock)
     streams: Streams = field(default_factory=Streams)
     alert_feed: AlertFeed = field(init=False)
+    tables: StoredTables = field(init=False)
     authentication: bool = False
     requests_per_second: float = limits.REQUESTS_PER_SECOND
     _ids: tuple[int, EventIds] | None = field(default=None, init=False)
@@ -86,6 +88,7 @@ class ApiState:
 
     def __post_init__(self) -> None:
         self.alert_feed = AlertFeed(self.engine)
+        self.tables = StoredTables(self.engine)
 
     def current(self) -> Current:
         """The newest deployment."""

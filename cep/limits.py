@@ -110,6 +110,8 @@ BACKTEST_REASON_CHARACTERS_MAX = 4_000  # why one failed
 BACKTEST_EPISODE_MS = 24 * 3_600_000  # without a detection, then an alert is taken to be over
 
 # ---------------------------------------------------------------------------------- tables
+TABLES_KEPT_MAX = 2  # in memory, of those that people look into
+LOOK_UPS_OF_KEPT_MAX = 10_000  # then it is read anew
 BAD_ROWS_SHOWN_MAX = 10  # of one reading of a source; all of them are counted
 
 # ---------------------------------------------------------------------------------- detections

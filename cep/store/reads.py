@@ -10,11 +10,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, select
 
 from cep import limits
 from cep.errors import StoreError, UsageError
 from cep.ports import CAPPED_OF
+from cep.store import checksums
 from cep.store.connect import reading
 from cep.store.failures import named_errors
 from cep.store.tables import checkpoint, dead_letter, detection, late, outbox, page, resolution
@@ -247,6 +248,29 @@ def partitions(engine: Engine) -> list[PartitionStatus]:
             )
             for name, position, watermark_ms, epoch, counters, bookmark in connection.execute(query)
         ]
+
+
+def page_sums(engine: Engine, partition: str, prefix: str) -> dict[str, int | None]:
+    """The checksums of the pages of a partition whose names begin with `prefix`, by name."""
+    query = select(page.c.name, page.c.checksum).where(*_pages_of(partition, prefix))
+    with named_errors("read"), reading(engine) as connection:
+        return {row.name: row.checksum for row in connection.execute(query)}
+
+
+def pages(engine: Engine, partition: str, prefix: str) -> dict[str, bytes]:
+    """The pages themselves; raises StoreError for one that is damaged."""
+    query = select(page.c.name, page.c.data, page.c.checksum).where(*_pages_of(partition, prefix))
+    found: dict[str, bytes] = {}
+    with named_errors("read"), reading(engine) as connection:
+        for row in connection.execute(query):
+            found[row.name] = bytes(row.data)
+            if row.checksum not in (None, checksums.of_page(row.name, found[row.name])):
+                raise StoreError(f"the page {row.name!r} of {partition!r} is damaged")
+    return found
+
+
+def _pages_of(partition: str, prefix: str) -> tuple[ColumnElement[bool], ...]:
+    return page.c.partition == partition, page.c.name.startswith(prefix, autoescape=True)
 
 
 def outbox_is_full(engine: Engine) -> bool:

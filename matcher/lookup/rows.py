@@ -7,7 +7,7 @@ reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +87,18 @@ def rows_of_texts(
         for field, texts in zip(table.fields, columns, strict=True)
     ]
     return rows_of_columns(table, table.fields, columns, _from_text, strings)
+
+
+def key_of_texts(table: Table, parts: Sequence[str]) -> list[object]:
+    """One key to look up, in scalar form, from the texts of its parts.
+
+    A table of networks is asked for an address.  Raises BadEvent for what can be no key of it.
+    """
+    if len(parts) != len(table.key):
+        raise BadEvent(f"a key has {len(table.key)} parts: {', '.join(table.key)}")
+    types = [table.field(name).type for name in table.key]
+    asked = [replace(each, kind=Kind.IP) if each.kind is Kind.CIDR else each for each in types]
+    return [_from_text(part, type_) for part, type_ in zip(parts, asked, strict=True)]
 
 
 Convert = Callable[[object, Type], object]

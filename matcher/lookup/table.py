@@ -111,9 +111,12 @@ class Table:
 
     def keys_now(self) -> list[Column]:
         """The keys of the rows there are, a column for each part."""
-        versions = self._now(np.arange(self._index.size))
-        versions = versions[versions >= 0]
+        versions = self._versions_now()
         return [self.columns[place][versions] for place in self._key_places]
+
+    def written_now(self) -> Ints:
+        """The version of each row there is, in the order they were written."""
+        return np.sort(self._versions_now())
 
     def keys_written(self, first: int) -> tuple[list[Column], NDArray[np.bool_]]:
         """The keys of the versions from `first` on, and whether there is a row since."""
@@ -248,6 +251,11 @@ class Table:
     def _now(self, ids: Ints) -> Ints:
         """The version there is now of the row with each id; -1 where there is none."""
         return self._as_of(ids, np.int64(np.iinfo(np.int64).max))
+
+    def _versions_now(self) -> Ints:
+        """The version of each row there is, by the id of its key."""
+        versions = self._now(np.arange(self._index.size))
+        return versions[versions >= 0]
 
     def _held(self, addresses: Ints, positions: Ints) -> Ints:
         """Of the longest network that holds each address as of each position."""

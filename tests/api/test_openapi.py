@@ -31,9 +31,10 @@ from cep.store.store import open_store
 SECONDS_MAX = 240
 EXAMPLES = 10
 TEXT = """
+list watched: [string] = ["c1", "c2"]
 event Pay { ts: timestamp @time  id: string? @id  card_id: string  amount: int }
 rule card_testing "Large" { by card_id match p: Pay[amount > 100] alert "{card_id}" }
-rule quiet "Small" { by card_id match p: Pay[amount < 5] alert "{card_id}" }
+rule quiet "Small" { by card_id match p: Pay[amount < 5 and card_id in watched] alert "{card_id}" }
 """
 
 CONFIGURATION = """
@@ -77,6 +78,10 @@ parameters = {{ name = "soc" }}
 [[operations]]
 include-path-regex = "/drafts/"
 parameters = {{ name = "medium" }}
+
+[[operations]]
+include-path-regex = "/tables/"
+parameters = {{ name = "watched" }}
 
 [[operations]]
 include-path-regex = "/people/"
