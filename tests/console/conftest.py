@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from console_site import Site, wait_for
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 START_SECONDS = 400  # the very first start compiles the kernels
 RULES = """
@@ -33,6 +33,9 @@ rule escalation "Small, then large" {
   alert "Card {card}: {small.amount:.2f}, then {large.amount:.2f} {large.note ?? ''}"
 }
 """
+
+
+expect.set_options(timeout=60_000)  # a machine that is busy with other tests is slow
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +120,7 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
     """
     context = browser.new_context(base_url=site.url, viewport={"width": 1280, "height": 850})
     opened = context.new_page()
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(60_000)
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

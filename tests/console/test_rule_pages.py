@@ -28,6 +28,8 @@ def test_a_rule_is_written_corrected_tested_deployed_and_fires(page: Page, site:
     page.get_by_role("link", name="New rule").click()
     text = page.get_by_label("Text of the rule")
     expect(page.locator("#checked")).to_contain_text("no problems")
+    listened_to = "document.getElementById('text')['htmx-internal-data'] !== undefined"
+    page.wait_for_function(listened_to)  # typed before that, it is checked with the next letter
     text.fill(WRONG)
     place = page.get_by_role("link", name=re.compile("line 4, column"))
     expect(place).to_be_visible()
