@@ -76,3 +76,8 @@ def rfc3339(ms: int) -> str | None:
     except OverflowError:
         return None
     return moment.strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0") + f"{ms % 1000:03d}Z"
+
+
+def rfc3339_or_none(ms: int | None) -> str | None:
+    """The same of a time that may not have come."""
+    return None if ms is None else rfc3339(ms)

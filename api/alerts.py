@@ -24,7 +24,7 @@ from alerts.alert_listings import (
     newest_history,
 )
 from alerts.lifecycle import By
-from alerts.message import rfc3339
+from alerts.message import rfc3339, rfc3339_or_none
 from api import limits, schemas
 from api.access.permissions import actor
 from api.bodies import BoundedRoute
@@ -188,16 +188,12 @@ def alert_shape(one: Alert) -> dict[str, object]:
         "first_at": iso_time(one.first_at_ms),
         "last_at": iso_time(one.last_at_ms),
         "opened": rfc3339(one.opened_ms),
-        "resolved": _time(one.resolved_ms),
-        "snoozed_until": _time(one.snoozed_until_ms),
+        "resolved": rfc3339_or_none(one.resolved_ms),
+        "snoozed_until": rfc3339_or_none(one.snoozed_until_ms),
         "route": one.route,
         "escalations": one.escalations,
         "version": one.version,
     }
-
-
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else rfc3339(ms)
 
 
 def _entry(one: Entry) -> dict[str, object]:

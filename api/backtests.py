@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from starlette.concurrency import run_in_threadpool
 
-from alerts.message import rfc3339
+from alerts.message import rfc3339, rfc3339_or_none
 from api import limits, schemas
 from api.access.permissions import actor
 from api.bodies import BoundedRoute
@@ -232,7 +232,7 @@ def _shape(row: BacktestRow) -> dict[str, object]:
         "until": None if request.until_ms is None else iso_time(request.until_ms),
         "by": row.actor,
         "made": rfc3339(row.made_ms),
-        "started": None if row.started_ms is None else rfc3339(row.started_ms),
-        "finished": None if row.finished_ms is None else rfc3339(row.finished_ms),
+        "started": rfc3339_or_none(row.started_ms),
+        "finished": rfc3339_or_none(row.finished_ms),
         "error": row.error,
     }

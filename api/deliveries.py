@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Response
 
 from alerts.listings import ListedAttempt, ListedDelivery, find_delivery, list_deliveries
-from alerts.message import rfc3339
+from alerts.message import rfc3339, rfc3339_or_none
 from alerts.reasons import State
 from api import limits, schemas
 from api.paging import PAST_ALL, Cursor, Limit, Order, as_json, decode_cursor, json_response, page
@@ -74,7 +74,7 @@ def _delivery(row: ListedDelivery) -> dict[str, object]:
         "attempts": row.attempts,
         "next_attempt": rfc3339(row.next_attempt_ms) if waits else None,
         "created": rfc3339(row.created_ms),
-        "finished": None if row.finished_ms is None else rfc3339(row.finished_ms),
+        "finished": rfc3339_or_none(row.finished_ms),
         "note": row.note,
         "recipients": None if row.recipients is None else orjson.loads(row.recipients),
     }

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from alerts.errors import Refused
-from alerts.message import rfc3339
+from alerts.message import rfc3339, rfc3339_or_none
 from api import limits, schemas
 from api.access import accounts
 from api.access.accounts import Key
@@ -75,11 +75,7 @@ def _key(one: Key) -> dict[str, object]:
         "roles": one.roles,
         "made_by": one.made_by,
         "made": rfc3339(one.made_ms),
-        "expires": _time(one.expires_ms),
-        "revoked": _time(one.revoked_ms),
-        "used": _time(one.used_ms),
+        "expires": rfc3339_or_none(one.expires_ms),
+        "revoked": rfc3339_or_none(one.revoked_ms),
+        "used": rfc3339_or_none(one.used_ms),
     }
-
-
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else rfc3339(ms)

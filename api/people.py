@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from alerts.message import rfc3339
+from alerts.message import rfc3339, rfc3339_or_none
 from api import limits, schemas
 from api.access import accounts
 from api.access.accounts import Person
@@ -93,5 +93,5 @@ def _person(one: Person) -> dict[str, object]:
         "roles": one.roles,
         "made_by": one.made_by,
         "made": rfc3339(one.made_ms),
-        "disabled": None if one.disabled_ms is None else rfc3339(one.disabled_ms),
+        "disabled": rfc3339_or_none(one.disabled_ms),
     }

@@ -18,7 +18,7 @@ import dsl
 from api import limits, schemas
 from api.bodies import BoundedRoute
 from api.paging import json_response
-from api.problems import Kind, Problem
+from api.problems import Kind, Problem, rules_refused
 from api.state import ApiState, state_of
 from cep import limits as engine_limits
 from cep.deployment.base import RuleBase
@@ -91,7 +91,7 @@ def test(body: TextInBase, state: State) -> Response:
     try:
         found = [_tried(one) for one in try_tests(texts, body.name)]
     except RulesError as error:
-        raise _refused(error) from error
+        raise rules_refused(error) from error
     except UsageError as error:
         raise Problem(Kind.NOT_POSSIBLE, f"the tests were not run: {error}") from error
     finally:
@@ -129,11 +129,6 @@ def _refusal(body: TextInBase, state: ApiState) -> str | None:
 def _not_rules(error: dsl.RuleError) -> Problem:
     shown = [one.to_json(error.sources[one.span.path]) for one in error.diagnostics]
     return Problem(Kind.RULES_REFUSED, errors=shown)
-
-
-def _refused(error: RulesError) -> Problem:
-    detail = None if error.diagnostics else str(error)
-    return Problem(Kind.RULES_REFUSED, detail, errors=error.diagnostics)
 
 
 def _drawn(rule: Rule) -> dict[str, object]:

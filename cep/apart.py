@@ -52,16 +52,22 @@ def run_apart(
 def _work(
     pipe: Connection, bytes_max: int, function: Callable[..., object], args: tuple[object, ...]
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
-    os.nice(limits.APART_NICENESS)
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (bytes_max, hard))
+    give_way(bytes_max)
     outcome: object
     try:
         outcome = function(*args)
     except CepError as error:
-        outcome = UsageError(str(error)) if not isinstance(error, UsageError) else error
+        outcome = error
     except MemoryError:
         return  # the pipe ends without an answer
     with contextlib.suppress(BrokenPipeError):
         pipe.send(outcome)
+
+
+def give_way(bytes_max: int) -> None:
+    """Puts this process behind the engine; memory it asks for beyond is refused (MemoryError)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
+    os.nice(limits.APART_NICENESS)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or bytes_max <= hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (bytes_max, hard))

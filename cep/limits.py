@@ -102,7 +102,6 @@ BACKTESTS_WAITING_MAX = 20
 BACKTESTS_KEPT_MAX = 200  # that are over, with their results
 BACKTEST_SECONDS_MAX = 3_600  # of a process
 BACKTEST_MEMORY_BYTES_MAX = 4 * 1024 * MIB  # … that it asks the system for
-BACKTEST_NICENESS = 10  # … behind the engine and the server
 BACKTEST_LOOK_SECONDS = 0.2  # how often it is looked for new ones, and such as are cancelled
 BACKTEST_PROGRESS_MS = 200  # how often a process says how far it is …
 BACKTEST_PROGRESS_STORED_MS = 2_000  # … and the store is told

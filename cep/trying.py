@@ -35,7 +35,6 @@ def try_tests(texts: Mapping[str, str], path: str) -> list[Tried]:
 
     Raises RulesError for texts that do not compile, UsageError when it takes too long.
     """
-    required(dsl.load_sources([dsl.Source(*named) for named in texts.items()]))
     return run_apart(
         _run,
         dict(texts),

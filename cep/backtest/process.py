@@ -7,8 +7,6 @@ its pipe is closed the server is gone, and it ends.
 from __future__ import annotations
 
 import contextlib
-import os
-import resource
 import signal
 import time
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import TypeAlias
 
 from cep import limits
+from cep.apart import give_way
 from cep.backtest.history import open_history
 from cep.backtest.request import Task
 from cep.backtest.result import Progress
@@ -39,10 +38,8 @@ Message: TypeAlias = Progress | Done | Failed
 
 def work(pipe: Connection, task: Task) -> None:
     """The whole life of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    os.nice(limits.BACKTEST_NICENESS)
-    _bound_memory()
+    give_way(limits.BACKTEST_MEMORY_BYTES_MAX)
     tune_garbage_collection()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         pipe.send(_outcome(pipe, task))
@@ -72,11 +69,3 @@ def _run(pipe: Connection, task: Task) -> bytes:
         return run.result().to_json()
     finally:
         history.close()
-
-
-def _bound_memory() -> None:
-    """What is asked for beyond is refused, which is a MemoryError."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = limits.BACKTEST_MEMORY_BYTES_MAX
-    if hard == resource.RLIM_INFINITY or wanted <= hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
